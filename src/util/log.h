@@ -1,0 +1,61 @@
+/*
+ * Log lines, in Postfix's frame: "SYSLOGNAME/PROGRAM[PID]: [severity: ]text".
+ *
+ * A struct log is small, passed by pointer and copied freely: a session makes its own with a queue
+ * id in front. Where lines go (syslog, file, postlogd, standard error) is the sink's business; one
+ * sink per process, made at start. Control bytes in the text become '?' at the output, once.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "util/str.h"
+#include "util/why.h"
+
+enum log_level {
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_WARNING,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_FATAL,
+    LOG_LEVEL_PANIC
+};
+
+struct log_sink;
+
+struct log {
+    struct log_sink *sink;
+    char queue_id[32]; /* "" or the id that stands before each text */
+    int verbose;       /* -v count; > 0 shows log_debug() */
+};
+
+struct log_options {
+    const char *tag;       /* "postfix/smtpd" */
+    const char *facility;  /* syslog_facility, e.g. "mail" */
+    const char *file;      /* maillog_file; NULL or "" for syslog */
+    const char *file_mode; /* maillog_file_permissions, octal text; NULL for 0600 */
+    const char *postlog;   /* path of postlogd's socket, used when the file cannot be opened or was
+                              rotated away; NULL for none */
+    bool to_stderr;        /* commands: "progname: warning: text" on standard error as well */
+    bool only_stderr;      /* commands that do not log */
+    const char *progname;  /* for standard error */
+};
+
+/* Open the sink. Texts in options are copied. Never fails: falls back to standard error. */
+void log_open(struct log *log, const struct log_options *options);
+void log_close(struct log *log);
+
+void log_info(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
+void log_warning(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
+void log_error(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
+void log_debug(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Log "fatal: text", pause a second in daemons (commands do not), exit with that status. Start-up
+ * only. */
+_Noreturn void log_fatal(const struct log *log, int status, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/* One finished text of any level; for postlog and postlogd. */
+void log_text(const struct log *log, enum log_level level, struct str text);
+
+/* Put "ID: " before each text; STR_NONE takes it away. */
+void log_set_queue_id(struct log *log, struct str queue_id);
