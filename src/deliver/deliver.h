@@ -1,0 +1,90 @@
+/*
+ * One delivery request, seen by a delivery agent: recipients, outcomes, bounce/defer/trace, log.
+ *
+ * deliver_serve() is the session function of every agent: it reads requests from qmgr on a kept
+ * connection and calls deliver() for each; the agent reports each recipient with exactly one of
+ * deliver_sent(), deliver_bounced(), deliver_deferred(); those log the line, mark the recipient
+ * done in the queue file, and tell bounce, defer or trace. What an agent forgets is deferred.
+ */
+#pragma once
+
+#include "queue/queue.h"
+#include "service/service.h"
+#include "util/log.h"
+
+enum deliver_flags { /* of a request, as in queue.md 8 */
+                     DELIVER_SUCCESS = 1,
+                     DELIVER_BOUNCE = 2,
+                     DELIVER_MTA_VERIFY = 256,
+                     DELIVER_USER_VERIFY = 512,
+                     DELIVER_RECORD = 1024,
+                     DELIVER_CACHE_LOAD = 2048,
+                     DELIVER_CACHE_STORE = 4096,
+                     DELIVER_RECORD_SENT = 8192,
+};
+enum bounce_flags { BOUNCE_CLEAN = 1, BOUNCE_DELETE_RECIPIENT = 2 };
+enum bounce_kind { BOUNCE_KIND_BOUNCE, BOUNCE_KIND_DELAY, BOUNCE_KIND_VERP, BOUNCE_KIND_TRACE };
+
+struct delivery_time {
+    struct timespec agent, connected;
+}; /* hand-off; connection ready (zero: no network) */
+
+struct delivery {
+    struct deliver_request request; /* texts live in arena */
+    struct service_env *env;
+    struct arena *arena; /* of this request */
+    struct log log;      /* with the queue id */
+    int fd;              /* the queue file */
+    struct delivery_time time;
+    struct deliver_result result;
+    bool *reported;   /* by recipient */
+    struct str relay; /* "host[addr]:port", "local", "none": set by the agent before it reports */
+    struct str tls;   /* tls= feature text, or empty */
+    long conn_use;    /* > 0: conn_use=N is logged */
+    struct deliver_shared *shared;
+};
+
+struct deliver_shared; /* pools to bounce, defer, trace, verify; per process */
+enum rc deliver_start(struct service_env *env, struct deliver_shared **out,
+                      struct why *why) MUST_USE;
+
+/* Serve one connection from qmgr until it closes. idle (may be NULL): called when no request came
+   for a second, and at the end, e.g. to close cached SMTP connections. */
+void deliver_serve(struct service_env *env, struct deliver_shared *shared, int fd,
+                   void (*deliver)(void *context, struct delivery *d),
+                   void (*idle)(void *context, bool end), void *context);
+
+/* Outcomes; index: of the recipient in the request. dsn->status and dsn->reason must be set. */
+void deliver_sent(struct delivery *d, size_t index, const struct dsn *dsn);
+void deliver_bounced(struct delivery *d, size_t index,
+                     const struct dsn *dsn); /* soft_bounce turns it into deferred */
+void deliver_deferred(struct delivery *d, size_t index, const struct dsn *dsn);
+/* By the class of dsn->status: 2 sent, 4 deferred, 5 bounced. */
+void deliver_report(struct delivery *d, size_t index, const struct dsn *dsn);
+void deliver_report_all(struct delivery *d, const struct dsn *dsn); /* those not reported yet */
+struct dsn dsn_simple(const char *status, struct str reason);
+
+/* The destination could not be reached: qmgr's concurrency feedback and dead-site logic. */
+void deliver_site_failed(struct delivery *d, const struct dsn *dsn);
+
+/* ---- content ---- */
+/* Walk the content records: line(context, text, more) for each. RC from line stops. */
+enum rc deliver_content(struct delivery *d,
+                        enum rc (*line)(void *context, struct str text, bool more, struct why *why),
+                        void *context, struct why *why) MUST_USE;
+
+enum copy_flags {
+    COPY_FROM_LINE = 1,
+    COPY_QUOTE_FROM = 2,
+    COPY_ORIGINAL_TO = 4,
+    COPY_RETURN_PATH = 8,
+    COPY_DELIVERED_TO = 16,
+    COPY_BLANK_AT_END = 32,
+    COPY_DOT_STUFF = 64
+};
+/* Write the message as a mailbox wants it: prefix headers as flagged, eol "\n" or "\r\n". One write
+ * per 64 KiB. */
+enum rc deliver_copy(struct delivery *d, size_t index, int to, unsigned flags,
+                     struct str delivered_to, struct str eol, struct why *why) MUST_USE;
+/* Delivered-To: already holds this address? (mail loop) */
+bool deliver_is_loop(struct delivery *d, struct str delivered_to);

@@ -1,0 +1,76 @@
+/*
+ * Resolver client (RFC 1035, 5321 section 5, 7505) with a cache shared by the threads of a process;
+ * answers live for their TTL.
+ */
+#pragma once
+
+#include "util/arena.h"
+#include "util/net.h"
+
+struct resolver;
+
+enum {
+    DNS_A = 1,
+    DNS_NS = 2,
+    DNS_CNAME = 5,
+    DNS_SOA = 6,
+    DNS_PTR = 12,
+    DNS_MX = 15,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_SRV = 33,
+    DNS_TLSA = 52
+};
+
+enum dns_status {
+    DNS_FOUND,
+    DNS_NXDOMAIN, /* no such name */
+    DNS_NODATA,   /* the name exists, not this type */
+    DNS_NULL_MX,  /* "MX 0 .": accepts no mail (RFC 7505) */
+    DNS_RETRY,    /* server failure, timeout */
+    DNS_INVALID,  /* malformed answer or name */
+    DNS_BOGUS,    /* DNSSEC validation failed */
+};
+
+struct dns_record {
+    int type;
+    long ttl;
+    struct str name;     /* owner, lower case, no dot at the end */
+    struct str data;     /* host name, text, or presentation form of others */
+    int preference;      /* MX, SRV priority */
+    int weight, port;    /* SRV */
+    struct addr address; /* A, AAAA */
+    struct str raw;      /* TLSA and others: bytes as received */
+    bool authenticated;  /* AD bit from a trusted resolver */
+};
+
+struct dns_answer {
+    enum dns_status status;
+    struct dns_record *records;
+    size_t n;
+    struct str cname; /* final name when an alias was followed, else empty */
+    bool authenticated;
+};
+
+struct resolver *resolver_new(size_t cache_entries);
+void resolver_free(struct resolver *r);
+
+/* Never fails otherwise than by answer->status; why holds words like Postfix's "Host or domain name
+   not found. Name service error for name=H type=MX: Host not found". */
+enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct arena *a,
+                           struct dns_answer *answer, struct why *why);
+
+/* Name of an address by PTR, and whether the name leads back to the address. Uses getnameinfo(3)
+ * order of the system (hosts file included). */
+enum dns_status dns_reverse(struct resolver *r, const struct addr *address, struct arena *a,
+                            struct str *name, struct why *why);
+
+/* Addresses of a host by getaddrinfo(3) (hosts file included). family AF_UNSPEC, AF_INET, AF_INET6.
+ */
+enum dns_status dns_native(struct str host, int family, struct arena *a, struct addr **addresses,
+                           size_t *n, struct why *why);
+
+bool dns_name_is_valid(struct str name); /* host name syntax, RFC 1123; underscores allowed */
+bool dns_name_is_numeric(struct str name);
+const char *dns_type_name(int type);
+int dns_type_number(struct str name); /* 0 unknown */

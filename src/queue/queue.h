@@ -1,0 +1,152 @@
+/*
+ * The queue on disk: ids, directories, the record format, creation with the commit rule, reading.
+ * Nobody else opens a queue file. Formats are Postfix's, so that either system can take over the
+ * other's queue.
+ */
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#include "ipc/ipc.h"
+#include "util/arena.h"
+#include "util/buf.h"
+
+struct config;
+
+enum { QUEUE_ID_SIZE = 32 };
+
+/* ---- ids ---- */
+/* For a file with this inode, created then; long form when enable_long_queue_ids. */
+void queue_id_make(char id[QUEUE_ID_SIZE], struct timespec created, ino_t inode, bool long_form);
+bool queue_id_is_valid(struct str text);
+/* Seconds and microseconds in the id (short form: microseconds only, seconds 0). */
+enum rc queue_id_time(struct str id, struct timespec *created, struct why *why) MUST_USE;
+
+/* ---- directories ---- */
+struct queue { /* where and how; made from the configuration, shared, read-only */
+    int dir;   /* descriptor of queue_directory */
+    struct str directory, hashed; /* hash_queue_names */
+    long hash_depth;
+    bool long_ids;
+    bool sync_directory; /* file system other than ext4 and XFS: also sync the directory */
+};
+enum rc queue_open(const struct config *config, struct queue *q, struct why *why) MUST_USE;
+/* "deferred/A/A1B2..." relative to queue_directory. */
+void queue_path(const struct queue *q, struct str queue_name, struct str id, char path[256]);
+/* Rename between queues, making hash directories when needed. RC_NONE: the file is not there. */
+enum rc queue_move(const struct queue *q, struct str from, struct str to, struct str id,
+                   struct why *why) MUST_USE;
+enum rc queue_remove(const struct queue *q, struct str queue_name, struct str id,
+                     struct why *why) MUST_USE;
+/* Read one directory tree; calls each(context, id, path relative to queue_directory). Stops when it
+ * returns false. */
+enum rc queue_scan(const struct queue *q, struct str queue_name,
+                   bool (*each)(void *context, struct str id, const char *path), void *context,
+                   struct why *why) MUST_USE;
+
+/* ---- record types ---- */
+enum record_type {
+    REC_SIZE = 'C',
+    REC_TIME = 'T',
+    REC_CTIME = 'c',
+    REC_FULL = 'F',
+    REC_INSPECT = 'I',
+    REC_FILTER = 'L',
+    REC_SENDER = 'S',
+    REC_DONE = 'D',
+    REC_RCPT = 'R',
+    REC_ORCPT = 'O',
+    REC_CANCELLED = '/',
+    REC_WARN = 'W',
+    REC_ATTR = 'A',
+    REC_KILLED = 'K',
+    REC_REDIRECT = '>',
+    REC_FLAGS = 'f',
+    REC_DELAY = 'd',
+    REC_MESSAGE = 'M',
+    REC_CONT = 'L',
+    REC_NORM = 'N',
+    REC_PAD = 'w',
+    REC_EXTRACTED = 'X',
+    REC_RRTO = 'r',
+    REC_ERTO = 'e',
+    REC_PRIO = 'P',
+    REC_POINTER = 'p',
+    REC_VERP = 'V',
+    REC_DSN_RET = '<',
+    REC_DSN_ENVID = 'i',
+    REC_DSN_ORCPT = 'o',
+    REC_DSN_NOTIFY = 'n',
+    REC_MILTER_COUNT = 'm',
+    REC_END = 'E',
+};
+
+/* ---- writing ---- */
+/*
+ * A new file in incoming/ (or maildrop/, hold/): buffered, created at once under its id, mode 0600,
+ * locked with flock so that the lock follows the descriptor to qmgr and the delivery agent; becomes
+ * visible (mode 0700) and synced in queue_file_commit(). Deferred on the arena: an uncommitted file
+ * is unlinked.
+ */
+struct queue_file;
+enum rc queue_file_create(const struct queue *q, struct str queue_name, struct arena *a,
+                          struct queue_file **out, struct why *why) MUST_USE;
+const char *queue_file_id(const struct queue_file *f);
+struct timespec queue_file_created(const struct queue_file *f);
+long queue_file_offset(const struct queue_file *f); /* where the next record will stand */
+void queue_file_put(struct queue_file *f, int type,
+                    struct str payload); /* failure is sticky, shows at commit */
+void queue_file_putf(struct queue_file *f, int type, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Overwrite at an earlier offset, same length (size record, pointers). */
+void queue_file_patch(struct queue_file *f, long offset, struct str bytes);
+enum rc queue_file_error(const struct queue_file *f,
+                         struct why *why) MUST_USE; /* so far: full disk ... */
+/* Write out, make ready, sync (grouped with concurrent commits), keep fd open for hand-over: *fd is
+ * the caller's. final_queue: incoming, or hold. */
+enum rc queue_file_commit(struct queue_file *f, struct str final_queue, int *fd,
+                          struct why *why) MUST_USE;
+void queue_file_abandon(void *f);
+
+/* ---- reading ---- */
+struct record_reader {
+    int fd;
+    char *buffer;
+    size_t start, end, size;
+    long offset;      /* of the record that record_read() returned last */
+    long file_offset; /* of buffer[end] */
+};
+void record_reader_init(struct record_reader *r, int fd, struct arena *a,
+                        long offset); /* uses pread: descriptors are shared */
+/* Next record; payload a view until the next read. Follows pointer records when follow. RC_NONE at
+ * the end of the file; RC_PERM damaged. */
+enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
+                    struct why *why) MUST_USE;
+void record_seek(struct record_reader *r, long offset);
+
+/* Envelope of a queue file, as qmgr needs it. Recipients already done are left out. */
+enum rc queue_file_read_envelope(int fd, struct str id, struct arena *a, struct message_ready *out,
+                                 struct why *why) MUST_USE;
+
+/* Mark the recipient whose record starts at offset as done ('R' -> 'D'); RC_PERM when no recipient
+ * stands there. */
+enum rc queue_file_mark_done(int fd, long offset, struct why *why) MUST_USE;
+
+/* Record encoding for other users (postdrop, pickup socket, postcat). */
+void record_put(struct buf *b, int type, struct str payload);
+enum rc record_take(struct str *bytes, int *type, struct str *payload,
+                    struct why *why) MUST_USE; /* RC_NONE: incomplete */
+const char *record_type_name(int type);        /* postcat's words */
+
+/* ---- defer, bounce and trace logs ---- */
+enum rc bounce_log_append(const struct queue *q, struct str log_class, struct str id,
+                          const struct recipient *r, const struct dsn *d, bool compatible,
+                          struct why *why) MUST_USE;
+struct bounce_log_entry {
+    struct recipient recipient;
+    struct dsn dsn;
+};
+enum rc bounce_log_read(const struct queue *q, struct str log_class, struct str id, struct arena *a,
+                        struct bounce_log_entry **entries, size_t *n, struct why *why) MUST_USE;
+enum rc bounce_log_remove(const struct queue *q, struct str log_class, struct str id,
+                          struct why *why) MUST_USE;

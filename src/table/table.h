@@ -1,0 +1,121 @@
+/*
+ * Lookup tables: one driver per file behind one interface (driver.h).
+ *
+ * A lookup says found, not found, or trouble; trouble never looks like not found. A table that
+ * cannot be opened now but might be later stays as a table whose lookups all answer RC_TEMP (and
+ * one warning). Tables are thread-safe: one handle serves all sessions of a process.
+ */
+#pragma once
+
+#include "util/arena.h"
+#include "util/log.h"
+#include "util/net.h"
+
+struct config;
+struct table;
+
+enum table_flags {
+    TABLE_WRITE = 1 << 0,     /* put and delete wanted */
+    TABLE_CREATE = 1 << 1,    /* make it new (postmap); implies TABLE_WRITE */
+    TABLE_FOLD_KEEP = 1 << 2, /* do not fold keys of fixed-string tables to lower case */
+    TABLE_NO_SUBSTITUTE =
+        1 << 3,               /* refuse $number in pattern tables: security-sensitive parameters */
+    TABLE_NO_PROXY = 1 << 4,  /* open proxy:type:name directly */
+    TABLE_NO_UNAUTH = 1 << 5, /* refuse tables that outsiders could control (tcp) */
+    TABLE_UTF8 = 1 << 6, /* keys and values must be UTF-8; Unicode case folding (smtputf8_enable) */
+    TABLE_REPLACE = 1 << 7,    /* duplicate key: replace silently (postmap -r) */
+    TABLE_IGNORE_DUP = 1 << 8, /* duplicate key: keep the old silently (postmap -w) */
+    TABLE_NUL = 1 << 9,        /* write keys and values with a trailing NUL; TABLE_NO_NUL: without;
+                                  neither: driver's habit */
+    TABLE_NO_NUL = 1 << 10,
+    TABLE_BASE64 = 1 << 11, /* value is base64 of a file (postmap -F) */
+};
+
+struct table_env {
+    const struct config *config;
+    const struct log *log;
+};
+
+/* type_name: "hash:/etc/aliases". RC_CONFIG: unknown type (words say which package or build has
+   it), or rule file with errors where that is fatal. Rule lines that are skipped are logged as
+   warnings. */
+enum rc table_open(struct str type_name, unsigned flags, const struct table_env *env,
+                   struct table **out, struct why *why) MUST_USE;
+void table_close(struct table *t);
+struct str table_name(const struct table *t); /* "hash:/etc/aliases" */
+bool table_is_pattern(
+    const struct table *t); /* cidr, regexp, pcre, ...: only whole keys are looked up */
+bool table_has_changed(struct table *t); /* its file was replaced since it was opened */
+
+/* RC_OK, RC_NONE, RC_TEMP (also: value or key not fit). value: in the arena, never empty text
+ * unless the table says so. */
+enum rc table_get(struct table *t, struct str key, struct arena *a, struct str *value,
+                  struct why *why) MUST_USE;
+
+/* RC_PERM: not writable. put of a key that is there: RC_NONE unless a
+ * TABLE_REPLACE/TABLE_IGNORE_DUP flag. */
+enum rc table_put(struct table *t, struct str key, struct str value, struct why *why) MUST_USE;
+enum rc table_delete(struct table *t, struct str key,
+                     struct why *why) MUST_USE; /* RC_NONE: not there */
+
+/* first: start over. RC_NONE at the end. */
+enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key, struct str *value,
+                   struct why *why) MUST_USE;
+
+/* All types of this build, sorted, for postconf -m; those that postmap can create. */
+const char *const *table_types(void);
+bool table_type_is_writable(struct str type);
+
+/* ---- a parameter's list of tables: the first with the key wins (maps.c) ---- */
+struct maps;
+
+/* parameter: its name, for messages. Empty spec gives maps without tables. */
+enum rc maps_open(const char *parameter, struct str spec, unsigned flags,
+                  const struct table_env *env, struct maps **out, struct why *why) MUST_USE;
+void maps_close(struct maps *m);
+bool maps_empty(const struct maps *m);
+bool maps_have_changed(struct maps *m);
+enum rc maps_get(struct maps *m, struct str key, struct arena *a, struct str *value,
+                 struct why *why) MUST_USE;
+
+/* As maps_get; *from is the table that answered. */
+enum rc maps_get_from(struct maps *m, struct str key, struct arena *a, struct str *value,
+                      struct table **from, struct why *why) MUST_USE;
+
+/* Address keys in the order of tables.md 6: user+ext@domain, user@domain, user+ext, user (local
+ * domains only), @domain. */
+struct address_keys {
+    struct str delimiters; /* recipient_delimiter */
+    bool (*is_local)(void *context,
+                     struct str domain); /* myorigin, mydestination, own literals; NULL: none */
+    void *context;
+    bool with_domain_only; /* also @domain (all but a few) */
+    bool user_at;          /* access: user+ext@ and user@ instead of bare user */
+    bool plain_domain;     /* access, transport: "domain" and parents instead of "@domain" */
+    bool dot_parents;      /* parents as .parent instead of parent */
+};
+/* *extension: what was cut off the key to find it ("+ext"), or empty. */
+enum rc maps_get_address(struct maps *m, struct str address, const struct address_keys *how,
+                         struct arena *a, struct str *value, struct str *extension,
+                         struct why *why) MUST_USE;
+
+/* ---- match lists: mydestination, mynetworks, relay_domains ... (match.c) ---- */
+struct match_list;
+
+enum match_kind { MATCH_STRING, MATCH_DOMAIN, MATCH_CLIENT }; /* MATCH_CLIENT: names and networks */
+
+/* Literal patterns, /file, type:table, !pattern. parents: parameter is in
+ * parent_domain_matches_subdomains. RC_CONFIG when malformed. */
+enum rc match_open(const char *parameter, struct str spec, enum match_kind kind, bool parents,
+                   const struct table_env *env, struct match_list **out, struct why *why) MUST_USE;
+void match_close(struct match_list *m);
+/* RC_OK matches, RC_NONE does not, RC_TEMP table trouble. name may be empty. */
+enum rc match_get(struct match_list *m, struct str text, struct why *why) MUST_USE;
+enum rc match_client(struct match_list *m, struct str name, const struct addr *address,
+                     struct why *why) MUST_USE;
+
+/* Is this parameter named in parent_domain_matches_subdomains? */
+bool match_parents(const struct config *config, const char *parameter);
+
+/* Case folding as tables do it: Unicode when utf8, else ASCII. */
+struct str fold_case(struct arena *a, struct str text, bool utf8);
