@@ -1,0 +1,95 @@
+#include "unit/unit.h"
+#include "util/net.h"
+
+static void addresses(void **state)
+{
+    static const struct {
+        const char *in, *out; /* NULL: refused */
+    } vectors[] = {
+        {"192.0.2.1", "192.0.2.1"},
+        {"[192.0.2.1]", "192.0.2.1"},
+        {"2001:DB8::1", "2001:db8::1"},
+        {"[IPv6:2001:db8::1]", "2001:db8::1"},
+        {"::ffff:192.0.2.9", "192.0.2.9"},
+        {"192.0.2", NULL},
+        {"", NULL},
+        {"[]", NULL},
+        {"host", NULL},
+        {"1.2.3.4.5", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        struct addr a;
+        char text[ADDR_TEXT_SIZE];
+        enum rc rc = addr_parse(str_of(vectors[i].in), 25, &a, NULL);
+        assert_int_equal(rc == RC_OK, vectors[i].out != NULL);
+        if (rc != RC_OK)
+            continue;
+        addr_format(&a, text);
+        assert_string_equal(text, vectors[i].out);
+        assert_int_equal(addr_port(&a), 25);
+    }
+}
+
+static void networks(void **state)
+{
+    static const struct {
+        const char *network, *address;
+        int want; /* 1 in, 0 out, -1 refused */
+    } vectors[] = {
+        {"127.0.0.0/8", "127.1.2.3", 1},
+        {"127.0.0.0/8", "128.0.0.1", 0},
+        {"192.0.2.128/25", "192.0.2.127", 0},
+        {"192.0.2.128/25", "192.0.2.200", 1},
+        {"0.0.0.0/0", "203.0.113.5", 1},
+        {"[::1]/128", "::1", 1},
+        {"2001:db8::/33", "2001:db8:8000::", 0},
+        {"2001:db8::/33", "2001:db8:7fff::", 1},
+        {"0.0.0.0/0", "::1", 0},
+        {"10.0.0.1/8", "10.0.0.1", -1},
+        {"10.0.0.0/33", "10.0.0.1", -1},
+        {"10.0.0.0/", "10.0.0.0", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        struct network n;
+        struct addr a;
+        struct why why;
+        enum rc rc = network_parse(str_of(vectors[i].network), &n, &why);
+        assert_int_equal(rc == RC_OK, vectors[i].want >= 0);
+        if (rc != RC_OK)
+            continue;
+        assert_int_equal(addr_parse(str_of(vectors[i].address), 0, &a, NULL), RC_OK);
+        assert_int_equal(network_has(&n, &a), vectors[i].want);
+    }
+}
+
+static void hosts_and_ports(void **state)
+{
+    static const struct {
+        const char *in, *host, *port;
+    } vectors[] = {
+        {"host:25", "host", "25"}, {"[::1]:25", "::1", "25"}, {"host", "host", ""},
+        {":25", "", "25"},         {"::1", "::1", ""},        {"[host]", "host", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        struct str host, port;
+        assert_int_equal(host_port_split(str_of(vectors[i].in), &host, &port, NULL), RC_OK);
+        assert_str(host, vectors[i].host);
+        assert_str(port, vectors[i].port);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(networks),
+        cmocka_unit_test(hosts_and_ports),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
