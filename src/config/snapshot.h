@@ -1,0 +1,17 @@
+/* Where the texts of main.cf and master.cf come from: files, or the descriptors that master passed
+ * on. */
+#pragma once
+
+#include "util/arena.h"
+
+enum { CONFIG_FILE_MAX = 16 * 1024 * 1024 };
+
+/* Is $POSTERN_CONFIG_FD set? */
+bool snapshot_is_there(void);
+
+/* The text of main.cf (master: of master.cf) in the snapshot; writable, NUL behind it. */
+enum rc snapshot_read(bool master, struct arena *a, struct str *text, struct why *why) MUST_USE;
+
+/* The same of a file: dir/name. RC_CONFIG when it cannot be read or holds a NUL byte. */
+enum rc config_file_read(const char *dir, const char *name, struct arena *a, struct str *text,
+                         struct why *why) MUST_USE;
