@@ -1,0 +1,71 @@
+#include "wire/server.h"
+
+#include <stdio.h>
+
+void wire_server_init(struct wire_server *w, int fd, size_t line_limit, long timeout_ms)
+{
+    *w = (struct wire_server){.line_limit = line_limit, .bare_lf = BARE_LF_NORMALIZE};
+    stream_init(&w->stream, fd, timeout_ms);
+}
+
+void wire_server_done(struct wire_server *w)
+{
+    stream_done(&w->stream);
+}
+
+/* The rest of an over-long line, up to its line end. */
+static enum rc skip_line(struct wire_server *w, struct why *why)
+{
+    struct str line;
+    enum rc rc;
+
+    do
+        rc = stream_line(&w->stream, w->line_limit, &line, NULL, NULL);
+    while (rc == RC_PERM);
+    return rc == RC_OK ? RC_OK : FAIL(why, rc, "lost connection in an over-long command");
+}
+
+enum rc wire_command(struct wire_server *w, struct str *line, struct why *why)
+{
+    bool crlf;
+    enum rc rc = stream_line(&w->stream, w->line_limit, line, &crlf, why);
+
+    if (rc == RC_PERM) {
+        snprintf(w->shown, sizeof w->shown, STR_FMT, STR_ARG(str_head(*line, WIRE_SHOWN_MAX)));
+        TRY(skip_line(w, why));
+        return RC_PERM;
+    }
+    if (rc != RC_OK)
+        return rc;
+    if (!crlf)
+        w->saw_bare_lf = true;
+    *line = str_rtrim(*line);
+    return RC_OK;
+}
+
+void wire_reply(struct wire_server *w, struct str reply)
+{
+    do {
+        stream_put(&w->stream, str_cut(&reply, '\n'));
+        stream_put(&w->stream, STR("\r\n"));
+    } while (reply.p);
+}
+
+void wire_replyf(struct wire_server *w, const char *format, ...)
+{
+    char text[512]; /* RFC 5321 4.5.3.1.5 */
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text - 1, format, args);
+    va_end(args);
+    if (n > 0)
+        wire_reply(w,
+                   (struct str){text, (size_t)n < sizeof text - 2 ? (size_t)n : sizeof text - 2});
+}
+
+bool wire_has_more(const struct wire_server *w)
+{
+    return stream_peek(&w->stream).n > 0;
+}
