@@ -34,11 +34,11 @@ static enum rc expand_into(struct config_source *s, struct str text, struct str 
     struct expander e = {lookup, s};
     AUTO_BUF buf;
 
+    buf_init(&buf, EXPAND_MAX);
     if (!expand_is_needed(text)) {
         *out = text;
         return RC_OK;
     }
-    buf_init(&buf, EXPAND_MAX);
     TRY(expand_text(&e, text, &buf, why));
     *out = arena_copy(s->arena, buf_str(&buf));
     return RC_OK;
