@@ -52,7 +52,16 @@ struct dns_answer {
     bool authenticated;
 };
 
-struct resolver *resolver_new(size_t cache_entries);
+/* How to ask. Zeros are the defaults. */
+struct resolver_options {
+    const char *resolv_conf; /* NULL: /etc/resolv.conf; "nameserver [ADDR]:PORT" is understood */
+    size_t cache_entries;    /* 0: 1000 */
+    bool dnssec;             /* ask for validation, trust the AD bit of the name servers */
+    bool default_domain;     /* names without dot: add the local domain (res_defnames) */
+    bool search;             /* try the search list (res_dnsrch) */
+};
+struct resolver *resolver_open(const struct resolver_options *options);
+struct resolver *resolver_new(size_t cache_entries); /* with the defaults */
 void resolver_free(struct resolver *r);
 
 /* Never fails otherwise than by answer->status; why holds words like Postfix's "Host or domain name
@@ -60,8 +69,13 @@ void resolver_free(struct resolver *r);
 enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct arena *a,
                            struct dns_answer *answer, struct why *why);
 
-/* Name of an address by PTR, and whether the name leads back to the address. Uses getnameinfo(3)
- * order of the system (hosts file included). */
+/*
+ * Name of an address, in the order of the system (getnameinfo(3), hosts file included), and whether
+ * the name leads back to the address. DNS_FOUND: it does. DNS_INVALID: *name does not lead back, or
+ * is no host name (*name empty). DNS_NXDOMAIN: no name. DNS_RETRY: trouble; *name empty when the
+ * address could not be looked up, else the name that could not be. why: "hostname NAME does not
+ * resolve to address ADDR[: REASON]" and the like. Kept for a minute.
+ */
 enum dns_status dns_reverse(struct resolver *r, const struct addr *address, struct arena *a,
                             struct str *name, struct why *why);
 
@@ -72,5 +86,8 @@ enum dns_status dns_native(struct str host, int family, struct arena *a, struct 
 
 bool dns_name_is_valid(struct str name); /* host name syntax, RFC 1123; underscores allowed */
 bool dns_name_is_numeric(struct str name);
+
+/* "name. ttl IN TYPE data" as dns_reply_filter tables see it. */
+struct str dns_record_text(const struct dns_record *record, struct arena *a);
 const char *dns_type_name(int type);
 int dns_type_number(struct str name); /* 0 unknown */
