@@ -32,9 +32,11 @@ enum rc address_parse_path(struct str text, bool strict, bool utf8, struct arena
    double-bounce, mailer-daemon). */
 bool address_extension(struct str local, struct str delimiters, struct str *user,
                        struct str *extension);
+/* Address without its extension; *extension: with its delimiter ("+ext"), or empty. */
 struct str address_strip_extension(struct arena *a, struct str internal, struct str delimiters,
                                    struct str *extension);
 
+bool address_is_atom_byte(char c); /* may stand unquoted in a local part or phrase */
 bool address_domain_is_literal(struct str domain); /* [...] */
 
 /* ---- header fields with addresses (RFC 5322 3.4, groups, comments, quoting; obsolete forms

@@ -7,6 +7,8 @@
 
 /* "1.2", "0.05", "10": seconds as in delay=; digits: delay_logging_resolution_limit. */
 void logline_seconds(struct buf *b, double seconds, long digits);
+enum { LOGLINE_SECONDS_SIZE = 32 };
+struct str logline_seconds_text(char text[LOGLINE_SECONDS_SIZE], double seconds, long digits);
 
 struct logline_delivery {
     const struct recipient *recipient;
