@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <limits.h>
+#include <semaphore.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
@@ -14,14 +16,24 @@
 
 struct config;
 
-enum { QUEUE_ID_SIZE = 32 };
+enum { QUEUE_ID_SIZE = 32, QUEUE_PATH_SIZE = 256 };
+
+enum {                          /* permission bits of queue files; see queue_file_commit() */
+       QUEUE_MODE_READY = 0700, /* complete; without owner-execute it is being written */
+       QUEUE_MODE_IS_READY = 0100,
+       QUEUE_MODE_FORCE_EXPIRE = 0010,
+       QUEUE_MODE_UNTHROTTLE = 0040, /* deliver now, even to a dead destination */
+       QUEUE_MODE_CORRUPT = 0400
+};
 
 /* ---- ids ---- */
 /* For a file with this inode, created then; long form when enable_long_queue_ids. */
 void queue_id_make(char id[QUEUE_ID_SIZE], struct timespec created, ino_t inode, bool long_form);
-bool queue_id_is_valid(struct str text);
+bool queue_id_is_valid(struct str text); /* only letters and digits, fits in QUEUE_ID_SIZE */
+bool queue_id_is_long(struct str id);
 /* Seconds and microseconds in the id (short form: microseconds only, seconds 0). */
 enum rc queue_id_time(struct str id, struct timespec *created, struct why *why) MUST_USE;
+enum rc queue_id_inode(struct str id, ino_t *inode, struct why *why) MUST_USE;
 
 /* ---- directories ---- */
 struct queue { /* where and how; made from the configuration, shared, read-only */
@@ -29,11 +41,20 @@ struct queue { /* where and how; made from the configuration, shared, read-only 
     struct str directory, hashed; /* hash_queue_names */
     long hash_depth;
     bool long_ids;
-    bool sync_directory; /* file system other than ext4 and XFS: also sync the directory */
+    bool sync_directory; /* file system where the sync of a new file does not cover its name */
+    sem_t *committers;   /* how many threads may sync at once */
 };
+/* Texts belong to config, which must live as long as q. In start(), before chroot. */
 enum rc queue_open(const struct config *config, struct queue *q, struct why *why) MUST_USE;
+void queue_close(struct queue *q);
 /* "deferred/A/A1B2..." relative to queue_directory. */
 void queue_path(const struct queue *q, struct str queue_name, struct str id, char path[256]);
+/* Make the directories above path; rename within the queue, making them when needed. RC_NONE: from
+ * is not there. Both paths relative to queue_directory. */
+enum rc queue_make_directories(const struct queue *q, const char *path, struct why *why) MUST_USE;
+enum rc queue_rename(const struct queue *q, const char *from, const char *to,
+                     struct why *why) MUST_USE;
+enum rc queue_sync_directory(const struct queue *q, const char *path, struct why *why) MUST_USE;
 /* Rename between queues, making hash directories when needed. RC_NONE: the file is not there. */
 enum rc queue_move(const struct queue *q, struct str from, struct str to, struct str id,
                    struct why *why) MUST_USE;
@@ -111,22 +132,48 @@ void queue_file_abandon(void *f);
 /* ---- reading ---- */
 struct record_reader {
     int fd;
-    char *buffer;
+    struct arena *arena;
+    char *buffer; /* 8 KiB, then 64 KiB when the file is longer */
     size_t start, end, size;
     long offset;      /* of the record that record_read() returned last */
     long file_offset; /* of buffer[end] */
+    long jumps_left;  /* pointers that may still be followed; 0: not counted yet */
 };
 void record_reader_init(struct record_reader *r, int fd, struct arena *a,
                         long offset); /* uses pread: descriptors are shared */
-/* Next record; payload a view until the next read. Follows pointer records when follow. RC_NONE at
- * the end of the file; RC_PERM damaged. */
+/* Next record; payload a view until the next read. follow: pointer records are followed and padding
+ * is skipped, neither is returned. RC_NONE at the end of the file; RC_PERM damaged. */
 enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
                     struct why *why) MUST_USE;
 void record_seek(struct record_reader *r, long offset);
+long record_tell(const struct record_reader *r); /* where the next record stands */
 
-/* Envelope of a queue file, as qmgr needs it. Recipients already done are left out. */
+/*
+ * Envelope of a queue file, as qmgr needs it. Recipients already done are left out. out->complete:
+ * whether all other recipients are in the list. RC_PERM: damaged.
+ */
 enum rc queue_file_read_envelope(int fd, struct str id, struct arena *a, struct message_ready *out,
                                  struct why *why) MUST_USE;
+
+/*
+ * The same in portions, for messages with very many recipients: at most max in out->recipients;
+ * where to go on stands in *more. queue_file_read_recipients() reads the next portion.
+ */
+struct envelope_rest {
+    long offset;        /* where to go on; 0: nothing is left */
+    size_t unread;      /* recipients that were not read yet */
+    long data_end;      /* where the part after the content begins */
+    bool after_content; /* offset is in that part */
+};
+enum rc queue_file_read_envelope_part(int fd, struct str id, size_t max, struct arena *a,
+                                      struct message_ready *out, struct envelope_rest *more,
+                                      struct why *why) MUST_USE;
+enum rc queue_file_read_recipients(int fd, struct envelope_rest *more, size_t max, struct arena *a,
+                                   struct recipient **recipients, size_t *n,
+                                   struct why *why) MUST_USE;
+
+/* Overwrite the time in the warning record at offset. */
+enum rc queue_file_set_warn_time(int fd, long offset, long when, struct why *why) MUST_USE;
 
 /* Mark the recipient whose record starts at offset as done ('R' -> 'D'); RC_PERM when no recipient
  * stands there. */
@@ -136,7 +183,7 @@ enum rc queue_file_mark_done(int fd, long offset, struct why *why) MUST_USE;
 void record_put(struct buf *b, int type, struct str payload);
 enum rc record_take(struct str *bytes, int *type, struct str *payload,
                     struct why *why) MUST_USE; /* RC_NONE: incomplete */
-const char *record_type_name(int type);        /* postcat's words */
+const char *record_type_name(int type);        /* postcat's words; NULL: no such type */
 
 /* ---- defer, bounce and trace logs ---- */
 enum rc bounce_log_append(const struct queue *q, struct str log_class, struct str id,
@@ -146,6 +193,10 @@ struct bounce_log_entry {
     struct recipient recipient;
     struct dsn dsn;
 };
+/* Values are views of text. Takes anything: what is no log gives no entries. */
+void bounce_log_parse(struct str text, struct arena *a, struct bounce_log_entry **entries,
+                      size_t *n);
+/* RC_NONE: there is no such log. */
 enum rc bounce_log_read(const struct queue *q, struct str log_class, struct str id, struct arena *a,
                         struct bounce_log_entry **entries, size_t *n, struct why *why) MUST_USE;
 enum rc bounce_log_remove(const struct queue *q, struct str log_class, struct str id,
