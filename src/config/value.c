@@ -47,6 +47,24 @@ bool config_parse_time(struct str text, char default_unit, long *seconds)
     return true;
 }
 
+enum rc config_parse_setting(struct str text, struct config_setting *setting, struct why *why)
+{
+    ssize_t equals = str_index(text, '=');
+    struct str name;
+
+    if (equals < 0)
+        return FAIL(why, RC_PERM,
+                    "missing '=' after attribute name: \"" STR_FMT "\"; write name=value",
+                    STR_ARG(text));
+    name = str_trim(str_head(text, (size_t)equals));
+    if (name.n == 0)
+        return FAIL(why, RC_PERM, "missing attribute name: \"" STR_FMT "\"; write name=value",
+                    STR_ARG(text));
+    *setting = (struct config_setting){.name = name,
+                                       .value = str_trim(str_from(text, (size_t)equals + 1))};
+    return RC_OK;
+}
+
 static bool is_time(enum param_kind kind)
 {
     return kind == PARAM_TIME || kind == PARAM_TIME_H || kind == PARAM_TIME_D;

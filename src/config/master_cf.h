@@ -1,0 +1,85 @@
+/*
+ * Reader of master.cf: one service per logical line,
+ *
+ *     service type private unpriv chroot wakeup maxproc command arguments...
+ *
+ * A '-' is the default. An argument "{ text with blanks }" is one argument without the braces and
+ * the blanks next to them. "-o name=value" and "-o { name = value }" in front of the other
+ * arguments replace parameters for that service; other options ("-v") may stand between them.
+ */
+#pragma once
+
+#include "config/config.h"
+
+enum master_type {
+    MASTER_INET,
+    MASTER_UNIX,
+    MASTER_UNIX_DGRAM,
+    MASTER_FIFO,
+    MASTER_PASS,
+};
+
+enum master_field {
+    MASTER_NAME,
+    MASTER_TYPE,
+    MASTER_PRIVATE,
+    MASTER_UNPRIV,
+    MASTER_CHROOT,
+    MASTER_WAKEUP,
+    MASTER_MAXPROC,
+    MASTER_COMMAND,
+    MASTER_FIELDS
+};
+
+struct master_entry {
+    struct str name;
+    enum master_type type;
+    bool is_private;
+    bool is_unprivileged; /* runs as mail_owner */
+    bool is_chrooted;
+    long wakeup; /* seconds; 0: never */
+    bool wakeup_only_if_used;
+    long maxproc;       /* 0: no limit */
+    struct str command; /* file name in daemon_directory */
+    struct str *args;   /* all arguments of the line, braces removed; NUL-terminated */
+    size_t args_n;
+    struct config_setting *overrides; /* the -o among args; origin is path and line */
+    size_t overrides_n;
+    size_t options_n;                 /* args that stand before the first plain one */
+    struct str fields[MASTER_FIELDS]; /* as written; the last is the command alone */
+    int line;
+};
+
+struct master_cf {
+    struct master_entry *entries;
+    size_t n;
+    const char *path;
+};
+
+/*
+ * Read the text of master.cf. config gives the meaning of '-' (default_process_limit, compatibility
+ * level); NULL: 100, not chrooted. keep_replaced: also entries that a later line replaces (for
+ * listing and editing). RC_CONFIG with path, line and remedy. Everything lives in the arena.
+ */
+enum rc master_cf_parse(struct str text, const char *path, const struct config *config,
+                        bool keep_replaced, struct arena *a, struct master_cf *out,
+                        struct why *why) MUST_USE;
+
+/* The same from dir (NULL: the snapshot of $POSTERN_CONFIG_FD if there is one, else the default).
+ */
+enum rc master_cf_load(const char *dir, const struct config *config, struct arena *a,
+                       struct master_cf *out, struct why *why) MUST_USE;
+
+/* The entry of that name and type, or NULL. */
+const struct master_entry *master_cf_find(const struct master_cf *m, struct str name,
+                                          enum master_type type);
+
+const char *master_type_name(enum master_type type);
+bool master_type_parse(struct str text, enum master_type *type);
+
+/*
+ * The configuration that the service of that name (not inet) would load: main.cf and the -o of its
+ * entry. request->overrides do not count. RC_NONE: there is no such service.
+ */
+enum rc config_for_service(const struct config_request *request, const struct master_cf *m,
+                           struct str name, struct config **out, struct why *why) MUST_USE;
