@@ -48,8 +48,9 @@ struct deliver_shared; /* pools to bounce, defer, trace, verify; per process */
 enum rc deliver_start(struct service_env *env, struct deliver_shared **out,
                       struct why *why) MUST_USE;
 
-/* Serve one connection from qmgr until it closes. idle (may be NULL): called when no request came
-   for a second, and at the end, e.g. to close cached SMTP connections. */
+/* Serve one connection from qmgr until it closes; agent_ready is sent first. idle (may be NULL):
+   called when no request came for a second, and at the end, e.g. to close cached SMTP connections.
+ */
 void deliver_serve(struct service_env *env, struct deliver_shared *shared, int fd,
                    void (*deliver)(void *context, struct delivery *d),
                    void (*idle)(void *context, bool end), void *context);
