@@ -48,7 +48,7 @@ struct header_address {
 enum rc address_list_parse(struct str field_body, struct arena *a, struct header_address **list,
                            size_t *n, struct why *why) MUST_USE;
 /* Rewrite each address in a field body: change(context, address, arena, &out) RC_NONE keeps it as
- * it stands. */
+ * it stands. All else stays byte for byte. RC_NONE: nothing changed, *out untouched. */
 enum rc address_list_rewrite(struct str field_body,
                              enum rc (*change)(void *context, struct str address, struct arena *a,
                                                struct str *out, struct why *why),

@@ -27,7 +27,10 @@ struct mime_options {
 struct mime_events { /* all optional; text is a logical header (with "\n" between folded lines) or
                         one body line */
     void (*header)(void *context, enum mime_header_class class, struct str header);
-    void (*end_of_header)(void *context);
+    /* The primary header ends without an empty line; line is what comes instead. The empty line
+       that is missing is put in. */
+    void (*unterminated)(void *context, struct str line);
+    void (*end_of_header)(void *context); /* of the primary header */
     void (*body)(void *context, struct str line, bool more);
     void (*end)(void *context);
 };
@@ -35,8 +38,11 @@ struct mime_events { /* all optional; text is a logical header (with "\n" betwee
 struct mime_state;
 struct mime_state *mime_new(struct arena *a, const struct mime_options *o,
                             const struct mime_events *e, void *context);
-/* Feed content line by line (more: the line continues); returns the errors so far as bits. */
+/* Feed content line by line (more: the line continues); returns the errors so far as bits. Header
+ * lines beyond header_size_limit are cut. The white space of "Name :" is dropped. */
 unsigned mime_line(struct mime_state *m, struct str line, bool more);
 unsigned mime_end(struct mime_state *m);
+/* For the body event: bytes of this MIME part that came before this line. */
+size_t mime_part_offset(const struct mime_state *m);
 const char *mime_error_text(unsigned error); /* of the lowest bit */
 const char *mime_error_dsn(unsigned error);
