@@ -153,7 +153,7 @@ static void inherit(struct config_source *s, const struct config_source *base)
         s->states[i] = computed_is(i) || (params[i].kind != PARAM_RAW &&
                                           expand_is_needed(source_written(s, i)))
                            ? TEXT_TO_DO
-                           : TEXT_DONE;
+                           : TEXT_INHERITED;
     for (struct map_item *i = NULL; (i = map_next(&base->user, i));) {
         struct user_parameter *u = arena_new_of(s->arena, struct user_parameter);
         *u = (struct user_parameter){.definition = ((struct user_parameter *)i->value)->definition};
@@ -298,29 +298,51 @@ enum rc config_transport_time(const struct config *config, struct str transport,
     return transport_number(config, transport, suffix, seconds, why);
 }
 
-static enum rc lookup_finished(void *context, struct str name, struct str *value, struct why *why)
-{
-    const struct config *c = context;
-    enum rc rc = config_get(c, name, value);
-    int index = param_find(name);
+/* An expansion after the configuration was published. */
+struct late {
+    const struct config *config;
+    struct arena *arena;
+    int depth; /* of RAW parameters in each other */
+};
 
-    if (rc == RC_CONFIG)
-        return FAIL(why, RC_CONFIG, "the value of " STR_FMT " cannot be expanded", STR_ARG(name));
-    if (rc == RC_OK && index < 0 && map_get(&c->source->user, name) == NULL)
+static enum rc expand_late(struct late *late, struct str text, struct str *out, struct why *why);
+
+static enum rc lookup_late(void *context, struct str name, struct str *value, struct why *why)
+{
+    struct late *late = context;
+    int index = param_find(name);
+    enum rc rc;
+
+    if (index < 0 && map_get(&late->config->source->user, name) == NULL)
         return RC_NONE; /* an unset TRANSPORT_suffix has no value in texts */
+    if (config_get(late->config, name, value) != RC_OK)
+        return FAIL(why, RC_CONFIG, "the value of " STR_FMT " cannot be expanded", STR_ARG(name));
+    if (index < 0 || params[index].kind != PARAM_RAW)
+        return RC_OK;
+    if (++late->depth > EXPAND_DEPTH)
+        return FAIL(why, RC_CONFIG, "the value of " STR_FMT " refers to itself", STR_ARG(name));
+    rc = expand_late(late, *value, value, why);
+    late->depth--;
     return rc;
+}
+
+static enum rc expand_late(struct late *late, struct str text, struct str *out, struct why *why)
+{
+    struct expander e = {lookup_late, late};
+    AUTO_BUF buf;
+
+    buf_init(&buf, EXPAND_MAX);
+    TRY(expand_text(&e, text, &buf, why));
+    *out = arena_copy(late->arena, buf_str(&buf));
+    return RC_OK;
 }
 
 enum rc config_expand(const struct config *config, struct arena *arena, struct str text,
                       struct str *out, struct why *why)
 {
-    struct expander e = {lookup_finished, (void *)config};
-    AUTO_BUF buf;
+    struct late late = {config, arena, 0};
 
-    buf_init(&buf, EXPAND_MAX);
-    TRY(expand_text(&e, text, &buf, why));
-    *out = arena_copy(arena, buf_str(&buf));
-    return RC_OK;
+    return expand_late(&late, text, out, why);
 }
 
 bool config_level_below(const struct config *config, const char *level)

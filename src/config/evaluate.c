@@ -50,7 +50,7 @@ enum rc source_evaluate(struct config_source *s, int index, struct why *why)
     struct str text = source_written(s, index), result = text;
     enum rc rc = RC_OK;
 
-    if (s->states[index] == TEXT_DONE)
+    if (s->states[index] == TEXT_DONE || s->states[index] == TEXT_INHERITED)
         return RC_OK;
     if (s->states[index] == TEXT_BUSY)
         return FAIL(why, RC_CONFIG, "the value of " STR_FMT " refers to itself", STR_ARG(p->name));
@@ -138,8 +138,8 @@ enum rc source_fill(struct config_source *s, struct config *c, struct why *why)
     TRY(check_levels(s, why));
     for (int i = 0; i < PARAM_COUNT; i++) {
         struct value v = {0};
-        if (s->states[i] == TEXT_DONE && s->base)
-            continue; /* taken from the base, with its member */
+        if (s->states[i] == TEXT_INHERITED)
+            continue; /* and so is the member */
         TRY(source_evaluate(s, i, why));
         if (value_parse(&params[i], s->texts[i], s->arena, &v, why) != RC_OK)
             return with_place(s, s->definitions[i], params[i].name, source_written(s, i), why);

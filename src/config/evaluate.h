@@ -19,7 +19,13 @@ struct definition {
     int line;
 };
 
-enum text_state { TEXT_TO_DO, TEXT_BUSY, TEXT_DONE, TEXT_BAD };
+enum text_state {
+    TEXT_TO_DO,
+    TEXT_BUSY,
+    TEXT_DONE,
+    TEXT_INHERITED, /* done in the base of an overlay, and the same here */
+    TEXT_BAD
+};
 
 struct user_parameter {
     struct definition definition;
