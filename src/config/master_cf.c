@@ -29,6 +29,11 @@ bool master_type_parse(struct str text, enum master_type *type)
     return false;
 }
 
+struct entry_list {
+    struct master_entry *v;
+    size_t n, cap;
+};
+
 /* One line on its way into an entry. */
 struct parse {
     const char *path;
@@ -193,14 +198,16 @@ static enum rc parse_overrides(struct parse *p)
 
 static enum rc parse_line(struct parse *p, struct str line)
 {
-    struct str rest = line;
+    struct str rest = line, token;
 
-    for (int i = 0; i < MASTER_FIELDS; i++)
-        if (!str_token_braced(&rest, BLANKS, &p->e->fields[i]))
+    for (int i = 0; i < MASTER_FIELDS; i++) {
+        if (!str_token_braced(&rest, BLANKS, &token))
             return BAD(p,
-                       "bad field count: %d of 8; write: service type private unpriv chroot "
-                       "wakeup maxproc command",
+                       "bad field count: %d of 8; write: service type private unpriv chroot wakeup "
+                       "maxproc command",
                        i);
+        p->e->fields[i] = arena_copy(p->arena, token);
+    }
     TRY(parse_name_and_type(p));
     TRY(parse_flags(p));
     TRY(parse_wakeup(p));
@@ -216,51 +223,62 @@ static void undo_map(void *map)
 }
 
 /* A later entry takes the place of an earlier one of the same name and type. */
-enum rc master_cf_parse(struct str text, const char *path, const struct config *config,
-                        bool keep_replaced, struct arena *a, struct master_cf *out, struct why *why)
+static void add_entry(struct entry_list *list, struct map *places, bool keep_replaced,
+                      struct arena *a, const struct master_entry *e)
 {
-    VEC(struct master_entry) entries = {0};
+    struct str key = arena_printf(a, STR_FMT "/%s", STR_ARG(e->name), master_type_name(e->type));
+    size_t place = (size_t)map_get(places, key);
+
+    if (place && !keep_replaced) {
+        list->v[place - 1] = *e;
+        return;
+    }
+    vec_add(a, list, *e);
+    map_put(places, key, (void *)list->n);
+}
+
+enum rc master_cf_parse(struct str text, const char *path, const struct master_reading *how,
+                        struct arena *a, struct master_cf *out, struct why *why)
+{
+    static const struct master_reading plain = {0};
+    struct entry_list entries = {0};
     struct map *places = arena_new_of(a, struct map);
     struct line_reader lines;
     struct str line;
     int number;
 
+    how = how ? how : &plain;
     map_init(places);
     arena_defer(a, undo_map, places);
     path = arena_text(a, str_of(path));
     lines_start(&lines, arena_text(a, text), text.n);
     while (lines_next(&lines, &line, &number)) {
         struct master_entry e = {.line = number};
-        struct parse p = {path, config, a, &e, why};
-        struct str key;
-        size_t place;
+        struct parse p = {path, how->config, a, &e, why};
+        enum rc rc = parse_line(&p, line);
 
-        TRY(parse_line(&p, line));
-        key = arena_printf(a, STR_FMT "/%s", STR_ARG(e.name), master_type_name(e.type));
-        place = (size_t)map_get(places, key);
-        if (place && !keep_replaced) {
-            entries.v[place - 1] = e;
-            continue;
-        }
-        vec_add(a, &entries, e);
-        map_put(places, key, (void *)entries.n);
+        if (rc == RC_OK)
+            add_entry(&entries, places, how->keep_replaced, a, &e);
+        else if (how->on_error)
+            how->on_error(how->context, why->text);
+        else
+            return rc;
     }
     *out = (struct master_cf){entries.v, entries.n, path};
     return RC_OK;
 }
 
-enum rc master_cf_load(const char *dir, const struct config *config, struct arena *a,
+enum rc master_cf_load(const char *dir, const struct master_reading *how, struct arena *a,
                        struct master_cf *out, struct why *why)
 {
-    bool from_snapshot = dir == NULL && snapshot_is_there();
     const char *where = dir ? dir : config_default_dir();
     struct str text, path = arena_printf(a, "%s/master.cf", where);
 
-    if (from_snapshot)
+    if (dir == NULL && snapshot_is_there())
         TRY(snapshot_read(true, a, &text, why));
     else
         TRY(config_file_read(where, "master.cf", a, &text, why));
-    return master_cf_parse(text, path.p, config, false, a, out, why);
+    return master_cf_parse(text, path.p, how, a, out, why);
 }
 
 const struct master_entry *master_cf_find(const struct master_cf *m, struct str name,
@@ -289,4 +307,15 @@ enum rc config_for_service(const struct config_request *request, const struct ma
         return config_load(&r, out, why);
     }
     return FAIL(why, RC_NONE, "%s: no service " STR_FMT, m->path, STR_ARG(name));
+}
+
+enum rc master_entry_parse(struct str line, const char *path, struct arena *a,
+                           struct master_entry *out, struct why *why)
+{
+    struct master_entry e = {.line = 1};
+    struct parse p = {path, NULL, a, &e, why};
+
+    TRY(parse_line(&p, arena_copy(a, line)));
+    *out = e;
+    return RC_OK;
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "util/buf.h"
 
 enum master_type {
     MASTER_INET,
@@ -56,19 +57,31 @@ struct master_cf {
     const char *path;
 };
 
-/*
- * Read the text of master.cf. config gives the meaning of '-' (default_process_limit, compatibility
- * level); NULL: 100, not chrooted. keep_replaced: also entries that a later line replaces (for
- * listing and editing). RC_CONFIG with path, line and remedy. Everything lives in the arena.
- */
-enum rc master_cf_parse(struct str text, const char *path, const struct config *config,
-                        bool keep_replaced, struct arena *a, struct master_cf *out,
-                        struct why *why) MUST_USE;
+/* How to read; NULL or zeros: every entry as a daemon sees it, the first mistake ends it. */
+struct master_reading {
+    const struct config *config; /* meaning of '-' (process limit, compatibility level); NULL: 100,
+                                    not chrooted */
+    bool keep_replaced;          /* also entries that a later line replaces */
+    void (*on_error)(void *context, const char *words); /* for each bad line, which is left out */
+    void *context;
+};
+
+/* RC_CONFIG with path, line and remedy. Everything lives in the arena. */
+enum rc master_cf_parse(struct str text, const char *path, const struct master_reading *how,
+                        struct arena *a, struct master_cf *out, struct why *why) MUST_USE;
 
 /* The same from dir (NULL: the snapshot of $POSTERN_CONFIG_FD if there is one, else the default).
  */
-enum rc master_cf_load(const char *dir, const struct config *config, struct arena *a,
+enum rc master_cf_load(const char *dir, const struct master_reading *how, struct arena *a,
                        struct master_cf *out, struct why *why) MUST_USE;
+
+/* One line, as from "postconf -Me"; path is for messages. */
+enum rc master_entry_parse(struct str line, const char *path, struct arena *a,
+                           struct master_entry *out, struct why *why) MUST_USE;
+
+/* Write it in columns. fold: options on lines of their own, others within 80 columns; no line end.
+ */
+void master_entry_format(const struct master_entry *e, bool fold, struct buf *out);
 
 /* The entry of that name and type, or NULL. */
 const struct master_entry *master_cf_find(const struct master_cf *m, struct str name,

@@ -6,7 +6,7 @@ static struct master_cf parse(struct arena *a, const char *text)
     struct master_cf m = {0};
     struct why why = {0};
 
-    if (master_cf_parse(str_of(text), "/x/master.cf", NULL, false, a, &m, &why) != RC_OK)
+    if (master_cf_parse(str_of(text), "/x/master.cf", NULL, a, &m, &why) != RC_OK)
         fail_msg("%s", why.text);
     return m;
 }
@@ -78,7 +78,9 @@ static void test_later_line_replaces(void **state)
     assert_str(m.entries[0].command, "three");
     assert_str(master_cf_find(&m, STR("x"), MASTER_PASS)->command, "four");
     assert_null(master_cf_find(&m, STR("x"), MASTER_FIFO));
-    assert_int_equal(master_cf_parse(str_of(text), "m", NULL, true, a, &m, &why), RC_OK);
+    assert_int_equal(master_cf_parse(str_of(text), "m",
+                                     &(struct master_reading){.keep_replaced = true}, a, &m, &why),
+                     RC_OK);
     assert_int_equal(m.n, 4);
     assert_str(master_cf_find(&m, STR("x"), MASTER_UNIX)->command, "three");
 }
@@ -110,7 +112,7 @@ static void test_mistakes(void **state)
         struct master_cf m = {0};
         struct why why = {0};
         assert_int_equal(
-            master_cf_parse(str_of(mistakes[i].text), "/x/master.cf", NULL, false, a, &m, &why),
+            master_cf_parse(str_of(mistakes[i].text), "/x/master.cf", NULL, a, &m, &why),
             RC_CONFIG);
         if (strstr(why.text, mistakes[i].words) == NULL)
             fail_msg("got \"%s\", want \"%s\"", why.text, mistakes[i].words);
