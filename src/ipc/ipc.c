@@ -195,6 +195,14 @@ enum rc ipc_receive(struct ipc *c, struct why *why)
     return receive_some(c, MSG_DONTWAIT, why);
 }
 
+enum rc ipc_wait(struct ipc *c, struct why *why)
+{
+    if (c->in_end > c->in_start)
+        return RC_OK;
+    make_room(c, 4096);
+    return receive_some(c, 0, why);
+}
+
 /* Wait until n bytes are buffered. */
 static enum rc need(struct ipc *c, size_t n, long deadline, struct why *why)
 {

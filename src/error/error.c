@@ -1,0 +1,52 @@
+/*
+ * error - delivery agent that bounces (service error) or defers (service retry) with the text in
+ * the nexthop.
+ *
+ * "error:5.1.2 no such domain" in a transport table; a text without status code gets 5.0.0
+ * or 4.0.0.
+ */
+#include "deliver/deliver.h"
+#include "global/dsn.h"
+
+static enum rc start(struct service_env *env, void **state, struct why *why)
+{
+    struct deliver_shared *shared = NULL;
+
+    TRY(deliver_start(env, &shared, why));
+    *state = shared;
+    return RC_OK;
+}
+
+static void report_text(void *context, struct delivery *d)
+{
+    const struct service_env *env = context;
+    bool retry = strcmp(env->name, "retry") == 0;
+    struct dsn dsn = {0};
+
+    dsn_split(d->request.nexthop, retry ? "4.0.0" : "5.0.0", &dsn.status, &dsn.reason);
+    for (size_t i = 0; i < d->request.n_recipients; i++) {
+        if (retry)
+            deliver_deferred(d, i, &dsn);
+        else
+            deliver_report(d, i, &dsn);
+    }
+}
+
+static void session(struct service_env *env, void *state, int fd)
+{
+    deliver_serve(env, state, fd, report_text, NULL, env);
+}
+
+static const struct service error = {
+    .name = "error",
+    .shape = SERVICE_SESSION,
+    .privilege = RUN_AS_MAIL_OWNER,
+    .may = MAY_WRITE_QUEUE,
+    .start = start,
+    .session = session,
+};
+
+int main(int argc, char **argv)
+{
+    return service_main(&error, argc, argv);
+}
