@@ -1,0 +1,212 @@
+/* Making struct access from the configuration. */
+#include "access/access.h"
+
+#include "access/restrictions.h"
+#include "config/config.h"
+
+static const struct {
+    enum access_list list;
+    const char *parameter;
+} list_names[] = {
+    {ACCESS_CLIENT, "smtpd_client_restrictions"},
+    {ACCESS_HELO, "smtpd_helo_restrictions"},
+    {ACCESS_SENDER, "smtpd_sender_restrictions"},
+    {ACCESS_RELAY, "smtpd_relay_restrictions"},
+    {ACCESS_RECIPIENT, "smtpd_recipient_restrictions"},
+    {ACCESS_DATA, "smtpd_data_restrictions"},
+    {ACCESS_END_OF_DATA, "smtpd_end_of_data_restrictions"},
+    {ACCESS_ETRN, "smtpd_etrn_restrictions"},
+};
+
+/*
+ * Classes may name each other, so all have their place before the first is compiled.
+ */
+static enum rc compile_classes(struct access *access, struct why *why)
+{
+    struct str rest = access->config->smtpd_restriction_classes, name;
+    VEC(struct program) classes = {0};
+
+    while (str_token(&rest, LIST_SEPARATORS, &name)) {
+        struct program p = {.parameter = arena_text(access->arena, name)};
+        if (restriction_find(name))
+            return FAIL(
+                why, RC_CONFIG,
+                "smtpd_restriction_classes: \"%s\" is the name of a restriction; choose another",
+                p.parameter);
+        vec_add(access->arena, &classes, p);
+    }
+    access->classes = classes.v;
+    access->n_classes = classes.n;
+    for (size_t i = 0; i < classes.n; i++) {
+        const struct program *p = NULL;
+        struct str text = STR_NONE;
+        enum rc rc = config_get(access->config, str_of(classes.v[i].parameter), &text);
+        if (rc != RC_OK)
+            return FAIL(
+                why, RC_CONFIG,
+                "smtpd_restriction_classes names \"%s\", which is not defined; add %s = ... to main.cf",
+                classes.v[i].parameter, classes.v[i].parameter);
+        /* a class serves every list: what has no effect somewhere may have elsewhere */
+        TRY(program_compile(access, access->arena, classes.v[i].parameter, text, ACCESS_RECIPIENT,
+                            true, &p, why));
+        classes.v[i].steps = p->steps;
+        classes.v[i].n = p->n;
+    }
+    return RC_OK;
+}
+
+static struct str list_text(const struct config *config, enum access_list list)
+{
+    switch (list) {
+    case ACCESS_CLIENT: return config->smtpd_client_restrictions;
+    case ACCESS_HELO: return config->smtpd_helo_restrictions;
+    case ACCESS_SENDER: return config->smtpd_sender_restrictions;
+    case ACCESS_RELAY: return config->smtpd_relay_restrictions;
+    case ACCESS_RECIPIENT: return config->smtpd_recipient_restrictions;
+    case ACCESS_DATA: return config->smtpd_data_restrictions;
+    case ACCESS_END_OF_DATA: return config->smtpd_end_of_data_restrictions;
+    default: return config->smtpd_etrn_restrictions;
+    }
+}
+
+static bool stops_relaying(const struct program *p, int depth)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct step *s = &p->steps[i];
+        if (s->warn_only || depth > 100)
+            continue;
+        if (s->run == reject_unauth_destination || s->run == defer_unauth_destination ||
+            s->run == run_reject || s->run == run_defer || s->run == run_defer_if_permit)
+            return true;
+        if (s->run == run_class && stops_relaying(s->program, depth + 1))
+            return true;
+    }
+    return false;
+}
+
+static enum rc compile_lists(struct access *access, struct why *why)
+{
+    for (size_t i = 0; i < sizeof list_names / sizeof *list_names; i++)
+        TRY(program_compile(access, access->arena, list_names[i].parameter,
+                            list_text(access->config, list_names[i].list), list_names[i].list, true,
+                            &access->lists[list_names[i].list], why));
+    TRY(program_compile(access, access->arena, "local_header_rewrite_clients",
+                        access->config->local_header_rewrite_clients, ACCESS_LISTS, true,
+                        &access->local_rewrite, why));
+    if (!stops_relaying(access->lists[ACCESS_RELAY], 0) &&
+        !stops_relaying(access->lists[ACCESS_RECIPIENT], 0))
+        return FAIL(
+            why, RC_CONFIG,
+            "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least "
+            "one working instance of: reject_unauth_destination, defer_unauth_destination, reject, "
+            "defer, defer_if_permit or check_relay_domains");
+    return RC_OK;
+}
+
+static enum rc open_maps(struct access *access, const char *parameter, struct str spec,
+                         struct maps **out, struct why *why)
+{
+    unsigned flags = access->config->smtputf8_enable ? TABLE_UTF8 : 0;
+
+    TRY(maps_open(parameter, spec, flags, &access->env, out, why));
+    vec_add(access->arena, &access->maps, *out);
+    return RC_OK;
+}
+
+static enum rc open_tables(struct access *access, struct why *why)
+{
+    const struct config *config = access->config;
+
+    TRY(open_maps(access, "recipient_canonical_maps", config->recipient_canonical_maps,
+                  &access->recipient_canonical, why));
+    TRY(open_maps(access, "sender_canonical_maps", config->sender_canonical_maps,
+                  &access->sender_canonical, why));
+    TRY(open_maps(access, "canonical_maps", config->canonical_maps, &access->canonical, why));
+    TRY(open_maps(access, "virtual_alias_maps", config->virtual_alias_maps, &access->virtual_alias,
+                  why));
+    TRY(open_maps(access, "virtual_mailbox_maps", config->virtual_mailbox_maps,
+                  &access->virtual_mailbox, why));
+    TRY(open_maps(access, "local_recipient_maps", config->local_recipient_maps,
+                  &access->local_recipients, why));
+    TRY(open_maps(access, "relay_recipient_maps", config->relay_recipient_maps,
+                  &access->relay_recipients, why));
+    TRY(open_maps(access, "smtpd_sender_login_maps", config->smtpd_sender_login_maps,
+                  &access->sender_logins, why));
+    return open_maps(access, "rbl_reply_maps", config->rbl_reply_maps, &access->rbl_replies, why);
+}
+
+static enum rc open_networks(struct access *access, struct why *why)
+{
+    const struct config *config = access->config;
+    struct table_env *env = &access->env;
+
+    TRY(match_open("mynetworks", config->mynetworks, MATCH_CLIENT,
+                   match_parents(config, "mynetworks"), env, &access->mynetworks, why));
+    TRY(match_open("relay_domains", config->relay_domains, MATCH_DOMAIN,
+                   match_parents(config, "relay_domains"), env, &access->relay_domains, why));
+    TRY(match_open("permit_mx_backup_networks", config->permit_mx_backup_networks, MATCH_CLIENT,
+                   match_parents(config, "permit_mx_backup_networks"), env,
+                   &access->mx_backup_networks, why));
+    if (config->smtpd_log_access_permit_actions.n)
+        TRY(match_open("smtpd_log_access_permit_actions", config->smtpd_log_access_permit_actions,
+                       MATCH_STRING, false, env, &access->permit_actions, why));
+    return RC_OK;
+}
+
+enum rc access_open(const struct access_options *o, struct access **out, struct why *why)
+{
+    struct arena *arena = arena_new(8192);
+    struct access *access = arena_new_of(arena, struct access);
+    enum rc rc;
+
+    access->arena = arena;
+    access->config = o->config;
+    access->log = o->log;
+    access->env = (struct table_env){o->config, o->log};
+    access->rewriter = o->rewriter;
+    access->resolver = o->resolver;
+    access->access_parents = match_parents(o->config, "smtpd_access_maps");
+    rc = open_networks(access, why);
+    if (rc == RC_OK)
+        rc = open_tables(access, why);
+    if (rc == RC_OK)
+        rc = compile_classes(access, why);
+    if (rc == RC_OK)
+        rc = compile_lists(access, why);
+    if (rc == RC_OK)
+        *out = access;
+    else
+        access_close(access);
+    return rc;
+}
+
+void access_close(struct access *access)
+{
+    struct match_list *lists[] = {access->mynetworks, access->relay_domains,
+                                  access->mx_backup_networks, access->permit_actions};
+
+    for (size_t i = 0; i < access->tables.n; i++)
+        table_close(access->tables.v[i]);
+    for (size_t i = 0; i < access->maps.n; i++)
+        maps_close(access->maps.v[i]);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (lists[i])
+            match_close(lists[i]);
+    arena_free(access->arena);
+}
+
+bool access_has_changed(const struct access *access)
+{
+    for (size_t i = 0; i < access->tables.n; i++)
+        if (table_has_changed(access->tables.v[i]))
+            return true;
+    for (size_t i = 0; i < access->maps.n; i++)
+        if (maps_have_changed(access->maps.v[i]))
+            return true;
+    return false;
+}
+
+const struct program *access_program(const struct access *access, enum access_list list)
+{
+    return access->lists[list];
+}
