@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "ipc/ipc.h"
 #include "util/arena.h"
 #include "util/log.h"
@@ -45,7 +47,9 @@ struct service_env {
     int argc;         /* arguments after the options, e.g. user= argv= of pipe */
     char **argv;
     bool stress;
-    bool rootless;     /* instance of an ordinary user */
+    bool rootless;  /* instance of an ordinary user */
+    uid_t mail_uid; /* of mail_owner; rootless: our own */
+    gid_t mail_gid;
     bool on_stdin;     /* -S: one session on standard input (sendmail -bs) */
     struct loop *loop; /* SERVICE_LOOP only */
 };
