@@ -31,6 +31,19 @@ enum { /* usual sets */
            SUBMIT_MAP_OK, /* bounces, forwards; less when internal_mail_filter_classes says so */
 };
 
+/* Flags for a source, as receive_override_options, internal_mail_filter_classes and
+ * smtputf8_autodetect_classes of its configuration say. */
+enum submit_source {
+    SUBMIT_FROM_SMTPD,
+    SUBMIT_FROM_SENDMAIL,
+    SUBMIT_FROM_QMQPD,
+    SUBMIT_FROM_FORWARD,
+    SUBMIT_FROM_BOUNCE,
+    SUBMIT_FROM_NOTIFY,
+    SUBMIT_FROM_VERIFY
+};
+unsigned submit_flags_for(const struct config *config, enum submit_source source);
+
 enum submit_status { /* bits, as in queue.md 8; 0: queued */
                      SUBMIT_BAD = 1,
                      SUBMIT_WRITE = 2,
@@ -49,6 +62,10 @@ enum rc submit_open(const struct config *config, struct rewriter *rewriter, cons
                     struct submit_library **out, struct why *why) MUST_USE;
 void submit_close(struct submit_library *lib);
 bool submit_tables_have_changed(struct submit_library *lib);
+
+/* Is there room for a message of that size (0: unknown)? queue_minfree, and 1.5 times
+ * message_size_limit. RC_TEMP: no. Looks at the file system at most once a second. */
+enum rc submit_has_space(struct submit_library *lib, long message_size, struct why *why) MUST_USE;
 
 struct submission; /* one message, on the session's arena: freed (and its file removed) with it
                       unless finished */
