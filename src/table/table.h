@@ -19,16 +19,21 @@ enum table_flags {
     TABLE_CREATE = 1 << 1,    /* make it new (postmap); implies TABLE_WRITE */
     TABLE_FOLD_KEEP = 1 << 2, /* do not fold keys of fixed-string tables to lower case */
     TABLE_NO_SUBSTITUTE =
-        1 << 3,               /* refuse $number in pattern tables: security-sensitive parameters */
-    TABLE_NO_PROXY = 1 << 4,  /* open proxy:type:name directly */
-    TABLE_NO_UNAUTH = 1 << 5, /* refuse tables that outsiders could control (tcp) */
-    TABLE_UTF8 = 1 << 6, /* keys and values must be UTF-8; Unicode case folding (smtputf8_enable) */
+        1 << 3,                /* refuse $number in pattern tables: security-sensitive parameters */
+    TABLE_NO_PROXY = 1 << 4,   /* open proxy:type:name directly */
+    TABLE_NO_UNAUTH = 1 << 5,  /* refuse tables that outsiders could control (tcp) */
+    TABLE_UTF8 = 1 << 6,       /* keys and values must be UTF-8; Unicode case folding. Set by
+                                  table_open() when smtputf8_enable says so */
     TABLE_REPLACE = 1 << 7,    /* duplicate key: replace silently (postmap -r) */
     TABLE_IGNORE_DUP = 1 << 8, /* duplicate key: keep the old silently (postmap -w) */
     TABLE_NUL = 1 << 9,        /* write keys and values with a trailing NUL; TABLE_NO_NUL: without;
                                   neither: driver's habit */
     TABLE_NO_NUL = 1 << 10,
-    TABLE_BASE64 = 1 << 11, /* value is base64 of a file (postmap -F) */
+    TABLE_BASE64 = 1 << 11,   /* value is base64 of a file (postmap -F) */
+    TABLE_BYTES = 1 << 12,    /* no UTF-8 checks, whatever smtputf8_enable says (postmap -u) */
+    TABLE_STRICT = 1 << 13,   /* a table that cannot be opened is RC_TEMP, not a surrogate */
+    TABLE_OLD_ONLY = 1 << 14, /* TABLE_WRITE: do not make the file when it is not there */
+    TABLE_CACHE = 1 << 15,    /* TABLE_WRITE: what was put may be lost when the machine crashes */
 };
 
 struct table_env {
@@ -52,13 +57,16 @@ bool table_has_changed(struct table *t); /* its file was replaced since it was o
 enum rc table_get(struct table *t, struct str key, struct arena *a, struct str *value,
                   struct why *why) MUST_USE;
 
-/* RC_PERM: not writable. put of a key that is there: RC_NONE unless a
- * TABLE_REPLACE/TABLE_IGNORE_DUP flag. */
+/* RC_PERM: not writable. put of a key that is there: RC_NONE (words in why: "duplicate entry")
+ * unless a TABLE_REPLACE/TABLE_IGNORE_DUP flag. */
 enum rc table_put(struct table *t, struct str key, struct str value, struct why *why) MUST_USE;
 enum rc table_delete(struct table *t, struct str key,
                      struct why *why) MUST_USE; /* RC_NONE: not there */
 
-/* first: start over. RC_NONE at the end. */
+/* TABLE_CREATE: make what was put visible, at once. Closing without it leaves the old table. */
+enum rc table_commit(struct table *t, struct why *why) MUST_USE;
+
+/* first: start over. RC_NONE at the end. RC_PERM: the type cannot be listed. */
 enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key, struct str *value,
                    struct why *why) MUST_USE;
 
@@ -82,6 +90,10 @@ enum rc maps_get(struct maps *m, struct str key, struct arena *a, struct str *va
 enum rc maps_get_from(struct maps *m, struct str key, struct arena *a, struct str *value,
                       struct table **from, struct why *why) MUST_USE;
 
+/* As maps_get, without pattern tables and the like: for partial keys. */
+enum rc maps_get_fixed(struct maps *m, struct str key, struct arena *a, struct str *value,
+                       struct why *why) MUST_USE;
+
 /* Address keys in the order of tables.md 6: user+ext@domain, user@domain, user+ext, user (local
  * domains only), @domain. */
 struct address_keys {
@@ -94,7 +106,8 @@ struct address_keys {
     bool plain_domain;     /* access, transport: "domain" and parents instead of "@domain" */
     bool dot_parents;      /* parents as .parent instead of parent */
 };
-/* *extension: what was cut off the key to find it ("+ext"), or empty. */
+/* address: internal form; keys with quotes (external form) are tried first. RC_NONE also when the
+   address is empty. *extension: what was cut off the key to find it ("+ext"), or empty. */
 enum rc maps_get_address(struct maps *m, struct str address, const struct address_keys *how,
                          struct arena *a, struct str *value, struct str *extension,
                          struct why *why) MUST_USE;
@@ -109,6 +122,8 @@ enum match_kind { MATCH_STRING, MATCH_DOMAIN, MATCH_CLIENT }; /* MATCH_CLIENT: n
 enum rc match_open(const char *parameter, struct str spec, enum match_kind kind, bool parents,
                    const struct table_env *env, struct match_list **out, struct why *why) MUST_USE;
 void match_close(struct match_list *m);
+bool match_empty(const struct match_list *m);
+bool match_has_changed(struct match_list *m); /* one of its tables was replaced */
 /* RC_OK matches, RC_NONE does not, RC_TEMP table trouble. name may be empty. */
 enum rc match_get(struct match_list *m, struct str text, struct why *why) MUST_USE;
 enum rc match_client(struct match_list *m, struct str name, const struct addr *address,
