@@ -21,7 +21,8 @@ struct config;
 
 enum service_shape {
     SERVICE_SESSION, /* session() for each connection, blocking, on a thread of its own */
-    SERVICE_LOOP,    /* one event loop; accepted() for each connection */
+    SERVICE_LOOP, /* one event loop; accepted() for each connection; for a unix-dgram service once,
+                     at start, with the socket itself */
 };
 
 enum service_privilege {
@@ -38,6 +39,11 @@ enum service_may {
     MAY_DELIVER = 1 << 4,     /* writes mailboxes anywhere: no sandbox of files */
 };
 
+/*
+ * Each session has a copy. The working directory is queue_directory, and config->queue_directory is
+ * ".", so that paths below it work in and out of a chroot jail.
+ */
+
 struct service_env {
     const struct service *service;
     const struct config *config;
@@ -52,6 +58,9 @@ struct service_env {
     gid_t mail_gid;
     bool on_stdin;     /* -S: one session on standard input (sendmail -bs) */
     struct loop *loop; /* SERVICE_LOOP only */
+
+    struct runtime *runtime; /* private */
+    struct slot *slot;       /* private: of this session */
 };
 
 struct service {
@@ -59,8 +68,9 @@ struct service {
     enum service_shape shape;
     enum service_privilege privilege;
     unsigned may;
-    long default_sessions; /* SESSION: threads per process when no parameter says so; 0:
-                              service_process_sessions; 1: always one */
+    long default_sessions; /* SESSION: 0: as many sessions per process as master.cf and
+                              service_process_sessions say; 1: always one; more: this many, also
+                              where maxproc is 1 and means one process (pickup) */
 
     /* Before privileges are dropped. *state is passed to all other functions. */
     enum rc (*start)(struct service_env *env, void **state, struct why *why);
@@ -75,7 +85,8 @@ struct service {
        master.cf ('W'). Runs on one thread at a time. For connections that start with a letter
        instead of a frame. */
     void (*wakeup)(struct service_env *env, void *state, struct str requests);
-    /* LOOP: drain was asked; call service_exit() when done. NULL: exit at once. */
+    /* LOOP: drain was asked, nothing more is accepted; call service_exit() when done. NULL: exit at
+     * once. */
     void (*drain)(struct service_env *env, void *state);
 };
 
@@ -84,17 +95,34 @@ int service_main(const struct service *service, int argc, char **argv);
 /* Is this process asked to end after the current work? Sessions look at it between messages. */
 bool service_is_draining(const struct service_env *env);
 
+/*
+ * Sessions that serve kept connections of our own services: wait for the next request. As
+ * ipc_next() without a time limit, but RC_EOF when the process drains or needs the thread for
+ * somebody else; the client connects again. Between the messages of one request use ipc_read().
+ */
+enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type,
+                     struct why *why) MUST_USE;
+
 /* LOOP services after drain(): end the process. */
 _Noreturn void service_exit(struct service_env *env);
 
-/* Listen on one more UNIX socket, in start() (pickup's submission socket arrives this way when
- * master does not pass it). */
+/* Listen on one more socket, in start(). fd: listening, now the runtime's. */
 enum rc service_listen(struct service_env *env, int fd, struct why *why) MUST_USE;
 
 /* A pool of kept connections to another service, shared by the session threads. */
 struct service_pool;
 struct service_pool *service_pool_new(const struct service_env *env,
                                       const char *socket_name /* "private/bounce" */);
+void service_pool_free(struct service_pool *p);
+
 /* Take a connection (kept or new) and give it back; broken: it is closed instead. */
 enum rc service_pool_take(struct service_pool *p, struct ipc *c, struct why *why) MUST_USE;
 void service_pool_give(struct service_pool *p, struct ipc *c, bool broken);
+
+/*
+ * One request and its reply over a connection of the pool; asks again over a new connection when a
+ * kept one turns out to be closed. Texts of the reply live in the arena.
+ */
+enum rc service_pool_ask(struct service_pool *p, enum ipc_type request_type, const void *request,
+                         enum ipc_type reply_type, struct arena *a, void *reply,
+                         struct why *why) MUST_USE;
