@@ -47,7 +47,10 @@ struct parse {
 
 static enum rc bad(struct parse *p, enum rc rc)
 {
-    why_prefix(p->why, "%s, line %d", p->path, p->e->line);
+    if (p->e->line)
+        why_prefix(p->why, "%s, line %d", p->path, p->e->line);
+    else
+        why_prefix(p->why, "%s", p->path);
     return rc;
 }
 
@@ -309,10 +312,10 @@ enum rc config_for_service(const struct config_request *request, const struct ma
     return FAIL(why, RC_NONE, "%s: no service " STR_FMT, m->path, STR_ARG(name));
 }
 
-enum rc master_entry_parse(struct str line, const char *path, struct arena *a,
+enum rc master_entry_parse(struct str line, const char *path, int number, struct arena *a,
                            struct master_entry *out, struct why *why)
 {
-    struct master_entry e = {.line = 1};
+    struct master_entry e = {.line = number};
     struct parse p = {path, NULL, a, &e, why};
 
     TRY(parse_line(&p, arena_copy(a, line)));

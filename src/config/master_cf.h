@@ -75,8 +75,8 @@ enum rc master_cf_parse(struct str text, const char *path, const struct master_r
 enum rc master_cf_load(const char *dir, const struct master_reading *how, struct arena *a,
                        struct master_cf *out, struct why *why) MUST_USE;
 
-/* One line, as from "postconf -Me"; path is for messages. */
-enum rc master_entry_parse(struct str line, const char *path, struct arena *a,
+/* One logical line; path and number (0: none) are for messages. */
+enum rc master_entry_parse(struct str line, const char *path, int number, struct arena *a,
                            struct master_entry *out, struct why *why) MUST_USE;
 
 /* Write it in columns. fold: options on lines of their own, others within 80 columns; no line end.
