@@ -85,10 +85,9 @@ static void undo_map(void *map)
     map_done(map);
 }
 
-/* An empty configuration in an arena of its own. */
-static struct config *new_config(size_t bytes)
+struct config *source_new(size_t text_bytes)
 {
-    struct arena *a = arena_new(sizeof(struct config) + sizeof(struct config_source) + bytes);
+    struct arena *a = arena_new(sizeof(struct config) + sizeof(struct config_source) + text_bytes);
     struct config *c = arena_new_of(a, struct config);
     struct config_source *s = arena_new_of(a, struct config_source);
 
@@ -97,6 +96,16 @@ static struct config *new_config(size_t bytes)
     s->arena = a;
     c->source = s;
     return c;
+}
+
+enum rc source_read(struct config_source *s, const struct config_request *request, struct why *why)
+{
+    s->dir = arena_text(s->arena, str_of(request->dir ? request->dir : config_default_dir()));
+    s->service_name = arena_copy(s->arena, str_of(request->service_name));
+    s->process_name = arena_copy(s->arena, str_of(request->process_name));
+    TRY(read_main_cf(request, s, why));
+    define_overrides(s, request->overrides, request->overrides_n);
+    return RC_OK;
 }
 
 /* User-defined parameters that nobody refers to; trouble with one concerns who asks for it. */
@@ -110,13 +119,7 @@ static void evaluate_user(struct config_source *s)
 static enum rc build(const struct config_request *request, struct config *c,
                      struct config_source *s, struct why *why)
 {
-    const char *dir = request->dir ? request->dir : config_default_dir();
-
-    s->dir = arena_text(s->arena, str_of(dir));
-    s->service_name = arena_copy(s->arena, str_of(request->service_name));
-    s->process_name = arena_copy(s->arena, str_of(request->process_name));
-    TRY(read_main_cf(request, s, why));
-    define_overrides(s, request->overrides, request->overrides_n);
+    TRY(source_read(s, request, why));
     TRY(source_fill(s, c, why));
     evaluate_user(s);
     return RC_OK;
@@ -124,7 +127,7 @@ static enum rc build(const struct config_request *request, struct config *c,
 
 enum rc config_load(const struct config_request *request, struct config **out, struct why *why)
 {
-    struct config *c = new_config(16 * 1024);
+    struct config *c = source_new(16 * 1024);
     enum rc rc = build(request, c, (struct config_source *)c->source, why);
 
     if (rc != RC_OK) {
@@ -164,7 +167,7 @@ static void inherit(struct config_source *s, const struct config_source *base)
 enum rc config_overlay(const struct config *base, const struct config_setting *overrides, size_t n,
                        struct config **out, struct why *why)
 {
-    struct config *c = new_config(8 * 1024);
+    struct config *c = source_new(8 * 1024);
     struct config_source *s = (struct config_source *)c->source;
     enum rc rc;
 

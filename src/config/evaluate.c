@@ -26,6 +26,13 @@ static enum rc with_place(struct config_source *s, const struct definition *d, s
     return RC_CONFIG;
 }
 
+/* A consequence of trouble that had its words already: no words. */
+static enum rc told_before(struct config_source *s, struct why *why)
+{
+    s->why_has_place = true;
+    return FAIL(why, RC_CONFIG, "%s", "");
+}
+
 static enum rc lookup(void *context, struct str name, struct str *value, struct why *why);
 
 static enum rc expand_into(struct config_source *s, struct str text, struct str *out,
@@ -54,13 +61,17 @@ enum rc source_evaluate(struct config_source *s, int index, struct why *why)
         return RC_OK;
     if (s->states[index] == TEXT_BUSY)
         return FAIL(why, RC_CONFIG, "the value of " STR_FMT " refers to itself", STR_ARG(p->name));
+    if (s->states[index] == TEXT_BAD)
+        return told_before(s, why);
     s->states[index] = TEXT_BUSY;
     if (computed_is(index) && s->definitions[index] == NULL)
         rc = computed_text(s, index, &result, why);
     else if (p->kind != PARAM_RAW)
         rc = expand_into(s, text, &result, why);
-    if (rc != RC_OK)
+    if (rc != RC_OK) {
+        s->states[index] = TEXT_BAD;
         return with_place(s, s->definitions[index], p->name, text, why);
+    }
     s->texts[index] = result;
     s->states[index] = TEXT_DONE;
     return RC_OK;
@@ -73,6 +84,8 @@ enum rc source_evaluate_user(struct config_source *s, struct str name, struct us
         return RC_OK;
     if (u->state == TEXT_BUSY)
         return FAIL(why, RC_CONFIG, "the value of " STR_FMT " refers to itself", STR_ARG(name));
+    if (u->state == TEXT_BAD)
+        return told_before(s, why);
     u->state = TEXT_BUSY;
     if (expand_into(s, u->definition.text, &u->text, why) != RC_OK) {
         u->state = TEXT_BAD;
@@ -133,17 +146,23 @@ static enum rc check_levels(struct config_source *s, struct why *why)
     return RC_OK;
 }
 
+enum rc source_fill_one(struct config_source *s, int index, struct config *c, struct why *why)
+{
+    const struct param *p = &params[index];
+    struct value v = {0};
+
+    TRY(source_evaluate(s, index, why));
+    if (value_parse(p, s->texts[index], s->arena, &v, why) != RC_OK)
+        return with_place(s, s->definitions[index], p->name, source_written(s, index), why);
+    set_member(c, p, &v);
+    return RC_OK;
+}
+
 enum rc source_fill(struct config_source *s, struct config *c, struct why *why)
 {
     TRY(check_levels(s, why));
-    for (int i = 0; i < PARAM_COUNT; i++) {
-        struct value v = {0};
-        if (s->states[i] == TEXT_INHERITED)
-            continue; /* and so is the member */
-        TRY(source_evaluate(s, i, why));
-        if (value_parse(&params[i], s->texts[i], s->arena, &v, why) != RC_OK)
-            return with_place(s, s->definitions[i], params[i].name, source_written(s, i), why);
-        set_member(c, &params[i], &v);
-    }
+    for (int i = 0; i < PARAM_COUNT; i++)
+        if (s->states[i] != TEXT_INHERITED) /* else the member is there as well */
+            TRY(source_fill_one(s, i, c, why));
     return RC_OK;
 }

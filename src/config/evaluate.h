@@ -45,14 +45,28 @@ struct config_source {
     bool why_has_place;                                /* the words name file and line already */
 };
 
+/* An empty configuration with its source, in an arena of its own; config_free() releases it. */
+struct config *source_new(size_t text_bytes);
+
+/* Take the definitions of main.cf and the overrides; evaluates nothing. */
+enum rc source_read(struct config_source *s, const struct config_request *request,
+                    struct why *why) MUST_USE;
+
 /* The text of params[index] as it is written or as the default says; no expansion. */
 struct str source_written(struct config_source *s, int index);
 
-/* Evaluate params[index] into s->texts. RC_CONFIG with place, parameter and value in the words. */
+/*
+ * Evaluate params[index] into s->texts. RC_CONFIG with place, parameter and value in the words;
+ * without words when trouble that this one depends on was told before.
+ */
 enum rc source_evaluate(struct config_source *s, int index, struct why *why) MUST_USE;
 
 enum rc source_evaluate_user(struct config_source *s, struct str name, struct user_parameter *u,
                              struct why *why) MUST_USE;
+
+/* Evaluate one parameter, check its value, set the member of c. */
+enum rc source_fill_one(struct config_source *s, int index, struct config *c,
+                        struct why *why) MUST_USE;
 
 /* Evaluate what is TEXT_TO_DO, check it and set the members of c. */
 enum rc source_fill(struct config_source *s, struct config *c, struct why *why) MUST_USE;
