@@ -1,0 +1,327 @@
+/*
+ * Messages from files: what stood in the queue at start, what nobody told us about, what is due
+ * again. Reading is done by the disk worker; here is the order in which it is asked to.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "qmgr/load.h"
+#include "qmgr/qmgr.h"
+#include "qmgr/worker.h"
+#include "util/clock.h"
+#include "util/memory.h"
+
+enum { LOADS_AT_ONCE = 32 };
+
+struct found { /* a file that is to be read */
+    struct feed *feed;
+    struct link link;
+    struct loop_timer *timer;
+    bool ignore_times, loading;
+    struct str queue_name;
+    struct str id;
+    char text[QUEUE_ID_SIZE];
+};
+
+struct feed {
+    struct qmgr *q;
+    struct map known;            /* ids that wait here or are being read */
+    struct link fresh, deferred; /* struct found */
+    size_t n_loading;
+    bool turn;                /* whose turn it is */
+    bool missed;              /* notices that were not taken */
+    unsigned scanning, again; /* what is being scanned, and what after that */
+    struct loop_timer *timer;
+};
+
+static void scan_periodically(void *context);
+
+struct feed *feed_new(struct qmgr *q)
+{
+    struct feed *f = NEW(struct feed);
+
+    f->q = q;
+    map_init(&f->known);
+    list_init(&f->fresh);
+    list_init(&f->deferred);
+    f->timer = loop_after(q->loop, q->config->queue_run_delay * 1000, scan_periodically, f);
+    return f;
+}
+
+static void scan_periodically(void *context)
+{
+    struct feed *f = context;
+
+    f->timer = loop_after(f->q->loop, f->q->config->queue_run_delay * 1000, scan_periodically, f);
+    feed_scan(f, SCAN_DEFERRED | SCAN_INCOMING);
+}
+
+static struct str constant_name(struct str queue_name)
+{
+    return str_eq(queue_name, STR("deferred")) ? STR("deferred")
+           : str_eq(queue_name, STR("active")) ? STR("active")
+                                               : STR("incoming");
+}
+
+static void enqueue(struct found *e)
+{
+    bool deferred = str_eq(e->queue_name, STR("deferred"));
+
+    list_append(deferred ? &e->feed->deferred : &e->feed->fresh, &e->link);
+}
+
+static void forget(struct found *e)
+{
+    list_remove(&e->link);
+    loop_cancel(e->feed->q->loop, e->timer);
+    map_remove(&e->feed->known, e->id);
+    free(e);
+}
+
+void feed_free(struct feed *f)
+{
+    for (struct map_item *i; (i = map_next(&f->known, NULL));)
+        forget(i->value);
+    map_done(&f->known);
+    loop_cancel(f->q->loop, f->timer);
+    free(f);
+}
+
+/* NULL: it is in memory, or known here already. */
+static struct found *note(struct feed *f, struct str queue_name, struct str id)
+{
+    struct found *e;
+
+    if (!queue_id_is_valid(id) || map_get(&f->q->messages, id) || map_get(&f->known, id))
+        return NULL;
+    e = NEW(struct found);
+    e->feed = f;
+    e->queue_name = constant_name(queue_name);
+    memcpy(e->text, id.p, id.n);
+    e->id = (struct str){e->text, id.n};
+    map_put(&f->known, e->id, e);
+    return e;
+}
+
+static void its_time_has_come(void *context)
+{
+    struct found *e = context;
+
+    e->timer = NULL;
+    enqueue(e);
+    feed_run(e->feed);
+}
+
+void feed_later(struct feed *f, struct str queue_name, struct str id, long seconds)
+{
+    struct found *e = note(f, queue_name, id);
+
+    if (e)
+        e->timer = loop_after(f->q->loop, seconds * 1000, its_time_has_come, e);
+}
+
+/* ---- reading files ---- */
+static void load_done(void *context)
+{
+    struct load *l = context;
+    struct feed *f = l->context;
+    struct qmgr *q = f->q;
+    struct found *e = map_get(&f->known, l->id);
+    struct message *msg = l->message;
+    enum load_result result = l->result;
+    long age = l->age;
+
+    f->n_loading--;
+    load_free(l);
+    if (q->draining) {
+        if (msg)
+            message_discard(msg);
+        return;
+    }
+    if (result == LOAD_LOCKED) {
+        if (age >= SHORT_RETRY_SECONDS) {
+            struct log log = *q->log;
+            log_set_queue_id(&log, e->id);
+            log_info(&log, "skipped, still being delivered");
+        }
+        e->loading = false;
+        e->timer = loop_after(q->loop, SHORT_RETRY_SECONDS * 1000, its_time_has_come, e);
+    } else {
+        forget(e);
+    }
+    if (msg && map_get(&q->messages, msg->m.queue_id))
+        message_discard(msg);
+    else if (msg) {
+        q->n_held++;
+        message_start(msg);
+    }
+    feed_run(f);
+}
+
+static struct found *next_found(struct feed *f)
+{
+    struct link *first = f->turn ? &f->deferred : &f->fresh,
+                *second = f->turn ? &f->fresh : &f->deferred;
+
+    f->turn = !f->turn;
+    if (list_is_empty(first))
+        first = second;
+    return list_is_empty(first) ? NULL : ITEM_OF(first->next, struct found, link);
+}
+
+void feed_run(struct feed *f)
+{
+    struct qmgr *q = f->q;
+    size_t limit = (size_t)q->config->qmgr_message_active_limit;
+
+    while (!q->draining && f->n_loading < LOADS_AT_ONCE && q->n_messages + f->n_loading < limit) {
+        struct found *e = next_found(f);
+        struct load *l;
+        if (e == NULL)
+            break;
+        list_remove(&e->link);
+        if (map_get(&q->messages, e->id)) {
+            forget(e);
+            continue;
+        }
+        e->loading = true;
+        f->n_loading++;
+        l = load_new(q, e->queue_name, e->id, e->ignore_times);
+        l->context = f;
+        worker_do(q->disk, load_work, load_done, l);
+    }
+    if (f->missed && list_is_empty(&f->fresh) && q->n_messages < limit) {
+        f->missed = false;
+        feed_scan(f, SCAN_INCOMING);
+    }
+}
+
+void feed_missed(struct feed *f)
+{
+    f->missed = true;
+}
+
+/* ---- looking at directories ---- */
+static void scan_done(void *context)
+{
+    struct scan *s = context;
+    struct feed *f = s->context;
+    unsigned again = f->again;
+
+    for (size_t i = 0; i < s->found.n; i++) {
+        struct found *e = note(f, s->found.v[i].queue_name, str_of(s->found.v[i].id));
+        if (e) {
+            e->ignore_times = s->what & SCAN_IGNORE_TIMES;
+            enqueue(e);
+        }
+    }
+    f->scanning = f->again = 0;
+    scan_free(s);
+    if (again)
+        feed_scan(f, again);
+    feed_run(f);
+}
+
+void feed_scan(struct feed *f, unsigned what)
+{
+    struct scan *s;
+
+    if (f->q->draining)
+        return;
+    if (f->scanning) {
+        f->again |= what;
+        return;
+    }
+    f->scanning = what;
+    s = scan_new(f->q, what);
+    s->context = f;
+    worker_do(f->q->disk, scan_work, scan_done, s);
+}
+
+void feed_one(struct feed *f, struct str id)
+{
+    struct found *e = map_get(&f->known, id);
+    struct message *msg = map_get(&f->q->messages, id);
+
+    if (msg)
+        msg->look_again = msg->file_is_gone;
+    if (e && !e->loading) /* look again, it may be elsewhere now */
+        forget(e);
+    e = note(f, STR(""), id);
+    if (e == NULL)
+        return;
+    e->queue_name = STR(""); /* load looks in all queues */
+    e->ignore_times = true;
+    list_append(&f->fresh, &e->link);
+    feed_run(f);
+}
+
+/* ---- more of a message that is in memory ---- */
+struct portion {
+    struct message *message;
+    struct recipient *recipients;
+    size_t n;
+    bool read;
+    enum rc rc;
+    struct why why;
+};
+
+static void portion_work(void *context)
+{
+    struct portion *p = context;
+    struct message *msg = p->message;
+
+    if (p->read)
+        p->rc = queue_file_read_recipients(msg->fd, &msg->rest, PORTION, msg->arena, &p->recipients,
+                                           &p->n, &p->why);
+    if (p->rc == RC_OK)
+        route_resolve(msg->q, msg, p->recipients, p->n, msg->arena);
+}
+
+static void portion_done(void *context)
+{
+    struct portion p = *(struct portion *)context;
+
+    free(context);
+    if (p.rc != RC_OK) {
+        log_warning(&p.message->log, "read recipients: %s", p.why.text);
+        p.message->rest.unread = 0;
+        p.message->remain = true;
+    }
+    p.message->n_pending--;
+    p.message->n_using_file--;
+    message_add_recipients(p.message, p.recipients, p.n);
+}
+
+static void start_portion(struct message *msg, bool read)
+{
+    struct portion *p = NEW(struct portion);
+
+    *p = (struct portion){.message = msg,
+                          .recipients = read ? NULL : msg->m.recipients,
+                          .n = read ? 0 : msg->m.n_recipients,
+                          .read = read};
+    msg->n_pending++;
+    msg->n_using_file++;
+    worker_do(msg->q->disk, portion_work, portion_done, p);
+}
+
+void load_more_recipients(struct message *msg)
+{
+    struct why why = {0};
+
+    if (message_open(msg, &why)) {
+        start_portion(msg, true);
+        return;
+    }
+    msg->remain = true;
+    finish_message(msg);
+}
+
+void load_resolve(struct message *msg)
+{
+    start_portion(msg, false);
+}

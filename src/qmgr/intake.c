@@ -1,0 +1,148 @@
+/*
+ * What comes in on the public socket: notices of new mail with the open file, trigger bytes,
+ * questions of postsuper. Everything that is there is taken before the loop goes on.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "qmgr/qmgr.h"
+#include "util/memory.h"
+
+enum { MESSAGE_ARENA = 4096, IN_ONE_GO = 64 };
+
+struct intake {
+    struct qmgr *q;
+    struct link link;
+    struct ipc ipc;
+};
+
+static void close_intake(struct intake *i)
+{
+    loop_unwatch(i->q->loop, i->ipc.fd);
+    list_remove(&i->link);
+    ipc_done(&i->ipc);
+    free(i);
+}
+
+static enum rc take_notice(struct intake *i, struct why *why)
+{
+    struct arena *a = arena_new(MESSAGE_ARENA);
+    struct message_ready notice = {0};
+    int fd = -1;
+    enum rc rc = ipc_read_message_ready(&i->ipc, a, &notice, &fd, why);
+
+    if (rc == RC_OK && !message_from_notice(i->q, a, &notice, fd))
+        feed_missed(i->q->feed);
+    else if (rc != RC_OK)
+        arena_free(a);
+    return rc;
+}
+
+/* Has the message, if it is here at all, deliveries that run now? What waits is dropped. */
+static long forget_message(struct qmgr *q, struct str id)
+{
+    struct message *m = map_get(&q->messages, id);
+
+    if (m == NULL)
+        return 0;
+    m->file_is_gone = true;
+    return 1;
+}
+
+static enum rc take_question(struct intake *i, struct why *why)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct qmgr_control question = {0};
+    struct status_reply reply = {0};
+
+    TRY(ipc_read_qmgr_control(&i->ipc, a, &question, NULL, why));
+    switch (question.operation) {
+    case 'd': reply.status = forget_message(i->q, question.queue_id); break;
+    case 'n': feed_one(i->q->feed, question.queue_id); break;
+    default: return FAIL(why, RC_PERM, "unknown question %ld", question.operation);
+    }
+    return ipc_send_status_reply(&i->ipc, &reply, -1, why);
+}
+
+static enum rc take_frame(struct intake *i, enum ipc_type type, struct why *why)
+{
+    switch (type) {
+    case IPC_message_ready: return take_notice(i, why);
+    case IPC_qmgr_control: return take_question(i, why);
+    default: return FAIL(why, RC_PERM, "unexpected message %s", ipc_name(type));
+    }
+}
+
+static void intake_ready(void *context, int events)
+{
+    struct intake *i = context;
+    struct why why = {0};
+    enum rc rc = RC_OK;
+
+    (void)events;
+    for (int n = 0; n < IN_ONE_GO && rc == RC_OK; n++) {
+        enum ipc_type type;
+        struct str letters;
+        errno = 0;
+        rc = ipc_receive(&i->ipc, &why);
+        if (rc == RC_PERM || rc == RC_TEMP)
+            break;
+        letters = ipc_trigger_bytes(&i->ipc);
+        if (letters.n)
+            qmgr_trigger(i->q, letters);
+        while (ipc_has_frame(&i->ipc, &type)) {
+            enum rc frame = take_frame(i, type, &why);
+            if (frame != RC_OK) {
+                rc = frame;
+                break;
+            }
+        }
+    }
+    if (rc == RC_OK || rc == RC_NONE)
+        return;
+    if (rc != RC_EOF)
+        log_warning(i->q->log, "%s socket: %s", i->q->env->name, why.text);
+    close_intake(i);
+}
+
+void intake_accept(struct qmgr *q, int fd)
+{
+    struct intake *i = NEW(struct intake);
+
+    i->q = q;
+    ipc_init(&i->ipc, fd, q->config->qmgr_ipc_timeout * 1000);
+    list_append(&q->intakes, &i->link);
+    loop_watch(q->loop, fd, LOOP_READ, intake_ready, i);
+}
+
+void intake_close_all(struct qmgr *q)
+{
+    while (!list_is_empty(&q->intakes))
+        close_intake(ITEM_OF(q->intakes.next, struct intake, link));
+}
+
+/* A ignore times, F forget dead sites, D scan deferred, I and W scan incoming; A and F count first.
+ */
+void qmgr_trigger(struct qmgr *q, struct str requests)
+{
+    unsigned what = 0;
+    bool revive = false;
+
+    for (size_t i = 0; i < requests.n; i++)
+        switch (requests.p[i]) {
+        case 'A': what |= SCAN_IGNORE_TIMES; break;
+        case 'F': revive = true; break;
+        case 'D': what |= SCAN_DEFERRED; break;
+        case 'I':
+        case 'W': what |= SCAN_INCOMING; break;
+        case '\0': break; /* postkick and old programs end requests so */
+        default: log_warning(q->log, "ignoring unknown request code %d", requests.p[i]);
+        }
+    if (revive)
+        for (struct map_item *t = NULL; (t = map_next(&q->transports, t));)
+            transport_revive(t->value);
+    if (what & ~(unsigned)SCAN_IGNORE_TIMES)
+        feed_scan(q->feed, what);
+}
