@@ -1,0 +1,157 @@
+#include "smtp/attempt.h"
+
+#include <stdio.h>
+
+#include "smtp/session.h"
+
+enum { WORDS_MAX = 1500 }; /* of a reply in a report: whole reasons stay within messages.def */
+
+void attempt_begin(struct attempt *at, struct smtp *s, struct delivery *d)
+{
+    size_t n = d->request.n_recipients;
+
+    *at = (struct attempt){.smtp = s, .d = d, .arena = d->arena, .left = n};
+    at->open = arena_array(at->arena, bool, n + 1);
+    at->last = arena_array(at->arena, struct dsn, n + 1);
+    memset(at->open, true, n);
+}
+
+void attempt_next_host(struct attempt *at)
+{
+    for (size_t i = 0; i < at->notes.n; i++)
+        log_info(&at->d->log, STR_FMT, STR_ARG(at->notes.v[i]));
+    at->notes.n = 0;
+}
+
+void attempt_end(struct attempt *at)
+{
+    struct dsn none;
+
+    if (at->left == 0)
+        return;
+    none = dsn_local(at, "4.3.0", "server unavailable or unable to receive mail");
+    for (size_t i = 0; i < at->d->request.n_recipients; i++) {
+        struct dsn *dsn = at->last[i].status.n ? &at->last[i] : &none;
+        if (!at->open[i])
+            continue;
+        if (at->site && dsn->status.p[0] == '4') {
+            deliver_site_failed(at->d, dsn);
+            at->site = false;
+        }
+        attempt_settle(at, i, dsn);
+    }
+}
+
+struct dsn dsn_local(struct attempt *at, const char *status, const char *format, ...)
+{
+    char text[WORDS_MAX];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return (struct dsn){.status = arena_copy(at->arena, str_of(status)),
+                        .reason = arena_copy(at->arena, str_of(text))};
+}
+
+const char *reply_words(struct attempt *at, const struct wire_client_reply *reply)
+{
+    char *text = arena_text(at->arena, str_head(reply->text, WORDS_MAX));
+
+    for (char *p = text; *p; p++)
+        if (*p == '\n')
+            *p = ' ';
+    return text;
+}
+
+struct dsn dsn_remote(struct attempt *at, const struct session *s,
+                      const struct wire_client_reply *reply, const char *format, ...)
+{
+    bool expected = reply->code >= 400;
+    char text[WORDS_MAX + 500];
+    struct dsn dsn = {0};
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    dsn.reason = expected ? arena_copy(at->arena, str_of(text))
+                          : arena_printf(at->arena, "Protocol error: %s", text);
+    dsn.status = expected ? arena_copy(at->arena, reply->status) : STR("5.5.0");
+    dsn.diag_type = STR("smtp");
+    dsn.diag_text = str_of(reply_words(at, reply));
+    dsn.mta_type = STR("dns");
+    dsn.mta_name = arena_copy(at->arena, str_of(s->host));
+    return dsn;
+}
+
+static void note(struct attempt *at, struct str words)
+{
+    vec_add(at->arena, &at->notes, words);
+}
+
+void attempt_settle(struct attempt *at, size_t i, const struct dsn *dsn)
+{
+    if (!at->open[i])
+        return;
+    at->open[i] = false;
+    at->left--;
+    deliver_report(at->d, i, dsn);
+}
+
+void attempt_recipient(struct attempt *at, size_t i, const struct dsn *dsn)
+{
+    if (dsn->status.p[0] == '4') {
+        at->last[i] = *dsn;
+        at->site = false;
+        note(at, dsn->reason);
+    } else {
+        attempt_settle(at, i, dsn);
+    }
+}
+
+static void remember(struct attempt *at, const struct dsn *dsn, const bool *only)
+{
+    for (size_t i = 0; i < at->d->request.n_recipients; i++)
+        if (at->open[i] && (only == NULL || only[i]))
+            at->last[i] = *dsn;
+}
+
+void attempt_message(struct attempt *at, const struct dsn *dsn, const bool *only)
+{
+    at->site = false;
+    if (dsn->status.p[0] == '4') {
+        remember(at, dsn, only);
+        note(at, dsn->reason);
+        return;
+    }
+    for (size_t i = 0; i < at->d->request.n_recipients; i++)
+        if (only == NULL || only[i])
+            attempt_settle(at, i, dsn);
+}
+
+void attempt_site(struct attempt *at, const struct dsn *dsn)
+{
+    attempt_message(at, dsn, NULL);
+    at->site = true;
+}
+
+void attempt_postpone(struct attempt *at, const struct dsn *dsn)
+{
+    remember(at, dsn, NULL);
+    at->site = true;
+}
+
+void attempt_lost(struct attempt *at, struct session *s, enum rc rc, const char *doing)
+{
+    struct dsn dsn;
+
+    s->broken = true;
+    if (rc == RC_TIMEOUT)
+        dsn = dsn_local(at, "4.4.2", "conversation with %s timed out while %s", s->where, doing);
+    else
+        dsn = dsn_local(at, "4.4.2", "lost connection with %s while %s", s->where, doing);
+    dsn.mta_type = STR("dns");
+    dsn.mta_name = arena_copy(at->arena, str_of(s->host));
+    attempt_site(at, &dsn);
+}

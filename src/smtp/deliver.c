@@ -1,0 +1,172 @@
+#include "smtp/attempt.h"
+#include "smtp/pool.h"
+#include "smtp/session.h"
+#include "smtp/smtp.h"
+#include "smtp/transaction.h"
+#include "util/clock.h"
+
+/* The session is ready: what the log line of each recipient says about it. */
+static void describe(struct attempt *at, const struct session *s)
+{
+    at->d->time.connected = clock_now();
+    at->d->relay = arena_copy(at->arena, str_of(s->relay));
+    at->d->conn_use = s->messages > 0 ? s->messages + 1 : 0;
+}
+
+static bool keeps(struct attempt *at, const struct session *s)
+{
+    const struct smtp_settings *set = &at->smtp->set;
+
+    if (s->broken || s->closing)
+        return false;
+    if (set->connection_cache_on_demand && (at->busy || at->d->request.flags & DELIVER_CACHE_STORE))
+        return true;
+    return match_get(at->smtp->pool_destinations, at->d->request.nexthop, NULL) == RC_OK;
+}
+
+/* One message over a session. RC_NONE: a kept session turned out to be closed. */
+static enum rc use(struct attempt *at, struct session *s)
+{
+    enum rc rc;
+
+    describe(at, s);
+    rc = transaction_run(at, s);
+    if (keeps(at, s))
+        session_pool_put(at->smtp->pool, s);
+    else
+        session_close(s);
+    return rc;
+}
+
+/* A kept session, for the next hop or a server. True: it was there and could be used. */
+static bool reuse(struct attempt *at, struct str key, const struct addr *address)
+{
+    struct session *s = session_pool_take(at->smtp->pool, key, address);
+    struct addr server;
+
+    if (s == NULL)
+        return false;
+    server = s->address;
+    attempt_next_host(at);
+    if (use(at, s) != RC_OK)
+        return false;
+    vec_add(at->arena, &at->tried, server);
+    return true;
+}
+
+static bool was_tried(const struct attempt *at, const struct addr *address)
+{
+    for (size_t i = 0; i < at->tried.n; i++)
+        if (addr_equal(&at->tried.v[i], address) &&
+            addr_port(&at->tried.v[i]) == addr_port(address))
+            return true;
+    return false;
+}
+
+/* The hosts of one next hop, in order, as long as recipients are open and limits allow. */
+static void try_hosts(struct attempt *at, const struct nexthop *hop, const struct host_list *hosts)
+{
+    long sessions = 0, limit = at->smtp->set.mx_session_limit;
+
+    for (size_t i = 0; i < hosts->n && at->left > 0; i++) {
+        const struct host *h = &hosts->v[i];
+        bool best = hosts->by_mx && h->preference == hosts->v[0].preference, connected = true;
+        struct session *s;
+        if (was_tried(at, &h->address))
+            continue;
+        if (limit > 0 && sessions >= limit)
+            return;
+        if (!reuse(at, hop->text, &h->address)) {
+            attempt_next_host(at);
+            s = session_open(at, hop, h, best, &connected);
+            if (s)
+                (void)!use(at, s);
+        }
+        sessions += connected;
+    }
+}
+
+static bool is_named(struct str list, struct str hop)
+{
+    struct str word;
+
+    while (str_token(&list, LIST_SEPARATORS, &word))
+        if (str_eq(word, hop))
+            return true;
+    return false;
+}
+
+/* What the administrator has written cannot be a reason to return mail. */
+static void soften(struct attempt *at, const struct nexthop *hop, struct trouble *trouble)
+{
+    const char *parameter = NULL;
+
+    if (trouble->status[0] != '5')
+        return;
+    if (at->smtp->lmtp)
+        parameter = "transport";
+    else if (is_named(at->smtp->config->relayhost, hop->text))
+        parameter = "relayhost";
+    else if (is_named(at->smtp->set.fallback_relay, hop->text))
+        parameter = "smtp_fallback_relay";
+    if (parameter == NULL)
+        return;
+    log_warning(&at->smtp->log, "%s configuration problem: " STR_FMT, parameter,
+                STR_ARG(hop->text));
+    trouble->status = "4.3.5";
+}
+
+/* False: no fallback relay may be tried, because we are one of the MX hosts ourselves. */
+static bool try_nexthop(struct attempt *at, struct str text)
+{
+    struct host_list hosts = {0};
+    struct trouble trouble = {0};
+    struct nexthop hop;
+    struct dsn dsn;
+    enum rc rc;
+
+    if (nexthop_parse(text, at->smtp->lmtp, at->smtp->set.tcp_port, &hop, &trouble.why) != RC_OK) {
+        log_warning(&at->smtp->log, "%s", trouble.why.text);
+        dsn = dsn_local(at, "4.3.5", "%s", trouble.why.text);
+        attempt_postpone(at, &dsn);
+        return true;
+    }
+    if (hop.path.n) {
+        if (!reuse(at, text, NULL)) {
+            struct session *s = session_open_unix(at, &hop);
+            if (s)
+                (void)!use(at, s);
+        }
+        return true;
+    }
+    reuse(at, text, NULL);
+    if (at->left == 0)
+        return true;
+    rc = hosts_find(at->smtp, &hop, at->arena, &hosts, &trouble);
+    if (rc == RC_OK) {
+        try_hosts(at, &hop, &hosts);
+        return !hosts.we_are_mx;
+    }
+    soften(at, &hop, &trouble);
+    dsn = dsn_local(at, trouble.status, "%s", trouble.why.text);
+    attempt_postpone(at, &dsn);
+    return rc != RC_PERM;
+}
+
+void smtp_deliver(void *context, struct delivery *d)
+{
+    struct smtp *s = context;
+    struct str list = d->request.nexthop, hop;
+    struct attempt at;
+    bool fallback = true;
+
+    attempt_begin(&at, s, d);
+    at.busy = session_pool_note(s->pool, d->request.nexthop);
+    d->relay = STR("none");
+    while (at.left > 0 && str_token(&list, LIST_SEPARATORS, &hop))
+        fallback = try_nexthop(&at, hop) && fallback;
+    list = s->set.fallback_relay;
+    while (at.left > 0 && fallback && str_token(&list, LIST_SEPARATORS, &hop))
+        try_nexthop(&at, hop);
+    attempt_end(&at);
+}

@@ -1,0 +1,21 @@
+/*
+ * A next hop as qmgr, relayhost, or smtp_fallback_relay names it:
+ *   SMTP  domain  [host]  domain:port  [host]:port
+ *   LMTP  the same, "inet:" in front allowed, never an MX lookup; unix:pathname
+ */
+#pragma once
+
+#include "util/arena.h"
+
+struct nexthop {
+    struct str text; /* as written */
+    struct str host; /* without brackets */
+    struct str port; /* name or number; the default when none was written */
+    bool bracketed;  /* no MX or SRV lookup */
+    bool default_port;
+    struct str path; /* of a UNIX-domain socket; else empty */
+};
+
+/* RC_PERM: malformed; words for the log. Views of text. */
+enum rc nexthop_parse(struct str text, bool lmtp, struct str default_port, struct nexthop *out,
+                      struct why *why) MUST_USE;

@@ -1,0 +1,185 @@
+#include "smtp/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "smtp/greet.h"
+#include "util/clock.h"
+#include "util/memory.h"
+
+void session_limit(struct session *s, long seconds, size_t bytes)
+{
+    const struct smtp_settings *set = &s->smtp->set;
+
+    s->wire.stream.timeout_ms = seconds * 1000;
+    s->wire.stream.deadline_ms = 0;
+    if (set->per_request_deadline)
+        s->wire.stream.deadline_ms =
+            clock_ms() + seconds * 1000 + (long)(bytes / (size_t)set->min_data_rate) * 1000;
+}
+
+enum rc session_read(struct session *s, struct wire_client_reply *reply)
+{
+    struct why why;
+    enum rc rc = wire_client_read(&s->wire, reply, &why);
+
+    if (rc == RC_OK && reply->code == 421)
+        s->closing = true;
+    return rc;
+}
+
+static struct str filter_reply(void *context, struct str line)
+{
+    struct session *s = context;
+    AUTO_ARENA a = arena_new(1024);
+    struct str value;
+    struct why why;
+    enum rc rc = maps_get(s->smtp->reply_filter, line, a, &value, &why);
+
+    if (rc == RC_TEMP)
+        log_warning(&s->smtp->log, "%s: reply filter lookup error: %s", s->where, why.text);
+    if (rc != RC_OK)
+        return line;
+    buf_reset(&s->words);
+    buf_add(&s->words, value);
+    return buf_str(&s->words);
+}
+
+static struct session *session_new(struct smtp *smtp, int fd, const struct nexthop *hop)
+{
+    struct session *s = NEW(struct session);
+
+    s->smtp = smtp;
+    s->key =
+        (struct str){memcpy(memory_new(hop->text.n + 1), hop->text.p, hop->text.n), hop->text.n};
+    wire_client_init(&s->wire, fd, smtp->set.helo_timeout * 1000);
+    buf_init(&s->words, WIRE_REPLY_LINE_MAX);
+    if (!maps_empty(smtp->reply_filter))
+        s->wire.filter = (struct wire_reply_filter){filter_reply, s};
+    s->opened_ms = clock_ms();
+    return s;
+}
+
+static void session_free(struct session *s)
+{
+    wire_client_done(&s->wire);
+    buf_done(&s->words);
+    free((char *)s->key.p);
+    free(s);
+}
+
+void session_close(struct session *s)
+{
+    struct wire_client_reply reply;
+
+    if (!s->broken && !s->closing) {
+        stream_put(&s->wire.stream, STR("QUIT\r\n"));
+        session_limit(s, s->smtp->set.quit_timeout, 0);
+        if (s->smtp->set.skip_quit_response)
+            (void)!stream_flush(&s->wire.stream, NULL);
+        else
+            (void)!session_read(s, &reply);
+    }
+    session_free(s);
+}
+
+static enum rc connect_from(struct attempt *at, const struct host *host, int *fd, struct why *why)
+{
+    struct smtp *s = at->smtp;
+    int family = addr_family(&host->address);
+    const struct addr *from = family == AF_INET ? &s->bind4 : &s->bind6;
+    long timeout_ms = s->set.connect_timeout ? s->set.connect_timeout * 1000 : -1;
+    char text[ADDR_TEXT_SIZE];
+    enum rc rc;
+
+    if (from->bytes == 0)
+        return net_connect(&host->address, NULL, timeout_ms, fd, why);
+    rc = net_connect(&host->address, from, timeout_ms, fd, why);
+    if (rc != RC_CONFIG)
+        return rc;
+    addr_format(from, text);
+    log_warning(&s->log, "bind %s: %s; see postconf %s", text, why->text,
+                s->lmtp ? "lmtp_bind_address" : "smtp_bind_address");
+    if (s->set.bind_address_enforce)
+        return RC_CONFIG;
+    return net_connect(&host->address, NULL, timeout_ms, fd, why);
+}
+
+static void set_names(struct session *s, struct str name, const char *address, unsigned port)
+{
+    snprintf(s->host, sizeof s->host, STR_FMT, STR_ARG(name));
+    snprintf(s->where, sizeof s->where, "%s[%s]", s->host, address);
+    if (port)
+        snprintf(s->relay, sizeof s->relay, "%s:%u", s->where, port);
+    else
+        snprintf(s->relay, sizeof s->relay, "%s", s->where);
+}
+
+/* Greet, and keep the session when that went well. */
+static struct session *greeted(struct attempt *at, struct session *s, bool best)
+{
+    if (session_greet(at, s, best))
+        return s;
+    at->d->relay = arena_copy(at->arena, str_of(s->relay));
+    session_close(s);
+    return NULL;
+}
+
+struct session *session_open(struct attempt *at, const struct nexthop *hop, const struct host *host,
+                             bool best, bool *connected)
+{
+    unsigned port = addr_port(&host->address);
+    char text[ADDR_TEXT_SIZE];
+    struct session *s;
+    struct why why = {0};
+    struct dsn dsn;
+    enum rc rc;
+    int fd;
+
+    *connected = false;
+    addr_format(&host->address, text);
+    rc = connect_from(at, host, &fd, &why);
+    if (rc != RC_OK) {
+        if (rc == RC_CONFIG) {
+            dsn = dsn_local(at, "4.4.0", "server configuration error");
+        } else {
+            dsn = dsn_local(at, "4.4.1", "connect to " STR_FMT "[%s]:%u: %s", STR_ARG(host->name),
+                            text, port, why.text);
+            log_info(&at->smtp->log, STR_FMT, STR_ARG(dsn.reason));
+        }
+        attempt_postpone(at, &dsn);
+        return NULL;
+    }
+    *connected = true;
+    s = session_new(at->smtp, fd, hop);
+    s->address = host->address;
+    set_names(s, host->name, text, port);
+    return greeted(at, s, best);
+}
+
+struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
+{
+    struct smtp *smtp = at->smtp;
+    struct str path = hop->path;
+    struct session *s;
+    struct why why = {0};
+    struct dsn dsn;
+    int fd;
+
+    if (net_connect_unix(arena_text(at->arena, path), SOCK_STREAM, smtp->set.connect_timeout * 1000,
+                         &fd, &why) != RC_OK) {
+        const char *cause = strrchr(why.text, ':');
+        dsn = dsn_local(at, "4.4.1", "connect to " STR_FMT "[" STR_FMT "]: %s",
+                        STR_ARG(smtp->config->myhostname), STR_ARG(path),
+                        cause ? cause + 2 : why.text);
+        log_info(&smtp->log, STR_FMT, STR_ARG(dsn.reason));
+        attempt_postpone(at, &dsn);
+        return NULL;
+    }
+    s = session_new(smtp, fd, hop);
+    s->address = (struct addr){.bytes = sizeof(sa_family_t), .sa.sa_family = AF_UNIX};
+    set_names(s, smtp->config->myhostname, arena_text(at->arena, path), 0);
+    return greeted(at, s, false);
+}

@@ -1,0 +1,47 @@
+/*
+ * A conversation with a server: connection, greeting, what it offers. Ready for a message from
+ * session_open() until session_close(); may rest in the pool in between.
+ */
+#pragma once
+
+#include "smtp/attempt.h"
+#include "util/buf.h"
+#include "wire/client.h"
+
+struct session {
+    struct wire_client wire;
+    struct wire_features features;
+    struct smtp *smtp;
+    struct addr address;
+    char host[256];  /* name of the server */
+    char where[330]; /* "host[addr]" */
+    char relay[350]; /* "host[addr]:port" */
+    struct str key;  /* next hop, for the pool; owned */
+    bool esmtp;      /* EHLO or LHLO was understood */
+    unsigned pix;    /* enum pix_workaround that are in force */
+    long messages;   /* deliveries so far */
+    long opened_ms, rested_ms;
+    bool dirty;           /* a transaction may be open: RSET before the next */
+    bool broken;          /* the connection is gone or out of step: no QUIT, no reuse */
+    bool closing;         /* the server has said 421: no reuse */
+    struct buf words;     /* for reply_filter */
+    struct session *next; /* in the pool */
+};
+
+/*
+ * Connect and greet. NULL: trouble was recorded in the attempt. *connected: a TCP connection came
+ * about, which is what smtp_mx_session_limit counts. best: the host is one of the best MX hosts.
+ */
+struct session *session_open(struct attempt *at, const struct nexthop *hop, const struct host *host,
+                             bool best, bool *connected);
+struct session *session_open_unix(struct attempt *at, const struct nexthop *hop);
+
+/* QUIT if that makes sense, close, free. */
+void session_close(struct session *s);
+
+/* Time limit for the next replies; with smtp_per_request_deadline for all of them together, and
+ * bytes that are sent meanwhile lengthen it. */
+void session_limit(struct session *s, long seconds, size_t bytes);
+
+/* Read a reply; notes 421. */
+enum rc session_read(struct session *s, struct wire_client_reply *reply) MUST_USE;

@@ -1,0 +1,131 @@
+#include <stdio.h>
+
+#include "smtp/smtp.h"
+#include "wire/client.h"
+
+static bool has_word(struct str list, const char *word)
+{
+    struct str token;
+
+    while (str_token(&list, LIST_SEPARATORS, &token))
+        if (str_eq_nocase(token, str_of(word)))
+            return true;
+    return false;
+}
+
+enum rc pix_mask(struct str words, unsigned *bits, struct why *why)
+{
+    unsigned mask = 0;
+    struct str word;
+
+    while (str_token(&words, LIST_SEPARATORS, &word)) {
+        if (str_eq_nocase(word, STR("disable_esmtp")))
+            mask |= PIX_DISABLE_ESMTP;
+        else if (str_eq_nocase(word, STR("delay_dotcrlf")))
+            mask |= PIX_DELAY_DOTCRLF;
+        else
+            return FAIL(why, RC_CONFIG, "unknown PIX workaround \"" STR_FMT "\"", STR_ARG(word));
+    }
+    *bits = mask;
+    return RC_OK;
+}
+
+/*
+ * TLS and SASL are not there yet. What only asks for them when offered is fine with a warning; what
+ * an administrator relies on is refused, because mail would travel unprotected.
+ */
+static enum rc refuse_unprotected(const struct smtp *s, struct why *why)
+{
+    const char *p = s->lmtp ? "lmtp" : "smtp";
+    const struct smtp_settings *set = &s->set;
+    struct str level = set->tls_security_level;
+
+    if (set->sasl_auth_enable)
+        return FAIL(why, RC_CONFIG,
+                    "%s_sasl_auth_enable = yes: logging in to servers is not supported yet; run: "
+                    "postconf -e '%s_sasl_auth_enable = no'",
+                    p, p);
+    if (set->tls_wrappermode)
+        return FAIL(why, RC_CONFIG,
+                    "%s_tls_wrappermode = yes: TLS connections are not supported yet; run: "
+                    "postconf -e '%s_tls_wrappermode = no'",
+                    p, p);
+    if (set->enforce_tls)
+        return FAIL(why, RC_CONFIG,
+                    "%s_enforce_tls = yes: TLS connections are not supported yet; run: "
+                    "postconf -e '%s_enforce_tls = no'",
+                    p, p);
+    if (set->tls_policy_maps.n)
+        return FAIL(why, RC_CONFIG,
+                    "%s_tls_policy_maps = " STR_FMT ": TLS connections are not supported yet, and "
+                    "the table may demand them; run: postconf -e '%s_tls_policy_maps ='",
+                    p, STR_ARG(set->tls_policy_maps), p);
+    if (level.n && !str_eq(level, STR("none")) && !str_eq(level, STR("may")))
+        return FAIL(why, RC_CONFIG,
+                    "%s_tls_security_level = " STR_FMT ": TLS connections are not supported yet; "
+                    "run: postconf -e '%s_tls_security_level = may' to send without TLS",
+                    p, STR_ARG(level), p);
+    return RC_OK;
+}
+
+static void warn_unprotected(const struct smtp *s)
+{
+    const char *p = s->lmtp ? "lmtp" : "smtp";
+    char name[32];
+
+    snprintf(name, sizeof name, "%s_tls_security_level", p);
+    if (str_eq(s->set.tls_security_level, STR("may")) && config_is_set(s->config, str_of(name)))
+        log_warning(&s->log, "%s = may: TLS connections are not supported yet, mail goes in clear",
+                    name);
+    else if (s->set.use_tls)
+        log_warning(&s->log,
+                    "%s_use_tls = yes: TLS connections are not supported yet, mail goes in clear",
+                    p);
+}
+
+static void read_dns(struct smtp *s)
+{
+    struct str level = s->set.dns_support_level;
+
+    if (str_eq(level, STR("disabled")))
+        s->dns = DNS_USE_NO;
+    else if (str_eq(level, STR("dnssec")))
+        s->dns = DNS_USE_DNSSEC;
+    else if (str_eq(level, STR("enabled")))
+        s->dns = DNS_USE_YES;
+    else
+        s->dns = s->config->disable_dns_lookups ? DNS_USE_NO : DNS_USE_YES;
+    s->host_dns = s->dns != DNS_USE_NO && has_word(s->set.host_lookup, "dns");
+    s->host_native = s->dns == DNS_USE_NO || has_word(s->set.host_lookup, "native");
+    s->ipv4 =
+        has_word(s->config->inet_protocols, "all") || has_word(s->config->inet_protocols, "ipv4");
+    s->ipv6 =
+        has_word(s->config->inet_protocols, "all") || has_word(s->config->inet_protocols, "ipv6");
+}
+
+enum rc settings_read(struct smtp *s, struct why *why)
+{
+    const struct config *c = s->config;
+
+#define SETTING(name, by_smtp, by_lmtp) s->set.name = s->lmtp ? c->by_lmtp : c->by_smtp;
+#include "smtp/settings.def"
+    TRY(refuse_unprotected(s, why));
+    warn_unprotected(s);
+    read_dns(s);
+    TRY(wire_features_mask(s->set.discard_keywords, &s->discard, why));
+    return pix_mask(s->set.pix_workarounds, &s->pix, why);
+}
+
+unsigned smtp_port(const struct smtp *s, struct str text)
+{
+    struct str list = s->config->known_tcp_ports, entry;
+
+    while (str_token(&list, LIST_SEPARATORS, &entry)) { /* "smtps=submissions=465" */
+        ssize_t at = str_rindex(entry, '=');
+        struct str names = str_head(entry, at < 0 ? 0 : (size_t)at);
+        while (names.p)
+            if (str_eq(str_cut(&names, '='), text) && text.n)
+                return port_of(str_from(entry, (size_t)at + 1));
+    }
+    return port_of(text);
+}
