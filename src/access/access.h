@@ -152,5 +152,9 @@ bool access_rewrites_locally(struct access_context *c);
  */
 struct str access_reply(struct access_context *c, long code, const char *dsn, struct str text);
 
+/* The answer is no, with this reply, and a log line; or, inside warn_if_reject, only that and
+ * DUNNO. */
+enum verdict access_refuse(struct access_context *c, long code, const char *dsn, struct str text);
+
 /* "reject: RCPT from NAME[ADDR]: REPLY; from=<..> to=<..> proto=ESMTP helo=<..>" */
 void access_log(const struct access_context *c, const char *action, struct str text);

@@ -50,8 +50,8 @@ enum verdict reject_plaintext_session(struct access_context *c, const struct ste
     (void)s;
     if (c->tls)
         return DUNNO;
-    return refuse(c, c->access->config->plaintext_reject_code, "4.7.1",
-                  STR("Session encryption is required"));
+    return access_refuse(c, c->access->config->plaintext_reject_code, "4.7.1",
+                         STR("Session encryption is required"));
 }
 
 enum verdict reject_unauth_pipelining(struct access_context *c, const struct step *s)
@@ -73,10 +73,10 @@ enum verdict reject_unknown_client_hostname(struct access_context *c, const stru
     (void)s;
     if (c->client.name_status == PEER_OK)
         return DUNNO;
-    return refuse(c, soft ? 450 : config->unknown_client_reject_code, "4.7.25",
-                  arena_printf(c->arena,
-                               "Client host rejected: cannot find your hostname, [" STR_FMT "]",
-                               STR_ARG(c->client.address_text)));
+    return access_refuse(
+        c, soft ? 450 : config->unknown_client_reject_code, "4.7.25",
+        arena_printf(c->arena, "Client host rejected: cannot find your hostname, [" STR_FMT "]",
+                     STR_ARG(c->client.address_text)));
 }
 
 enum verdict reject_unknown_reverse_client_hostname(struct access_context *c, const struct step *s)
@@ -87,9 +87,9 @@ enum verdict reject_unknown_reverse_client_hostname(struct access_context *c, co
     (void)s;
     if (c->client.reverse_status == PEER_OK)
         return DUNNO;
-    return refuse(c, soft ? 450 : config->unknown_client_reject_code, "4.7.1",
-                  arena_printf(c->arena,
-                               "Client host rejected: cannot find your reverse hostname, [" STR_FMT
-                               "]",
-                               STR_ARG(c->client.address_text)));
+    return access_refuse(
+        c, soft ? 450 : config->unknown_client_reject_code, "4.7.1",
+        arena_printf(c->arena,
+                     "Client host rejected: cannot find your reverse hostname, [" STR_FMT "]",
+                     STR_ARG(c->client.address_text)));
 }

@@ -216,7 +216,7 @@ static enum verdict refuse_listed(struct access_context *c, const struct dns_lis
         text = str_ltrim(str_from(text, 3));
     else
         code = config->maps_rbl_reject_code;
-    return refuse(c, code, "5.7.1", text);
+    return access_refuse(c, code, "5.7.1", text);
 }
 
 static enum verdict reject_if_listed(struct access_context *c, const struct dns_list *list,

@@ -117,7 +117,7 @@ static enum verdict refuse_unknown(struct access_context *c, const struct recipi
 
 static enum verdict refuse_lookup(struct access_context *c, struct str address)
 {
-    return refuse(
+    return access_refuse(
         c, 451, "4.3.0",
         arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(address)));
 }

@@ -58,7 +58,7 @@ static enum verdict refuse_owner(struct access_context *c)
 
 static enum verdict trouble(struct access_context *c)
 {
-    return refuse(
+    return access_refuse(
         c, 451, "4.3.0",
         arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(c->sender)));
 }

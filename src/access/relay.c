@@ -27,7 +27,7 @@ enum verdict resolve(struct access_context *c, struct str address, const struct 
         (c->resolved.flags & RESOLVE_FAILED)) {
         if (why.text[0])
             log_warning(c->log, "%s", why.text);
-        return refuse(
+        return access_refuse(
             c, 451, "4.3.0",
             arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(address)));
     }
@@ -66,7 +66,7 @@ enum verdict permit_auth_destination(struct access_context *c, const struct step
 
 static enum verdict refuse_relay(struct access_context *c, long code, const char *dsn)
 {
-    return refuse(
+    return access_refuse(
         c, code, dsn,
         arena_printf(c->arena, "<" STR_FMT ">: Relay access denied", STR_ARG(c->recipient)));
 }

@@ -69,7 +69,7 @@ struct str subject_text(struct access_context *c, struct str subject, const char
                         STR_ARG(text));
 }
 
-enum verdict refuse(struct access_context *c, long code, const char *dsn, struct str text)
+enum verdict access_refuse(struct access_context *c, long code, const char *dsn, struct str text)
 {
     struct str reply = access_reply(c, code, dsn, text);
 
@@ -88,7 +88,7 @@ enum verdict refuse(struct access_context *c, long code, const char *dsn, struct
 enum verdict refuse_subject(struct access_context *c, long code, const char *dsn,
                             struct str subject, const char *class, struct str text)
 {
-    return refuse(c, code, dsn, subject_text(c, subject, class, text));
+    return access_refuse(c, code, dsn, subject_text(c, subject, class, text));
 }
 
 enum verdict refuse_trouble(struct access_context *c, struct str subject, const char *class)
@@ -114,6 +114,6 @@ enum verdict refuse_for_now(struct access_context *c, struct str action, long co
 {
     text = subject_text(c, subject, class, text);
     if (str_eq(action, STR("defer")))
-        return refuse(c, code, dsn, text);
+        return access_refuse(c, code, dsn, text);
     return defer_if(c, &c->if_permit, code, dsn, text);
 }

@@ -56,10 +56,7 @@ restriction_run check_policy_service;
 
 /* ---- refusing ---- */
 
-/* The answer is no, with this reply; or, inside warn_if_reject, a log line and DUNNO. */
-enum verdict refuse(struct access_context *c, long code, const char *dsn, struct str text);
-
-/* The same with "<subject>: class rejected: text". */
+/* As access_refuse(), with "<subject>: class rejected: text". */
 enum verdict refuse_subject(struct access_context *c, long code, const char *dsn,
                             struct str subject, const char *class, struct str text);
 

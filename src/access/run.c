@@ -36,7 +36,7 @@ enum verdict run_class(struct access_context *c, const struct step *s)
     if (c->depth >= DEPTH_MAX) {
         log_warning(c->log, "restriction class " STR_FMT " calls itself: remove the loop from %s",
                     STR_ARG(s->name), s->program->parameter);
-        return refuse(c, 451, "4.3.5", STR("Server configuration error"));
+        return access_refuse(c, 451, "4.3.5", STR("Server configuration error"));
     }
     c->depth++;
     v = access_run(s->program, c);

@@ -1,0 +1,107 @@
+/* HELO, EHLO (RFC 5321 4.1.1.1). */
+#include "global/text.h"
+#include "smtpd/smtpd.h"
+
+/* Words behind the command; several are tolerated unless strict. */
+static bool name_of_client(struct session *s, struct str arguments, const char *verb,
+                           struct str *name)
+{
+    struct str rest = arguments;
+
+    *name = str_cut(&rest, ' ');
+    if (name->n && (rest.p == NULL || !s->config->strict_rfc821_envelopes))
+        return true;
+    session_replyf(s, "501 Syntax: %s hostname", verb);
+    return false;
+}
+
+static bool greeted(struct session *s, struct str name, bool esmtp)
+{
+    char *copy;
+
+    transaction_done(s);
+    s->access.esmtp = esmtp;
+    s->access.protocol = esmtp ? STR("ESMTP") : STR("SMTP");
+    copy = arena_text(s->arena, str_head(name, 255));
+    text_printable(copy, strlen(copy), '?', true);
+    s->access.helo = str_of(copy);
+    if (session_obeys(s, access_at_helo(&s->access)))
+        return true;
+    s->access.helo = STR_NONE;
+    return false;
+}
+
+bool cmd_helo(struct session *s, struct str arguments)
+{
+    struct str name;
+
+    if (!name_of_client(s, arguments, "HELO", &name) || !greeted(s, name, false))
+        return false;
+    session_replyf(s, "250 " STR_FMT, STR_ARG(s->config->myhostname));
+    return true;
+}
+
+struct offer {
+    struct buf *b;
+    unsigned discard;
+    struct buf *discarded;
+};
+
+static void offer(struct offer *o, unsigned keyword, const char *text)
+{
+    if ((o->discard & keyword) == 0) {
+        buf_addf(o->b, "\n250-%s", text);
+        return;
+    }
+    buf_addf(o->discarded, "%s%.*s", o->discarded->n ? " " : "", (int)strcspn(text, " "), text);
+}
+
+static void offer_all(struct session *s, struct offer *o)
+{
+    const struct config *config = s->config;
+
+    offer(o, EHLO_PIPELINING, "PIPELINING");
+    if (config->message_size_limit > 0) {
+        struct str size = arena_printf(s->access.arena, "SIZE %ld", config->message_size_limit);
+        offer(o, EHLO_SIZE, size.p);
+    } else {
+        offer(o, EHLO_SIZE, "SIZE");
+    }
+    if (!config->disable_vrfy_command)
+        offer(o, EHLO_VRFY, "VRFY");
+    offer(o, EHLO_ETRN, "ETRN");
+    if (s->may_verp)
+        offer(o, EHLO_VERP, "XVERP");
+    if (s->may_xclient)
+        offer(o, EHLO_XCLIENT,
+              "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT");
+    if (s->may_xforward)
+        offer(o, EHLO_XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT");
+    offer(o, EHLO_ENHANCEDSTATUSCODES, "ENHANCEDSTATUSCODES");
+    offer(o, EHLO_8BITMIME, "8BITMIME");
+    offer(o, EHLO_DSN, "DSN");
+    if (config->smtputf8_enable)
+        offer(o, EHLO_SMTPUTF8, "SMTPUTF8");
+    offer(o, EHLO_CHUNKING, "CHUNKING");
+}
+
+bool cmd_ehlo(struct session *s, struct str arguments)
+{
+    struct str name;
+    ssize_t last;
+    AUTO_BUF b, discarded;
+    struct offer o = {&b, s->ehlo_discard, &discarded};
+
+    buf_init(&b, 2048);
+    buf_init(&discarded, 1024);
+    if (!name_of_client(s, arguments, "EHLO", &name) || !greeted(s, name, true))
+        return false;
+    buf_addf(&b, "250-" STR_FMT, STR_ARG(s->config->myhostname));
+    offer_all(s, &o);
+    last = str_rindex(buf_str(&b), '\n');
+    b.p[last + 4] = ' ';
+    if (discarded.n && (s->ehlo_discard & EHLO_SILENT) == 0)
+        log_info(&s->log, "discarding EHLO keywords: %s", buf_text(&discarded));
+    session_reply(s, buf_str(&b));
+    return true;
+}

@@ -1,0 +1,99 @@
+/* RCPT TO (RFC 5321 4.1.1.3) and its parameters. */
+#include "global/address.h"
+#include "global/dsn.h"
+#include "smtpd/envelope.h"
+
+enum { ORCPT_MAX = 500 };
+
+static bool rcpt_notify(struct session *s, struct str option, struct str value)
+{
+    (void)option;
+    if (dsn_is_off(s))
+        return false;
+    if (s->t.recipient.dsn_notify == 0 && dsn_notify_parse(value, &s->t.recipient.dsn_notify))
+        return true;
+    session_replyf(s, "501 5.5.4 Error: Bad NOTIFY parameter syntax");
+    return false;
+}
+
+/* "rfc822;user@host", the part behind the semicolon in xtext */
+static bool rcpt_orcpt(struct session *s, struct str option, struct str value)
+{
+    struct str text = value, type, decoded;
+
+    (void)option;
+    if (dsn_is_off(s))
+        return false;
+    type = str_cut(&text, ';');
+    if (type.n && text.n && value.n <= ORCPT_MAX && s->t.recipient.dsn_orcpt.n == 0 &&
+        xtext_decode(s->access.arena, text, &decoded, &s->why) == RC_OK) {
+        s->t.recipient.dsn_orcpt =
+            arena_printf(s->access.arena, STR_FMT ";" STR_FMT, STR_ARG(type), STR_ARG(decoded));
+        return true;
+    }
+    session_replyf(s, "501 5.5.4 Error: Bad ORCPT parameter syntax");
+    return false;
+}
+
+static const struct parameter rcpt_parameters[] = {{"NOTIFY", rcpt_notify}, {"ORCPT", rcpt_orcpt}};
+
+/* Beyond the limit a client is told to come again with the rest, for a while without blame. */
+static bool too_many(struct session *s, bool *is_error)
+{
+    *is_error = true;
+    if (s->t.recipients < s->config->smtpd_recipient_limit)
+        return false;
+    *is_error = s->t.overshoot++ >= s->config->smtpd_recipient_overshoot_limit;
+    session_replyf(s, "452 4.5.3 Error: too many recipients");
+    return true;
+}
+
+static void take_recipient(struct session *s)
+{
+    s->t.recipients++;
+    s->access.recipient_count = s->t.recipients;
+    s->t.only_recipient = s->t.recipients == 1 ? s->access.recipient : STR_NONE;
+    submit_recipient(s->t.submission, &s->t.recipient);
+}
+
+static bool parse_recipient(struct session *s, struct str arguments)
+{
+    struct str path, address, rest;
+
+    if (!path_after(s, arguments, STR("TO"), &path)) {
+        session_replyf(s, "501 5.5.4 Syntax: RCPT TO:<address>");
+        return false;
+    }
+    if (path_parse(s, path, "RCPT", &address, &rest) != RC_OK || address.n == 0) {
+        session_replyf(s, "501 5.1.3 Bad recipient address syntax");
+        return false;
+    }
+    s->t.recipient = (struct recipient){0};
+    if (!parameters_parse(s, rest, rcpt_parameters,
+                          sizeof rcpt_parameters / sizeof *rcpt_parameters) ||
+        !address_is_fit(s, address))
+        return false;
+    s->t.recipient.address = s->t.recipient.original = s->access.recipient =
+        arena_copy(s->access.arena, address);
+    return true;
+}
+
+bool cmd_rcpt(struct session *s, struct str arguments)
+{
+    bool is_error = true, taken = false;
+
+    if (!parse_recipient(s, arguments))
+        return false;
+    if (too_many(s, &is_error)) {
+        s->access.recipient = STR_NONE;
+        return !is_error;
+    }
+    if (limit_recipients(s) && session_obeys(s, access_at_rcpt(&s->access)) &&
+        transaction_open(s)) {
+        take_recipient(s);
+        session_reply(s, STR("250 2.1.5 Ok"));
+        taken = true;
+    }
+    s->access.recipient = STR_NONE;
+    return taken;
+}

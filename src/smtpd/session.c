@@ -1,0 +1,139 @@
+/* One session, from the connection to the disconnect line. */
+#include "smtpd/smtpd.h"
+
+enum { SESSION_ARENA = 2048, MESSAGE_ARENA = 8192 };
+
+/* Input that was sent too early, for reject_unauth_pipelining. */
+static bool has_input(void *session)
+{
+    return wire_has_more(&((struct session *)session)->wire);
+}
+
+static struct session *session_new(struct service_env *env, struct smtpd *smtpd, int fd)
+{
+    struct arena *arena = arena_new(SESSION_ARENA + sizeof(struct session));
+    struct session *s = arena_new_of(arena, struct session);
+
+    s->smtpd = smtpd;
+    s->config = smtpd->config;
+    s->arena = arena;
+    s->log = s->message_log = env->log;
+    s->on_stdin = env->on_stdin;
+    s->anvil.fd = -1;
+    s->access = (struct access_context){
+        .access = smtpd->access,
+        .arena = arena_new(MESSAGE_ARENA),
+        .log = &s->message_log,
+        .stage = "CONNECT",
+        .stress = env->stress,
+        .has_input = has_input,
+        .session = s,
+    };
+    wire_server_init(&s->wire, fd, (size_t)s->config->line_length_limit,
+                     s->config->smtpd_timeout * 1000);
+    return s;
+}
+
+static void session_free(struct session *s)
+{
+    transaction_done(s);
+    s->wire.stream.fd = -1; /* the runtime closes it */
+    wire_server_done(&s->wire);
+    arena_free(s->access.arena);
+    arena_free(s->arena);
+}
+
+void session_end(struct session *s, const char *reason)
+{
+    if (!s->over)
+        s->reason = reason;
+    s->over = true;
+}
+
+static void log_abnormal_end(struct session *s)
+{
+    const char *stage = s->access.stage;
+    const char *id = s->message_log.queue_id[0] ? "" : "NOQUEUE: ";
+
+    /* a client may leave without QUIT once its message is taken */
+    if (s->reason == NULL || (strcmp(stage, "END-OF-MESSAGE") == 0 && s->reason[0] == 'l'))
+        return;
+    if (s->t.submission && (strcmp(stage, "DATA") == 0 || strcmp(stage, "BDAT") == 0) &&
+        s->t.content.wire)
+        log_info(&s->message_log, "%s%s after %s (%ld bytes) from " STR_FMT, id, s->reason, stage,
+                 s->t.content.bytes, STR_ARG(s->access.client.label));
+    else
+        log_info(&s->message_log, "%s%s after %s from " STR_FMT, id, s->reason, stage,
+                 STR_ARG(s->access.client.label));
+}
+
+static const char *const counter_names[COMMANDS] = {
+    "helo", "ehlo", "xclient", "xforward", "starttls", "auth", "mail", "rcpt",   "data",
+    "bdat", "rset", "noop",    "vrfy",     "etrn",     "quit", "help", "unknown"};
+
+static void add_counter(struct buf *b, const char *name, struct counter c)
+{
+    buf_addf(b, " %s=%ld", name, c.done);
+    if (c.done != c.total || c.total == 0)
+        buf_addf(b, "/%ld", c.total);
+}
+
+static void log_disconnect(struct session *s)
+{
+    struct counter all = {0};
+    AUTO_BUF b;
+
+    buf_init(&b, 1024);
+    for (int i = 0; i < COMMANDS; i++) {
+        if (s->counters[i].total)
+            add_counter(&b, counter_names[i], s->counters[i]);
+        all.done += s->counters[i].done;
+        all.total += s->counters[i].total;
+    }
+    add_counter(&b, "commands", all);
+    if (s->noted_bare_lf && s->wire.bare_lf == BARE_LF_NOTE)
+        buf_add(&b, STR(" notes=bare_lf"));
+    log_info(&s->log, "disconnect from " STR_FMT "%s", STR_ARG(s->access.client.label),
+             buf_text(&b));
+}
+
+/* The rules refuse the client before it has said a word: it hears so instead of the greeting. */
+void session_greet(struct session *s)
+{
+    enum verdict v = access_at_connect(&s->access);
+
+    s->access.stage = "CONNECT";
+    if (v == HANGUP) {
+        session_end(s, NULL);
+    } else if (v == REJECT) {
+        s->denied = arena_copy(s->arena, s->access.reply);
+        session_reply(s, s->denied);
+    } else {
+        session_replyf(s, "220 " STR_FMT, STR_ARG(s->config->smtpd_banner));
+    }
+    arena_reset(s->access.arena);
+}
+
+static void session_run(struct session *s)
+{
+    log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
+    if (limit_connection(s))
+        session_greet(s);
+    while (!s->over)
+        command_next(s);
+    if (stream_flush(&s->wire.stream, &s->why) != RC_OK && s->reason == NULL &&
+        s->counters[CMD_QUIT].total == 0)
+        s->reason = "lost connection";
+    log_abnormal_end(s);
+    limit_disconnect(s);
+    log_disconnect(s);
+}
+
+void smtpd_session(struct service_env *env, void *state, int fd)
+{
+    struct session *s = session_new(env, state, fd);
+
+    if (peer_find(s, fd) == RC_OK)
+        session_run(s);
+    session_free(s);
+}

@@ -1,0 +1,145 @@
+/*
+ * What the files of smtpd share: the state of the process, read-only after smtpd_start(), and that
+ * of one session.
+ *
+ * A session owns two arenas: one for itself, one for the message at hand, which is reset after
+ * each. Its struct access_context always tells the current facts; the message arena is that of the
+ * context.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "access/access.h"
+#include "config/config.h"
+#include "service/service.h"
+#include "smtpd/commands.h"
+#include "submit/submit.h"
+#include "wire/server.h"
+
+enum ehlo_keyword { /* bits of smtpd_discard_ehlo_keywords */
+                    EHLO_8BITMIME = 1 << 0,
+                    EHLO_PIPELINING = 1 << 1,
+                    EHLO_SIZE = 1 << 2,
+                    EHLO_VRFY = 1 << 3,
+                    EHLO_ETRN = 1 << 4,
+                    EHLO_AUTH = 1 << 5,
+                    EHLO_VERP = 1 << 6,
+                    EHLO_STARTTLS = 1 << 7,
+                    EHLO_XCLIENT = 1 << 8,
+                    EHLO_XFORWARD = 1 << 9,
+                    EHLO_ENHANCEDSTATUSCODES = 1 << 10,
+                    EHLO_DSN = 1 << 11,
+                    EHLO_SMTPUTF8 = 1 << 12,
+                    EHLO_CHUNKING = 1 << 13,
+                    EHLO_REQUIRETLS = 1 << 14,
+                    EHLO_SILENT = 1 << 15, /* silent-discard: do not log */
+};
+
+struct smtpd { /* the process */
+    struct service_env *env;
+    const struct config *config;
+    struct resolver *resolver;
+    struct rewriter *rewriter;
+    struct submit_library *submit;
+    struct access *access;
+    struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards;
+    struct match_list *forbidden_commands, *bare_lf_exclusions, *limit_exceptions, *xclient_hosts,
+        *xforward_hosts, *verp_clients;
+    struct service_pool *anvil;
+    unsigned ehlo_discard;
+    unsigned submit_flags;
+    enum bare_lf bare_lf;
+    bool notify_protocol, notify_policy;    /* notify_classes */
+    const char *footer_filter;              /* smtpd_expansion_filter, unescaped */
+    _Atomic long space_second, space_bytes; /* free space of the queue, looked up once a second */
+    _Atomic unsigned sequence;              /* of messages, for the instance attribute */
+};
+
+struct counter {
+    long done, total;
+};
+
+struct xforward { /* what XFORWARD said about the client before us; p == NULL: nothing */
+    struct str name, address, port, protocol, helo, ident, domain;
+};
+
+struct transaction {
+    struct submit_begin begin;
+    struct submission *submission; /* NULL until the first recipient is accepted */
+    struct timespec arrival;
+    long recipients;            /* accepted */
+    long overshoot;             /* refused beyond smtpd_recipient_limit */
+    struct str only_recipient;  /* while there is one */
+    struct recipient recipient; /* of the RCPT command at hand */
+    bool smtputf8;
+    bool chunking; /* BDAT has begun */
+    bool broken;   /* a BDAT chunk was refused: discard the rest */
+    struct wire_content content;
+};
+
+struct session {
+    struct smtpd *smtpd;
+    const struct config *config;
+    struct arena *arena;
+    struct log log;         /* without queue id: of the connection */
+    struct log message_log; /* with the queue id, once there is one */
+    struct wire_server wire;
+    struct access_context access;
+    struct transaction t;
+    struct xforward xforward;
+    const char *reason; /* why it ended: "lost connection", "timeout", ...; NULL: as it should */
+    struct str denied;  /* reply that a client gets who was refused at connect */
+    struct counter counters[COMMANDS];
+    long errors, junk;
+    unsigned ehlo_discard;
+    bool over;
+    bool on_stdin;
+    bool is_exempt; /* smtpd_client_event_limit_exceptions */
+    bool noted_bare_lf;
+    bool rewrite_known, rewrite_local;
+    bool may_xclient, may_xforward, may_verp;
+    struct ipc anvil; /* open while this connection is counted */
+    struct str anvil_ident;
+    struct why why;
+};
+
+/* start.c */
+enum rc smtpd_start(struct service_env *env, void **state, struct why *why);
+
+/* session.c */
+void smtpd_session(struct service_env *env, void *state, int fd);
+void session_greet(struct session *s);
+void session_end(struct session *s, const char *reason);
+
+/* peer.c: who is it? Fills s->access.client. RC_NONE: nobody to talk to. */
+enum rc peer_find(struct session *s, int fd);
+void peer_label(struct session *s);
+enum rc ehlo_keywords_parse(struct str list, unsigned *bits, struct why *why) MUST_USE;
+void peer_is_known(struct session *s); /* look up what depends on the client's name and address */
+
+/* reply.c: one or more lines separated by "\n". 4xx and 5xx go through filter and footer. */
+void session_reply(struct session *s, struct str reply);
+void session_replyf(struct session *s, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* What a verdict of the access rules means here: true, go on; false, answered. */
+bool session_obeys(struct session *s, enum verdict v);
+
+/* transaction.c */
+bool transaction_open(struct session *s); /* the queue file; answers itself when that fails */
+void transaction_done(
+    struct session *s); /* forget the message; its file goes unless it was finished */
+void transaction_begin_content(struct session *s);
+bool transaction_finish(struct session *s, struct str *reply); /* reply: what the client gets */
+
+/* content.c */
+bool has_space(struct session *s, long bytes);
+
+/* limits.c: true when the client is within its limits; else it was answered */
+bool limit_connection(struct session *s);
+bool limit_messages(struct session *s);
+bool limit_recipients(struct session *s);
+void limit_disconnect(struct session *s);
+
+/* xforward.c */
+void xforward_reset(struct session *s);

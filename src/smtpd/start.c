@@ -1,0 +1,193 @@
+/* What is done once per process, before privileges are dropped. */
+#include "config/master_cf.h"
+#include "smtpd/smtpd.h"
+#include "util/memory.h"
+
+enum { DNS_CACHE_ENTRIES = 10000 };
+
+/*
+ * The cleanup and rewrite services work inside this process, so the -o overrides of their
+ * master.cf entries count here. Without an entry: our own configuration.
+ */
+static enum rc config_of(const struct service_env *env, struct str service,
+                         const struct config **out, struct why *why)
+{
+    const struct config_setting here = {STR("queue_directory"), STR("."), STR_NONE};
+    struct config_request request = {.dir = NULL};
+    struct master_reading how = {.config = env->config};
+    AUTO_ARENA a = arena_new(16384);
+    struct master_cf master = {0};
+    struct config *first = NULL, *config = NULL;
+    enum rc rc;
+
+    rc = master_cf_load(NULL, &how, a, &master, why);
+    if (rc == RC_OK)
+        rc = config_for_service(&request, &master, service, &first, why);
+    if (rc == RC_OK)
+        rc = config_overlay(first, &here, 1, &config, why);
+    if (rc == RC_OK)
+        *out = config;
+    if (rc != RC_NONE)
+        return rc;
+    *out = env->config;
+    return RC_OK;
+}
+
+/* Settings that a client's safety rests on must not be ignored. */
+static enum rc refuse_unbuilt(const struct smtpd *s, struct why *why)
+{
+    const struct config *c = s->config;
+    const struct {
+        bool set;
+        const char *what, *remedy;
+    } settings[] = {
+        {c->smtpd_tls_wrappermode, "smtpd_tls_wrappermode = yes",
+         "this version has no TLS; set it to no"},
+        {str_eq(c->smtpd_tls_security_level, STR("encrypt")) ||
+             (c->smtpd_tls_security_level.n == 0 && c->smtpd_enforce_tls),
+         "smtpd_tls_security_level = encrypt", "this version has no TLS; set it to may or none"},
+        {c->smtpd_sasl_auth_enable, "smtpd_sasl_auth_enable = yes",
+         "this version has no SASL; set it to no"},
+        {c->smtpd_proxy_filter.n > 0, "smtpd_proxy_filter",
+         "this version has no before-queue filter; use content_filter, or set it to nothing"},
+        {c->smtpd_milters.n > 0 || c->smtpd_milter_maps.n > 0, "smtpd_milters",
+         "this version has no milters; set it to nothing"},
+        {c->smtpd_upstream_proxy_protocol.n > 0, "smtpd_upstream_proxy_protocol",
+         "this version does not read proxy headers; set it to nothing"},
+    };
+
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i].set)
+            return FAIL(why, RC_CONFIG, "%s (for service %s): %s", settings[i].what, s->env->name,
+                        settings[i].remedy);
+    if (str_eq(c->smtpd_tls_security_level, STR("may")) ||
+        (c->smtpd_tls_security_level.n == 0 && c->smtpd_use_tls))
+        log_warning(&s->env->log,
+                    "smtpd_tls_security_level = may: this version does not offer STARTTLS");
+    return RC_OK;
+}
+
+static enum rc bare_lf_mode(struct str word, enum bare_lf *mode, struct why *why)
+{
+    static const struct {
+        const char *word;
+        enum bare_lf mode;
+    } modes[] = {
+        {"normalize", BARE_LF_NORMALIZE}, {"yes", BARE_LF_NORMALIZE}, {"note", BARE_LF_NOTE},
+        {"reject", BARE_LF_REJECT},       {"no", BARE_LF_ALLOW},
+    };
+
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (str_eq_nocase(word, str_of(modes[i].word))) {
+            *mode = modes[i].mode;
+            return RC_OK;
+        }
+    return FAIL(why, RC_CONFIG, "smtpd_forbid_bare_newline: bad value \"" STR_FMT "\"",
+                STR_ARG(word));
+}
+
+/* Maps that are seldom set are NULL then: no look-up at all. */
+static enum rc open_maps(struct smtpd *s, const char *parameter, struct str spec, struct maps **out,
+                         struct why *why)
+{
+    struct table_env env = {s->config, &s->env->log};
+
+    return str_trim(spec).n ? maps_open(parameter, spec, 0, &env, out, why) : RC_OK;
+}
+
+static enum rc open_clients(struct smtpd *s, const char *parameter, struct str spec,
+                            struct match_list **out, struct why *why)
+{
+    struct table_env env = {s->config, &s->env->log};
+
+    if (str_trim(spec).n == 0)
+        return RC_OK;
+    return match_open(parameter, spec, MATCH_CLIENT, match_parents(s->config, parameter), &env, out,
+                      why);
+}
+
+static enum rc open_lists(struct smtpd *s, struct why *why)
+{
+    const struct config *c = s->config;
+    struct table_env env = {c, &s->env->log};
+
+    TRY(open_maps(s, "smtpd_command_filter", c->smtpd_command_filter, &s->command_filter, why));
+    TRY(open_maps(s, "smtpd_reject_filter_maps", c->smtpd_reject_filter_maps, &s->reject_filter,
+                  why));
+    TRY(open_maps(s, "smtpd_reject_footer_maps", c->smtpd_reject_footer_maps, &s->reject_footers,
+                  why));
+    TRY(open_maps(s, "smtpd_discard_ehlo_keyword_address_maps",
+                  c->smtpd_discard_ehlo_keyword_address_maps, &s->ehlo_discards, why));
+    TRY(match_open("smtpd_forbidden_commands", c->smtpd_forbidden_commands, MATCH_STRING, false,
+                   &env, &s->forbidden_commands, why));
+    TRY(open_clients(s, "smtpd_forbid_bare_newline_exclusions",
+                     c->smtpd_forbid_bare_newline_exclusions, &s->bare_lf_exclusions, why));
+    TRY(open_clients(s, "smtpd_client_event_limit_exceptions",
+                     c->smtpd_client_event_limit_exceptions, &s->limit_exceptions, why));
+    TRY(open_clients(s, "smtpd_authorized_xclient_hosts", c->smtpd_authorized_xclient_hosts,
+                     &s->xclient_hosts, why));
+    TRY(open_clients(s, "smtpd_authorized_xforward_hosts", c->smtpd_authorized_xforward_hosts,
+                     &s->xforward_hosts, why));
+    return open_clients(s, "smtpd_authorized_verp_clients", c->smtpd_authorized_verp_clients,
+                        &s->verp_clients, why);
+}
+
+static enum rc open_libraries(struct smtpd *s, struct why *why)
+{
+    const struct config *cleanup = NULL, *rewrite = NULL;
+    struct access_options options;
+
+    TRY(config_of(s->env, s->config->cleanup_service_name, &cleanup, why));
+    TRY(config_of(s->env, s->config->rewrite_service_name, &rewrite, why));
+    TRY(rewriter_new(rewrite, &s->env->log, &s->rewriter, why));
+    TRY(submit_open(cleanup, s->rewriter, &s->env->log, &s->submit, why));
+    s->resolver = resolver_new(DNS_CACHE_ENTRIES);
+    options = (struct access_options){s->config, &s->env->log, s->rewriter, s->resolver};
+    return access_open(&options, &s->access, why);
+}
+
+/* C escapes of smtpd_expansion_filter: \t, \\, \40 ... */
+static char *unescape(struct str text)
+{
+    char *out = memory_new(text.n + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        int value = 0, digits = 0;
+        if (text.p[i] != '\\' || i + 1 >= text.n) {
+            out[n++] = text.p[i];
+            continue;
+        }
+        while (digits < 3 && i + 1 < text.n && text.p[i + 1] >= '0' && text.p[i + 1] <= '7') {
+            value = value * 8 + text.p[++i] - '0';
+            digits++;
+        }
+        if (digits)
+            out[n++] = (char)value;
+        else
+            out[n++] = text.p[++i] == 't' ? '\t' : text.p[i] == 'n' ? '\n' : text.p[i];
+    }
+    return out;
+}
+
+enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
+{
+    struct smtpd *s = NEW(struct smtpd);
+
+    s->env = env;
+    s->config = env->config;
+    TRY(refuse_unbuilt(s, why));
+    TRY(bare_lf_mode(s->config->smtpd_forbid_bare_newline, &s->bare_lf, why));
+    if (ehlo_keywords_parse(s->config->smtpd_discard_ehlo_keywords, &s->ehlo_discard, why) !=
+        RC_OK) {
+        why_prefix(why, "smtpd_discard_ehlo_keywords");
+        return RC_CONFIG;
+    }
+    TRY(open_lists(s, why));
+    TRY(open_libraries(s, why));
+    s->submit_flags = submit_flags_for(s->config, SUBMIT_FROM_SMTPD);
+    s->footer_filter = unescape(s->config->smtpd_expansion_filter);
+    s->anvil = service_pool_new(env, "private/anvil");
+    *state = s;
+    return RC_OK;
+}
