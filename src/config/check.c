@@ -67,8 +67,8 @@ static void check_comment(const struct main_cf *m, const struct main_cf_entry *e
         }
 }
 
-static void check_main_names(const struct main_cf *m, const struct usage *u,
-                             const struct check_report *r)
+static void unused_in_main(const struct main_cf *m, const struct usage *u,
+                           const struct check_report *r)
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct main_cf_entry *e = &m->entries[i];
@@ -81,8 +81,8 @@ static void check_main_names(const struct main_cf *m, const struct usage *u,
     }
 }
 
-static void check_master_names(const struct master_cf *services, const struct usage *u,
-                               const struct check_report *r)
+static void unused_in_master(const struct master_cf *services, const struct usage *u,
+                             const struct check_report *r)
 {
     for (size_t i = 0; i < services->n; i++)
         for (size_t j = 0; j < services->entries[i].overrides_n; j++) {
@@ -93,18 +93,31 @@ static void check_master_names(const struct master_cf *services, const struct us
         }
 }
 
-void check_names(const struct main_cf *m, const struct master_cf *services,
-                 const struct check_report *r)
+static void warn_names(const struct main_cf *m, const struct master_cf *services, bool with_main,
+                       const struct check_report *r)
 {
     AUTO_ARENA a = arena_new(16 * 1024);
     struct usage *u = usage_find(m, services, a);
     struct names n = {r, m->path, services ? services->path : "master.cf"};
 
     usage_undefined(u, say_undefined, &n);
-    check_main_names(m, u, r);
+    if (with_main)
+        unused_in_main(m, u, r);
     if (services)
-        check_master_names(services, u, r);
+        unused_in_master(services, u, r);
     check_obsolete(m, services, r);
+}
+
+void check_names(const struct main_cf *m, const struct master_cf *services,
+                 const struct check_report *r)
+{
+    warn_names(m, services, true, r);
+}
+
+void check_master_names(const struct main_cf *m, const struct master_cf *services,
+                        const struct check_report *r)
+{
+    warn_names(m, services, false, r);
 }
 
 /* Everything in a directory. */

@@ -18,6 +18,10 @@ struct check_report {
 void check_names(const struct main_cf *m, const struct master_cf *services,
                  const struct check_report *r);
 
+/* The same without unused names of main.cf, for who looks at master.cf only. */
+void check_master_names(const struct main_cf *m, const struct master_cf *services,
+                        const struct check_report *r);
+
 /* The same for obsolete names alone, for "postfix reload". */
 void check_obsolete(const struct main_cf *m, const struct master_cf *services,
                     const struct check_report *r);

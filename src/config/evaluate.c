@@ -35,8 +35,7 @@ static enum rc told_before(struct config_source *s, struct why *why)
 
 static enum rc lookup(void *context, struct str name, struct str *value, struct why *why);
 
-static enum rc expand_into(struct config_source *s, struct str text, struct str *out,
-                           struct why *why)
+enum rc source_expand(struct config_source *s, struct str text, struct str *out, struct why *why)
 {
     struct expander e = {lookup, s};
     AUTO_BUF buf;
@@ -67,7 +66,7 @@ enum rc source_evaluate(struct config_source *s, int index, struct why *why)
     if (computed_is(index) && s->definitions[index] == NULL)
         rc = computed_text(s, index, &result, why);
     else if (p->kind != PARAM_RAW)
-        rc = expand_into(s, text, &result, why);
+        rc = source_expand(s, text, &result, why);
     if (rc != RC_OK) {
         s->states[index] = TEXT_BAD;
         return with_place(s, s->definitions[index], p->name, text, why);
@@ -87,7 +86,7 @@ enum rc source_evaluate_user(struct config_source *s, struct str name, struct us
     if (u->state == TEXT_BAD)
         return told_before(s, why);
     u->state = TEXT_BUSY;
-    if (expand_into(s, u->definition.text, &u->text, why) != RC_OK) {
+    if (source_expand(s, u->definition.text, &u->text, why) != RC_OK) {
         u->state = TEXT_BAD;
         return with_place(s, &u->definition, name, u->definition.text, why);
     }
@@ -110,7 +109,7 @@ static enum rc lookup(void *context, struct str name, struct str *value, struct 
     }
     TRY(source_evaluate(s, index, why));
     if (params[index].kind == PARAM_RAW)
-        return expand_into(s, s->texts[index], value, why);
+        return source_expand(s, s->texts[index], value, why);
     *value = s->texts[index];
     return RC_OK;
 }

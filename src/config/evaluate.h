@@ -64,6 +64,10 @@ enum rc source_evaluate(struct config_source *s, int index, struct why *why) MUS
 enum rc source_evaluate_user(struct config_source *s, struct str name, struct user_parameter *u,
                              struct why *why) MUST_USE;
 
+/* Expand any text, before or after source_fill(). Allocates from the source's arena. */
+enum rc source_expand(struct config_source *s, struct str text, struct str *out,
+                      struct why *why) MUST_USE;
+
 /* Evaluate one parameter, check its value, set the member of c. */
 enum rc source_fill_one(struct config_source *s, int index, struct config *c,
                         struct why *why) MUST_USE;

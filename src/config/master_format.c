@@ -19,7 +19,7 @@ static void add_text(struct layout *l, struct str text)
 /* What separates this text from what stands before it. */
 static void add_gap(struct layout *l, size_t text_bytes)
 {
-    if (!l->fold || l->column + 1 + text_bytes <= LINE_LENGTH) {
+    if (!l->fold || l->column + 1 + text_bytes < LINE_LENGTH) {
         add_text(l, STR(" "));
         return;
     }
@@ -66,15 +66,21 @@ static void add_override(struct layout *l, const struct config_setting *s)
     end_line(l);
 }
 
+/* Where each field would stand; a long one moves those behind it as little as possible. */
+static const size_t columns[MASTER_FIELDS] = {0, 11, 17, 25, 33, 41, 49, 57};
+
 void master_entry_format(const struct master_entry *e, bool fold, struct buf *out)
 {
     size_t start = out->n, settings = 0;
     struct layout l = {out, 0, fold};
 
-    buf_addf(out, "%-10s %-5s", e->fields[MASTER_NAME].p, e->fields[MASTER_TYPE].p);
-    for (int i = MASTER_PRIVATE; i <= MASTER_MAXPROC; i++)
-        buf_addf(out, " %-7s", e->fields[i].p);
-    buf_addf(out, " %s", e->fields[MASTER_COMMAND].p);
+    for (int i = 0; i < MASTER_FIELDS; i++) {
+        if (i)
+            buf_addc(out, ' ');
+        while (out->n - start < columns[i])
+            buf_addc(out, ' ');
+        buf_add(out, e->fields[i]);
+    }
     l.column = out->n - start;
     for (size_t i = 0; i < e->args_n; i++) {
         if (i < e->options_n && str_has_prefix(e->args[i], STR("-o"))) {
