@@ -53,6 +53,15 @@ bool maps_have_changed(struct maps *m)
     return false;
 }
 
+unsigned long maps_stamp(const struct maps *m)
+{
+    unsigned long stamp = 0;
+
+    for (size_t i = 0; m && i < m->tables.n; i++)
+        stamp = stamp * 31 + table_stamp(m->tables.v[i]);
+    return stamp;
+}
+
 /* A table must say "not found", not answer with nothing. */
 static enum rc empty_result(const struct maps *m, const struct table *t, struct str key,
                             struct why *why)

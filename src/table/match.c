@@ -179,6 +179,16 @@ bool match_has_changed(struct match_list *m)
     return false;
 }
 
+unsigned long match_stamp(const struct match_list *m)
+{
+    unsigned long stamp = 0;
+
+    for (size_t i = 0; m && i < m->steps.n; i++)
+        if (m->steps.v[i]->table)
+            stamp = stamp * 31 + table_stamp(m->steps.v[i]->table);
+    return stamp;
+}
+
 bool match_empty(const struct match_list *m)
 {
     return m == NULL || m->steps.n == 0;

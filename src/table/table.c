@@ -178,6 +178,17 @@ bool table_has_changed(struct table *t)
     return atomic_load(&t->changed);
 }
 
+unsigned long table_stamp(const struct table *t)
+{
+    struct stat st;
+
+    if (t->open.watch_path == NULL || stat(t->open.watch_path, &st) < 0)
+        return 0;
+    return ((unsigned long)st.st_mtim.tv_sec * 1000000007UL + (unsigned long)st.st_mtim.tv_nsec) *
+               31 +
+           (unsigned long)st.st_size + (unsigned long)st.st_ino * 1000003UL;
+}
+
 /* ---- keys and values on their way to the driver ---- */
 
 static enum rc trouble(const struct table *t, struct why *why)
