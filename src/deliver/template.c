@@ -1,0 +1,314 @@
+/* Notification templates: built-in texts, the reader of bounce_template_file, expansion. */
+#include "deliver/template.h"
+
+#include "config/config.h"
+#include "global/text.h"
+#include "util/file.h"
+
+enum { TEMPLATE_FILE_MAX = 1024 * 1024 };
+
+static const char *const names[TEMPLATE_KINDS] = {
+    [TEMPLATE_FAILURE] = "failure",
+    [TEMPLATE_DELAY] = "delay",
+    [TEMPLATE_SUCCESS] = "success",
+    [TEMPLATE_VERIFY] = "verify",
+};
+
+/* clang-format off */
+static const struct template builtin[TEMPLATE_KINDS] = {
+    [TEMPLATE_FAILURE] = {
+        .charset = STR_INIT("us-ascii"),
+        .subject = STR_INIT("Undelivered Mail Returned to Sender"),
+        .postmaster_subject = STR_INIT("Postmaster Copy: Undelivered Mail"),
+        .body = STR_INIT(
+            "This is the mail system at host $myhostname.\n"
+            "\n"
+            "Your message did not reach everybody it was meant for. Each\n"
+            "recipient that it could not be delivered to is listed below,\n"
+            "with the reason; your message is attached.\n"
+            "\n"
+            "If the reason does not help you further, write to postmaster\n"
+            "and include this report. You need not include your own message.\n"
+            "\n"
+            "                   The mail system\n")},
+    [TEMPLATE_DELAY] = {
+        .charset = STR_INIT("us-ascii"),
+        .subject = STR_INIT("Delayed Mail (still being retried)"),
+        .postmaster_subject = STR_INIT("Postmaster Warning: Delayed Mail"),
+        .body = STR_INIT(
+            "This is the mail system at host $myhostname.\n"
+            "\n"
+            "*** Only a warning: please do not send your message again. ***\n"
+            "\n"
+            "Your message has been waiting for $delay_warning_time_hours hour(s) because it\n"
+            "could not be delivered yet. Delivery is tried again and again\n"
+            "until the message is $maximal_queue_lifetime_days day(s) old.\n"
+            "\n"
+            "If you have questions, write to postmaster and include this\n"
+            "report. You need not include your own message.\n"
+            "\n"
+            "                   The mail system\n")},
+    [TEMPLATE_SUCCESS] = {
+        .charset = STR_INIT("us-ascii"),
+        .subject = STR_INIT("Successful Mail Delivery Report"),
+        .body = STR_INIT(
+            "This is the mail system at host $myhostname.\n"
+            "\n"
+            "Your message was delivered to, or passed on for, the recipients\n"
+            "listed below. Where it says that it was delivered to a mailbox\n"
+            "this is the last notice. Where it was passed on, other systems\n"
+            "may still report to you when something goes wrong.\n"
+            "\n"
+            "                   The mail system\n")},
+    [TEMPLATE_VERIFY] = {
+        .charset = STR_INIT("us-ascii"),
+        .subject = STR_INIT("Mail Delivery Status Report"),
+        .body = STR_INIT(
+            "This is the mail system at host $myhostname.\n"
+            "\n"
+            "Here is the delivery report that you asked for.\n"
+            "\n"
+            "                   The mail system\n")},
+};
+/* clang-format on */
+
+void templates_builtin(const struct config *config, struct templates *t)
+{
+    for (int k = 0; k < TEMPLATE_KINDS; k++) {
+        t->of[k] = builtin[k];
+        t->of[k].from = str_eq(config->header_from_format, STR("obsolete"))
+                            ? STR("MAILER-DAEMON (Mail Delivery System)")
+                            : STR("Mail Delivery System <MAILER-DAEMON>");
+    }
+}
+
+/* ---- the file ---- */
+
+struct parser {
+    const char *file;
+    int line_number;
+    struct str rest;
+    struct templates *t;
+};
+
+static bool next_line(struct parser *p, struct str *line)
+{
+    if (p->rest.n == 0)
+        return false;
+    *line = str_cut(&p->rest, '\n');
+    if (line->n && line->p[line->n - 1] == '\r')
+        line->n--;
+    p->line_number++;
+    return true;
+}
+
+/* "failure_template = <<EOF": which one, and what ends it. */
+static enum rc parse_start(const struct parser *p, struct str line, int *kind, struct str *end,
+                           struct why *why)
+{
+    struct str value = line, name = str_rtrim(str_cut(&value, '='));
+
+    value = str_trim(value);
+    if (!str_has_prefix(value, STR("<<")) || str_trim(str_from(value, 2)).n == 0)
+        return FAIL(why, RC_CONFIG,
+                    "%s, line %d: \"" STR_FMT "\" where \"name = <<END\" should begin a template",
+                    p->file, p->line_number, STR_ARG(line));
+    *end = str_trim(str_from(value, 2));
+    for (*kind = 0; *kind < TEMPLATE_KINDS; (*kind)++)
+        if (str_has_suffix(name, STR("_template")) &&
+            str_eq(str_head(name, name.n - 9), str_of(names[*kind])))
+            return RC_OK;
+    return FAIL(why, RC_CONFIG,
+                "%s, line %d: unknown template \"" STR_FMT
+                "\"; there are failure_template, delay_template, success_template and "
+                "verify_template",
+                p->file, p->line_number, STR_ARG(name));
+}
+
+static enum rc parse_header(const struct parser *p, struct template *t, struct str line,
+                            struct why *why)
+{
+    struct str value = line, name = str_rtrim(str_cut(&value, ':'));
+    const struct {
+        const char *name;
+        struct str *value;
+    } headers[] = {
+        {"Charset", &t->charset},
+        {"From", &t->from},
+        {"Subject", &t->subject},
+        {"Postmaster-Subject", &t->postmaster_subject},
+    };
+
+    if (value.p == NULL || name.n == 0 || is_white(name.p[0]))
+        return FAIL(why, RC_CONFIG,
+                    "%s, line %d: \"" STR_FMT "\" is no header line; an empty line must stand "
+                    "before the text",
+                    p->file, p->line_number, STR_ARG(line));
+    value = str_trim(value);
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
+        if (str_eq_nocase(name, str_of(headers[i].name))) {
+            if (value.n == 0)
+                return FAIL(why, RC_CONFIG, "%s, line %d: header %s has no value", p->file,
+                            p->line_number, headers[i].name);
+            *headers[i].value = value;
+            return RC_OK;
+        }
+    return FAIL(why, RC_CONFIG,
+                "%s, line %d: unknown header \"" STR_FMT
+                "\"; there are Charset, From, Subject and Postmaster-Subject",
+                p->file, p->line_number, STR_ARG(name));
+}
+
+static enum rc check_body(const struct parser *p, const struct template *t, struct why *why)
+{
+    if (str_eq_nocase(t->charset, STR("us-ascii")) && !str_is_ascii(t->body))
+        return FAIL(why, RC_CONFIG,
+                    "%s, line %d: the text above is not ASCII; name its character set in a "
+                    "Charset: header",
+                    p->file, p->line_number);
+    return RC_OK;
+}
+
+static enum rc parse_template(struct parser *p, struct template *out, struct str end,
+                              struct why *why)
+{
+    struct template t = *out;
+    int start = p->line_number;
+    struct str line;
+    bool in_header = true;
+
+    while (next_line(p, &line)) {
+        if (str_eq(line, end)) {
+            if (in_header)
+                return FAIL(why, RC_CONFIG, "%s, line %d: the template has no text", p->file,
+                            p->line_number);
+            TRY(check_body(p, &t, why));
+            *out = t;
+            return RC_OK;
+        }
+        if (!in_header) {
+            t.body.n = (size_t)(line.p + line.n - t.body.p) + 1;
+        } else if (line.n == 0) {
+            in_header = false;
+            t.body = (struct str){p->rest.p ? p->rest.p : "", 0};
+        } else {
+            TRY(parse_header(p, &t, line, why));
+        }
+    }
+    return FAIL(why, RC_CONFIG,
+                "%s: the template that begins in line %d does not end with \"" STR_FMT "\"",
+                p->file, start, STR_ARG(end));
+}
+
+enum rc templates_parse(struct str text, const char *file, struct templates *t, struct why *why)
+{
+    struct templates result = *t;
+    struct parser p = {.file = file, .rest = text, .t = &result};
+    struct str line, end;
+    int kind;
+
+    while (next_line(&p, &line)) {
+        struct str begin = str_ltrim(line);
+        if (begin.n == 0 || begin.p[0] == '#')
+            continue;
+        TRY(parse_start(&p, line, &kind, &end, why));
+        TRY(parse_template(&p, &result.of[kind], end, why));
+    }
+    *t = result;
+    return RC_OK;
+}
+
+enum rc templates_load(const struct config *config, struct arena *a, struct templates *t,
+                       struct why *why)
+{
+    struct str file = config->bounce_template_file, text;
+    enum rc rc;
+
+    templates_builtin(config, t);
+    if (file.n == 0)
+        return RC_OK;
+    rc = file_read(arena_text(a, file), TEMPLATE_FILE_MAX, a, &text, why);
+    if (rc == RC_NONE)
+        return FAIL(why, RC_CONFIG, "bounce_template_file " STR_FMT " does not exist",
+                    STR_ARG(file));
+    if (rc != RC_OK)
+        return rc;
+    return templates_parse(text, file.p, t, why);
+}
+
+/* ---- expansion ---- */
+
+struct expansion {
+    const struct config *config;
+    struct arena *arena;
+};
+
+/* "delay_warning_time_hours": the time in that unit, rounded up. */
+static bool time_in_unit(const struct expansion *x, struct str name, struct str *value)
+{
+    static const struct {
+        const char *suffix;
+        long seconds;
+    } units[] = {{"_seconds", 1},
+                 {"_minutes", 60},
+                 {"_hours", 3600},
+                 {"_days", 24 * 3600},
+                 {"_weeks", 7 * 24 * 3600}};
+
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        struct str suffix = str_of(units[i].suffix);
+        struct str base = str_head(name, name.n - suffix.n);
+        long seconds;
+        if (name.n <= suffix.n || !str_has_suffix(name, suffix))
+            continue;
+        if (str_eq(base, STR("delay_warning_time")))
+            seconds = x->config->delay_warning_time;
+        else if (str_eq(base, STR("maximal_queue_lifetime")))
+            seconds = x->config->maximal_queue_lifetime;
+        else
+            continue;
+        *value = arena_printf(x->arena, "%ld", (seconds + units[i].seconds - 1) / units[i].seconds);
+        return true;
+    }
+    return false;
+}
+
+static bool lookup(void *context, struct str name, struct str *value)
+{
+    struct expansion *x = context;
+
+    return time_in_unit(x, name, value) || config_get(x->config, name, value) == RC_OK;
+}
+
+struct str template_expand(const struct config *config, const struct template *t, struct arena *a)
+{
+    struct expansion x = {config, a};
+
+    return text_expand(a, t->body, lookup, &x, NULL);
+}
+
+/* ---- for postconf ---- */
+
+void templates_print(struct buf *out, const struct templates *t)
+{
+    for (int k = 0; k < TEMPLATE_KINDS; k++) {
+        const struct template *one = &t->of[k];
+        buf_addf(out, "%s%s_template = <<EOF\n", k ? "\n" : "", names[k]);
+        buf_addf(out, "Charset: " STR_FMT "\n", STR_ARG(one->charset));
+        buf_addf(out, "From: " STR_FMT "\n", STR_ARG(one->from));
+        buf_addf(out, "Subject: " STR_FMT "\n", STR_ARG(one->subject));
+        if (one->postmaster_subject.n)
+            buf_addf(out, "Postmaster-Subject: " STR_FMT "\n", STR_ARG(one->postmaster_subject));
+        buf_addf(out, "\n" STR_FMT "EOF\n", STR_ARG(one->body));
+    }
+}
+
+void templates_print_expanded(struct buf *out, const struct config *config,
+                              const struct templates *t)
+{
+    AUTO_ARENA a = arena_new(16 * 1024);
+
+    for (int k = 0; k < TEMPLATE_KINDS; k++)
+        buf_addf(out, "%sexpanded_%s_text = <<EOF\n" STR_FMT "EOF\n", k ? "\n" : "", names[k],
+                 STR_ARG(template_expand(config, &t->of[k], a)));
+}
