@@ -101,7 +101,7 @@ static bool filter_matches(const struct dns_list *list, const struct addr *a)
 static struct str reversed(struct access_context *c, struct str zone)
 {
     const struct addr *a = &c->client.address;
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     buf_init(&b, 512);
     if (addr_family(a) == AF_INET) {

@@ -149,7 +149,7 @@ enum verdict check_policy_service(struct access_context *c, const struct step *s
     const struct policy_call *call = s->policy;
     struct str action = call->default_action;
     struct why why;
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     if (c->dry_run)
         return DUNNO;

@@ -36,7 +36,7 @@ static struct str shown_address(const struct access_context *c, struct str addre
 
 void access_log(const struct access_context *c, const char *action, struct str text)
 {
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     if (c->dry_run)
         return;

@@ -61,7 +61,7 @@ static bool command_allowed(struct session *s, const struct command *c)
 static bool is_unauthorized_pipelining(struct session *s, const struct command *c)
 {
     struct str ahead;
-    AUTO_BUF shown;
+    AUTO_BUF shown = {0};
 
     if (!s->config->smtpd_forbid_unauth_pipelining || !wire_has_more(&s->wire) ||
         (s->access.esmtp && (c->flags & ENDS_GROUP) == 0))

@@ -89,7 +89,7 @@ bool cmd_ehlo(struct session *s, struct str arguments)
 {
     struct str name;
     ssize_t last;
-    AUTO_BUF b, discarded;
+    AUTO_BUF b = {0}, discarded = {0};
     struct offer o = {&b, s->ehlo_discard, &discarded};
 
     buf_init(&b, 2048);

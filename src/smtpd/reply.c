@@ -112,7 +112,7 @@ static struct str add_footer(struct session *s, struct str reply)
 {
     struct str footer = footer_for(s, reply), head;
     size_t dsn;
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     if (footer.n == 0)
         return reply;
@@ -151,7 +151,7 @@ void session_reply(struct session *s, struct str reply)
 void session_replyf(struct session *s, const char *format, ...)
 {
     va_list args;
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     buf_init(&b, 8192);
     va_start(args, format);

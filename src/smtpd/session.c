@@ -81,7 +81,7 @@ static void add_counter(struct buf *b, const char *name, struct counter c)
 static void log_disconnect(struct session *s)
 {
     struct counter all = {0};
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     buf_init(&b, 1024);
     for (int i = 0; i < COMMANDS; i++) {

@@ -69,7 +69,7 @@ static void log_client(struct session *s)
 {
     const struct access_context *c = &s->access;
     const struct xforward *x = &s->xforward;
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     buf_init(&b, 4096);
     buf_addf(&b, "client=" STR_FMT, STR_ARG(c->client.label));
@@ -145,7 +145,7 @@ static void add_received(struct session *s)
     const struct config *config = s->config;
     struct str id = c->queue_id, helo = c->helo.p ? c->helo : c->client.name;
     char date[DATE_SIZE];
-    AUTO_BUF b;
+    AUTO_BUF b = {0};
 
     buf_init(&b, 16384);
     date_rfc5322(date, s->t.arrival.tv_sec);
