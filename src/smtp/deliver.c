@@ -13,6 +13,21 @@ static void describe(struct attempt *at, const struct session *s)
     at->d->conn_use = s->messages > 0 ? s->messages + 1 : 0;
 }
 
+/* Is the next hop in smtp_connection_cache_destinations: as it stands, without port, or bare? */
+static bool is_kept_always(struct attempt *at)
+{
+    struct match_list *list = at->smtp->pool_destinations;
+    struct str hop = at->d->request.nexthop, host, port;
+
+    if (match_get(list, hop, NULL) == RC_OK)
+        return true;
+    if (host_port_split(hop, &host, &port, NULL) != RC_OK)
+        return false;
+    return match_get(list, host, NULL) == RC_OK ||
+           match_get(list, str_head(hop, (size_t)(host.p + host.n - hop.p) + (hop.p[0] == '[')),
+                     NULL) == RC_OK;
+}
+
 static bool keeps(struct attempt *at, const struct session *s)
 {
     const struct smtp_settings *set = &at->smtp->set;
@@ -21,7 +36,7 @@ static bool keeps(struct attempt *at, const struct session *s)
         return false;
     if (set->connection_cache_on_demand && (at->busy || at->d->request.flags & DELIVER_CACHE_STORE))
         return true;
-    return match_get(at->smtp->pool_destinations, at->d->request.nexthop, NULL) == RC_OK;
+    return set->connection_cache_destinations.n > 0 && is_kept_always(at);
 }
 
 /* One message over a session. RC_NONE: a kept session turned out to be closed. */

@@ -120,9 +120,9 @@ static void set_names(struct session *s, struct str name, const char *address, u
 /* Greet, and keep the session when that went well. */
 static struct session *greeted(struct attempt *at, struct session *s, bool best)
 {
+    at->d->relay = arena_copy(at->arena, str_of(s->relay));
     if (session_greet(at, s, best))
         return s;
-    at->d->relay = arena_copy(at->arena, str_of(s->relay));
     session_close(s);
     return NULL;
 }
@@ -139,6 +139,7 @@ struct session *session_open(struct attempt *at, const struct nexthop *hop, cons
     int fd;
 
     *connected = false;
+    at->d->relay = STR("none");
     addr_format(&host->address, text);
     rc = connect_from(at, host, &fd, &why);
     if (rc != RC_OK) {
@@ -168,6 +169,7 @@ struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
     struct dsn dsn;
     int fd;
 
+    at->d->relay = STR("none");
     if (net_connect_unix(arena_text(at->arena, path), SOCK_STREAM, smtp->set.connect_timeout * 1000,
                          &fd, &why) != RC_OK) {
         const char *cause = strrchr(why.text, ':');
