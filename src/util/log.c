@@ -61,6 +61,8 @@ static void open_file(struct log_sink *k)
 {
     mode_t mode = k->o.file_mode ? (mode_t)strtoul(k->o.file_mode, NULL, 8) : 0600;
 
+    if (strncmp(k->o.file, "/dev/", 5) == 0 && !k->o.direct)
+        return; /* standard output of this process is another one than master's */
     k->fd = open(k->o.file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, mode);
 }
 
@@ -135,6 +137,8 @@ static void refresh(struct log_sink *k, time_t now)
     k->second = now;
     localtime_r(&now, &tm);
     strftime(k->stamp, sizeof k->stamp, "%b %d %H:%M:%S", &tm);
+    if (k->fd < 0 && k->socket < 0)
+        connect_postlogd(k);
     if (k->fd < 0 || fstat(k->fd, &ours) < 0 || !S_ISREG(ours.st_mode))
         return;
     if (stat(k->o.file, &theirs) == 0 && theirs.st_ino == ours.st_ino &&

@@ -37,6 +37,8 @@ struct log_options {
                               rotated away; NULL for none */
     bool to_stderr;        /* commands: "progname: warning: text" on standard error as well */
     bool only_stderr;      /* commands that do not log */
+    bool direct;           /* master: open the file also when it is /dev/stdout; for others its
+                              lines go through postlogd */
     const char *progname;  /* for standard error */
 };
 

@@ -1,0 +1,146 @@
+/* master at work: signals, reload, the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "master/master.h"
+#include "util/clock.h"
+
+enum { STOP_PATIENCE_MS = 4000 };
+
+static bool has_children(const struct master *m)
+{
+    for (const struct master_service *s = m->services; s; s = s->next)
+        if (s->children)
+            return true;
+    return false;
+}
+
+/* Everybody in our process group: children, and the programs that they run. */
+static void signal_family(const struct master *m, int signal_number)
+{
+    for (const struct master_service *s = m->services; s; s = s->next)
+        for (const struct child *c = s->children; c; c = c->next)
+            kill(c->pid, signal_number);
+    if (getpgrp() == getpid() && signal_number != SIGKILL)
+        kill(0, signal_number);
+}
+
+static _Noreturn void leave(struct master *m)
+{
+    /* SIGKILL to our own group ends this process as well; children are gone by now */
+    log_close(&m->log);
+    exit(0);
+}
+
+static void patience_is_over(void *context)
+{
+    struct master *m = context;
+
+    log_warning(&m->log, "some processes ignored the signal to end; killing them");
+    signal_family(m, SIGKILL);
+    leave(m);
+}
+
+static void stop(struct master *m, int signal_number)
+{
+    if (m->stopping)
+        return;
+    m->stopping = true;
+    if (signal_number)
+        log_info(&m->log, "terminating on signal %d", signal_number);
+    else
+        log_info(&m->log, "terminating: exit time of option -e is over");
+    systemd_notify("STOPPING=1");
+    for (struct master_service *s = m->services; s; s = s->next)
+        service_review(s);
+    signal_family(m, SIGTERM);
+    loop_after(m->loop, STOP_PATIENCE_MS, patience_is_over, m);
+}
+
+static enum rc check_unchangeable(const struct master *m, const struct generation *g,
+                                  struct why *why)
+{
+    const struct config *old = m->current->config, *new = g->config;
+
+    if (!str_eq(old->queue_directory, new->queue_directory))
+        return FAIL(why, RC_CONFIG, "to change queue_directory, stop and start the mail system");
+    if (!str_eq(old->data_directory, new->data_directory))
+        return FAIL(why, RC_CONFIG, "to change data_directory, stop and start the mail system");
+    if (!str_eq(old->mail_owner, new->mail_owner))
+        return FAIL(why, RC_CONFIG, "to change mail_owner, stop and start the mail system");
+    return RC_OK;
+}
+
+static void reload(struct master *m)
+{
+    struct generation *old = m->current, *g = NULL;
+    struct why why;
+
+    systemd_notify("RELOADING=1");
+    if (generation_new(m, &g, &why) != RC_OK || check_unchangeable(m, g, &why) != RC_OK) {
+        log_error(&m->log, "reload refused, the running configuration stays: %s", why.text);
+        generation_free(g);
+        systemd_notify("READY=1");
+        return;
+    }
+    environment_free(m->environment);
+    m->environment = environment_new(g->config, m->options.config_directory);
+    m->current = g;
+    master_open_log(m, false);
+    log_info(&m->log, "reload -- version " STR_FMT ", configuration %s",
+             STR_ARG(g->config->mail_version), m->options.config_directory);
+    if (services_apply(m, false, &why) != RC_OK)
+        log_error(&m->log, "%s", why.text);
+    generation_free(old);
+    systemd_notify("READY=1");
+}
+
+static void signals_came(void *context, int events)
+{
+    struct master *m = context;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(m->signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            reload(m);
+        else if (info.ssi_signo == SIGCHLD)
+            children_reap(m);
+        else
+            stop(m, (int)info.ssi_signo);
+    }
+    if (m->stopping && !has_children(m))
+        leave(m);
+}
+
+static void exit_time_is_over(void *context)
+{
+    stop(context, 0);
+}
+
+void master_watch_signals(struct master *m)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    m->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (m->signals < 0)
+        log_fatal(&m->log, 1, "signalfd: %m");
+    loop_watch(m->loop, m->signals, LOOP_READ, signals_came, m);
+}
+
+_Noreturn void master_run(struct master *m)
+{
+    if (m->options.exit_seconds)
+        loop_after(m->loop, m->options.exit_seconds * 1000, exit_time_is_over, m);
+    loop_run(m->loop);
+    leave(m);
+}
