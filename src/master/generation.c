@@ -51,15 +51,17 @@ static enum rc read_texts(const struct master *m, struct generation *g, struct w
 {
     const char *dir = m->options.config_directory;
     struct config_request request = {.dir = dir, .process_name = "master"};
+    struct master_reading how = {0};
     struct str main_text, master_text, path = arena_printf(g->arena, "%s/master.cf", dir);
 
     TRY(config_file_read(dir, "main.cf", g->arena, &main_text, why));
     TRY(config_file_read(dir, "master.cf", g->arena, &master_text, why));
-    TRY(seal("main.cf", main_text, &g->main_fd, why)); /* first: the reader changes the text */
+    TRY(seal("main.cf", main_text, &g->main_fd, why));
     TRY(seal("master.cf", master_text, &g->master_fd, why));
     request.main_cf = &main_text;
     TRY(config_load(&request, &g->config, why));
-    TRY(master_cf_parse(master_text, path.p, g->config, false, g->arena, &g->services, why));
+    how.config = g->config;
+    TRY(master_cf_parse(master_text, path.p, &how, g->arena, &g->services, why));
     TRY(check_overrides(g, why));
     return check_process_sessions(g, why);
 }
