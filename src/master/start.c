@@ -176,11 +176,11 @@ _Noreturn void master_main(struct master *m, int argc, char **argv)
     ready_fd = fork_and_wait(m);
     master_open_log(m, !o->foreground);
     set_up(m);
+    warn_about_chroot(m);
+    master_open_log(m, false);
     log_info(&m->log, "daemon started -- version " STR_FMT ", configuration %s",
              STR_ARG(m->current->config->mail_version), o->config_directory);
-    warn_about_chroot(m);
     detach_stdio(m);
-    master_open_log(m, false);
     if (ready_fd >= 0) {
         (void)!write(ready_fd, "R", 1);
         close(ready_fd);
