@@ -97,7 +97,7 @@ static enum rc scan_quoted(struct scan *s, struct why *why)
 }
 
 /* One word: atom (a backslash protects a byte, an obsolete form) or quoted string. */
-static enum rc scan_word(struct scan *s, struct why *why)
+static enum rc scan_word(struct scan *s, bool domain, struct why *why)
 {
     size_t start = s->n;
 
@@ -105,7 +105,7 @@ static enum rc scan_word(struct scan *s, struct why *why)
         return scan_quoted(s, why);
     for (; s->at < s->in.n; s->at++) {
         char c = s->in.p[s->at];
-        if (c == '\\' && !s->strict && s->at + 1 < s->in.n && !is_control(s->in.p[s->at + 1]))
+        if (c == '\\' && !s->strict && !domain && s->at + 1 < s->in.n && !is_control(s->in.p[s->at + 1]))
             c = s->in.p[++s->at];
         else if (!address_is_atom_byte(c))
             break;
@@ -118,8 +118,8 @@ static enum rc scan_literal(struct scan *s, struct why *why)
 {
     do {
         char c = peek(s);
-        if (is_control(c))
-            return bad(why, "unterminated domain literal");
+        if (is_control(c) || c == '@')
+            return bad(why, "malformed domain literal");
         s->out[s->n++] = c;
         s->at++;
     } while (s->out[s->n - 1] != ']');
@@ -138,8 +138,9 @@ static enum rc scan_dotted(struct scan *s, bool domain, struct why *why)
         }
         if (domain && peek(s) == '[')
             TRY(scan_literal(s, why));
-        else if (address_is_atom_byte(peek(s)) || peek(s) == '"' || peek(s) == '\\')
-            TRY(scan_word(s, why));
+        else if (address_is_atom_byte(peek(s)) ||
+                 (!domain && (peek(s) == '"' || peek(s) == '\\')))
+            TRY(scan_word(s, domain, why));
         else
             return s->strict ? bad(why, "missing word") : RC_OK;
         TRY(skip(s, why));
@@ -173,6 +174,8 @@ static enum rc scan_address(struct scan *s, struct why *why)
     TRY(scan_dotted(s, false, why));
     if (s->n == 0 && s->in.p[s->at ? s->at - 1 : 0] != '"')
         return bad(why, "no local part");
+    if (peek(s) != '@' && memchr(s->out, '@', s->n))
+        return bad(why, "no domain"); /* the internal form could not tell the quoted '@' */
     while (peek(s) == '@') {
         s->out[s->n++] = '@';
         s->at++;

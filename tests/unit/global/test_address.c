@@ -111,6 +111,10 @@ static void paths(void **state)
         {"<<a@b>>", false, false, NULL, NULL},
         {"<a,b@c>", false, false, NULL, NULL},
         {"<\"\"@c>", false, false, "@c", ""},
+        {"<\"a@b\">", false, false, NULL, NULL},
+        {"<a@\"b c\">", false, false, NULL, NULL},
+        {"<a@[b@c]>", false, false, NULL, NULL},
+        {"<\"a@b\"@c>", true, false, "a@b@c", ""},
     };
     AUTO_ARENA a = arena_new(0);
 
