@@ -148,7 +148,8 @@ void envelope_write(struct submission *s)
     put_text(s, "log_client_name", s->origin.client_name);
     put_text(s, "log_client_address", s->origin.client_address);
     put_text(s, "log_client_port", s->origin.client_port);
-    put_text(s, "log_message_origin", s->from);
+    if (!str_eq(s->from, STR("unknown")))
+        put_text(s, "log_message_origin", s->from);
     put_text(s, "log_helo_name", s->origin.helo);
     put_text(s, "log_protocol_name", s->origin.protocol);
     if ((long)s->attributes.n > s->lib->config->queue_file_attribute_count_limit) {
