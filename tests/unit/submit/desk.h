@@ -1,6 +1,6 @@
 /*
- * A desk to try the submit library at: a queue in a temporary directory, a configuration, a log, and
- * a listener in place of qmgr. The rewriter is the real one.
+ * A desk to try the submit library at: a queue in a temporary directory, a configuration, a log,
+ * and a listener in place of qmgr. The rewriter is the real one.
  */
 #pragma once
 
@@ -33,15 +33,16 @@ struct desk {
     struct str reason;
 };
 
-static void desk_run(struct desk *d, const char *command)
+/* A shell command in the queue directory. */
+static inline void desk_run(struct desk *d, const char *command)
 {
     char text[256];
 
-    snprintf(text, sizeof text, command, d->dir);
+    snprintf(text, sizeof text, "cd %s && %s", d->dir, command);
     assert_int_equal(system(text), 0);
 }
 
-static void desk_open(struct desk *d, const char *settings)
+static inline void desk_open(struct desk *d, const char *settings)
 {
     const char basics[] = "myhostname = mx.example.test\nmydomain = example.test\n"
                           "myorigin = $mydomain\nmydestination = $mydomain, $myhostname\n"
@@ -54,7 +55,7 @@ static void desk_open(struct desk *d, const char *settings)
     *d = (struct desk){.qmgr = -1};
     snprintf(d->dir, sizeof d->dir, "/tmp/submit-XXXXXX");
     assert_non_null(mkdtemp(d->dir));
-    desk_run(d, "cd %s && mkdir incoming hold active public private defer deferred bounce trace");
+    desk_run(d, "mkdir incoming hold active public private defer deferred bounce trace");
     snprintf(d->log_path, sizeof d->log_path, "%s/log", d->dir);
     log.file = d->log_path;
     log_open(&d->log, &log);
@@ -70,7 +71,7 @@ static void desk_open(struct desk *d, const char *settings)
         fail_msg("submit: %s", why.text);
 }
 
-static void desk_listen(struct desk *d)
+static inline void desk_listen(struct desk *d)
 {
     char path[96];
     struct why why;
@@ -79,7 +80,7 @@ static void desk_listen(struct desk *d)
     assert_int_equal(net_listen_unix(path, SOCK_STREAM, 0600, 10, &d->qmgr, &why), RC_OK);
 }
 
-static void desk_close(struct desk *d)
+static inline void desk_close(struct desk *d)
 {
     arena_free(d->arena);
     submit_close(d->lib);
@@ -89,11 +90,11 @@ static void desk_close(struct desk *d)
     arena_free(d->keep);
     if (d->qmgr >= 0)
         close(d->qmgr);
-    desk_run(d, "rm -rf %s");
+    desk_run(d, "rm -rf ../$(basename $PWD)");
 }
 
 /* An SMTP client's envelope. */
-static void desk_begin(struct desk *d, unsigned flags, const char *sender)
+static inline void desk_begin(struct desk *d, unsigned flags, const char *sender)
 {
     struct why why = {0};
 
@@ -113,7 +114,7 @@ static void desk_begin(struct desk *d, unsigned flags, const char *sender)
         fail_msg("begin: %s", why.text);
 }
 
-static void desk_recipient(struct desk *d, const char *address)
+static inline void desk_recipient(struct desk *d, const char *address)
 {
     struct recipient r = {.address = str_of(address)};
 
@@ -121,7 +122,7 @@ static void desk_recipient(struct desk *d, const char *address)
 }
 
 /* Lines separated by '\n'. */
-static void desk_content(struct desk *d, const char *text)
+static inline void desk_content(struct desk *d, const char *text)
 {
     struct str rest = str_of(text);
 
@@ -129,14 +130,14 @@ static void desk_content(struct desk *d, const char *text)
         submit_line(d->message, str_cut(&rest, '\n'), false);
 }
 
-static unsigned desk_finish(struct desk *d)
+static inline unsigned desk_finish(struct desk *d)
 {
     return submit_finish(d->message, &d->reason);
 }
 
 /* Usual message from s@x.test to the recipients (blanks between). */
-static unsigned desk_send(struct desk *d, unsigned flags, const char *recipients,
-                          const char *content)
+static inline unsigned desk_send(struct desk *d, unsigned flags, const char *recipients,
+                                 const char *content)
 {
     struct str list = str_of(recipients), one;
 
@@ -149,7 +150,7 @@ static unsigned desk_send(struct desk *d, unsigned flags, const char *recipients
 }
 
 /* The file of the last message, one record per line: type, blank, payload. NULL: no file. */
-static const char *desk_dump(struct desk *d, const char *queue)
+static inline const char *desk_dump(struct desk *d, const char *queue)
 {
     struct record_reader r;
     struct str payload, text = STR("");
@@ -170,7 +171,7 @@ static const char *desk_dump(struct desk *d, const char *queue)
 }
 
 /* Records of these types only. */
-static const char *desk_records(struct desk *d, const char *queue, const char *types)
+static inline const char *desk_records(struct desk *d, const char *queue, const char *types)
 {
     struct str rest = str_of(desk_dump(d, queue)), out = STR("");
 
@@ -183,7 +184,7 @@ static const char *desk_records(struct desk *d, const char *queue, const char *t
 }
 
 /* The content: N and L records; lines of the header that carry the time or id are left out. */
-static const char *desk_text(struct desk *d)
+static inline const char *desk_text(struct desk *d)
 {
     struct str rest = str_of(desk_dump(d, "incoming")), out = STR("");
     bool content = false;
@@ -202,7 +203,7 @@ static const char *desk_text(struct desk *d)
     return out.p;
 }
 
-static bool desk_logged(struct desk *d, const char *text)
+static inline bool desk_logged(struct desk *d, const char *text)
 {
     struct str log = STR("");
     struct why why;
@@ -215,7 +216,7 @@ static bool desk_logged(struct desk *d, const char *text)
 #define assert_logged(d, text)                                                                     \
     do {                                                                                           \
         if (!desk_logged(d, text)) {                                                               \
-            desk_run(d, "cat %s/log");                                                             \
+            desk_run(d, "cat log");                                                                \
             fail_msg("not logged: %s", text);                                                      \
         }                                                                                          \
     } while (0)
