@@ -145,6 +145,9 @@ void record_reader_init(struct record_reader *r, int fd, struct arena *a,
  * is skipped, neither is returned. RC_NONE at the end of the file; RC_PERM damaged. */
 enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
                     struct why *why) MUST_USE;
+/* Returns pointers and padding as well, and goes on where pointers lead. */
+enum rc record_read_shown(struct record_reader *r, int *type, struct str *payload,
+                          struct why *why) MUST_USE;
 void record_seek(struct record_reader *r, long offset);
 long record_tell(const struct record_reader *r); /* where the next record stands */
 
@@ -184,6 +187,7 @@ void record_put(struct buf *b, int type, struct str payload);
 enum rc record_take(struct str *bytes, int *type, struct str *payload,
                     struct why *why) MUST_USE; /* RC_NONE: incomplete */
 const char *record_type_name(int type);        /* postcat's words; NULL: no such type */
+bool record_may_begin_file(int type);
 
 /* ---- defer, bounce and trace logs ---- */
 enum rc bounce_log_append(const struct queue *q, struct str log_class, struct str id,

@@ -169,23 +169,48 @@ static enum rc may_jump(struct record_reader *r, struct why *why)
     return RC_OK;
 }
 
+/* Zero is a place kept for later use: reading goes on behind it. */
+static enum rc follow_pointer(struct record_reader *r, struct str payload, struct why *why)
+{
+    long target;
+
+    if (!str_to_long(str_trim(payload), 0, LONG_MAX / 2, &target))
+        return FAIL(why, RC_PERM, "damaged pointer record at %ld", r->offset);
+    if (target == 0)
+        return RC_OK;
+    TRY(may_jump(r, why));
+    record_seek(r, target);
+    return RC_OK;
+}
+
 enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
                     struct why *why)
 {
     for (;;) {
-        long target;
         TRY(read_one(r, type, payload, why));
-        if (!follow || (*type != REC_POINTER && *type != REC_PAD))
+        if (follow && *type == REC_POINTER)
+            TRY(follow_pointer(r, *payload, why));
+        else if (!follow || *type != REC_PAD)
             return RC_OK;
-        if (*type == REC_PAD)
-            continue;
-        if (!str_to_long(str_trim(*payload), 0, LONG_MAX / 2, &target))
-            return FAIL(why, RC_PERM, "damaged pointer record at %ld", r->offset);
-        if (target == 0)
-            continue;
-        TRY(may_jump(r, why));
-        record_seek(r, target);
     }
+}
+
+enum rc record_read_shown(struct record_reader *r, int *type, struct str *payload, struct why *why)
+{
+    long offset;
+
+    TRY(read_one(r, type, payload, why));
+    if (*type != REC_POINTER)
+        return RC_OK;
+    offset = r->offset;
+    TRY(follow_pointer(r, *payload, why));
+    r->offset = offset;
+    return RC_OK;
+}
+
+bool record_may_begin_file(int type)
+{
+    return type && strchr("CTcFILSDRO/WVA>K<ion", type) && type != REC_MESSAGE;
 }
 
 const char *record_type_name(int type)

@@ -1,0 +1,100 @@
+#include "service/command.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/defaults.h"
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+void command_init(struct command *c, const char *argv0)
+{
+    *c = (struct command){.name = base_name(argv0), .failure = 1};
+    log_open(&c->log, &(struct log_options){.only_stderr = true, .progname = c->name});
+}
+
+static bool list_has(struct str list, struct str dir)
+{
+    struct str item;
+
+    while (str_token(&list, LIST_SEPARATORS, &item))
+        if (str_eq(item, dir))
+            return true;
+    return false;
+}
+
+/* With the rights of a group, nobody may name files of his own choice. */
+static void check_directory(struct command *c, const char *dir)
+{
+    struct config_request request = {.dir = DEF_CONFIG_DIRECTORY, .process_name = c->name};
+    struct config *standard = NULL;
+    struct why why = {0};
+    bool listed;
+
+    if (getuid() == 0 || (getuid() == geteuid() && getgid() == getegid()) ||
+        strcmp(dir, DEF_CONFIG_DIRECTORY) == 0)
+        return;
+    if (config_load(&request, &standard, &why) != RC_OK)
+        log_fatal(&c->log, c->failure, "%s", why.text);
+    listed = list_has(standard->alternate_config_directories, str_of(dir)) ||
+             list_has(standard->multi_instance_directories, str_of(dir));
+    config_free(standard);
+    if (!listed)
+        log_fatal(&c->log, c->failure,
+                  "unauthorized configuration directory name: %s; root can list it in "
+                  "alternate_config_directories of %s/main.cf",
+                  dir, DEF_CONFIG_DIRECTORY);
+}
+
+static void open_log(struct command *c)
+{
+    const struct config *config = c->config;
+    char tag[256], postlog[512];
+
+    snprintf(tag, sizeof tag, STR_FMT "/%s", STR_ARG(config->syslog_name), c->name);
+    snprintf(postlog, sizeof postlog, STR_FMT "/public/" STR_FMT, STR_ARG(config->queue_directory),
+             STR_ARG(config->postlog_service_name));
+    log_close(&c->log);
+    log_open(&c->log, &(struct log_options){.tag = tag,
+                                            .facility = config->syslog_facility.p,
+                                            .file = config->maillog_file.p,
+                                            .file_mode = config->maillog_file_permissions.p,
+                                            .postlog = postlog,
+                                            .to_stderr = true,
+                                            .progname = c->name});
+}
+
+void command_configure(struct command *c, const char *dir)
+{
+    struct config_request request = {.dir = dir ? dir : config_default_dir(),
+                                     .process_name = c->name};
+    struct why why = {0};
+    struct stat st;
+
+    check_directory(c, request.dir);
+    if (config_load(&request, &c->config, &why) != RC_OK)
+        log_fatal(&c->log, c->failure, "%s", why.text);
+    setenv("MAIL_CONFIG", request.dir, 1);
+    open_log(c);
+    c->privileged = getuid() == 0 || (stat(c->config->queue_directory.p, &st) == 0 &&
+                                      st.st_uid == getuid() && getuid() == geteuid());
+}
+
+void command_user(char text[64])
+{
+    struct passwd space, *found = NULL;
+    char names[2048];
+
+    if (getpwuid_r(getuid(), &space, names, sizeof names, &found) == 0 && found)
+        snprintf(text, 64, "%.40s(%lu)", found->pw_name, (unsigned long)getuid());
+    else
+        snprintf(text, 64, "unknown(%lu)", (unsigned long)getuid());
+}

@@ -1,0 +1,28 @@
+/*
+ * What commands of the administrator and of users do first: option -c, configuration, log, who is
+ * asking. Start-up may exit: what cannot go on ends with a line on standard error and in the log.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "util/log.h"
+
+struct command {
+    const char *name; /* last part of argv[0] */
+    struct log log;   /* first to standard error only, then as the configuration says */
+    struct config *config;
+    int failure;     /* exit status of command_configure() when it cannot go on */
+    bool privileged; /* root, or the user who owns this instance's queue */
+};
+
+void command_init(struct command *c, const char *argv0);
+
+/*
+ * Load the configuration of dir (of option -c; NULL: $MAIL_CONFIG or the default) and open the log.
+ * A set-gid command of an ordinary user takes only directories that the default main.cf lists in
+ * alternate_config_directories or multi_instance_directories. Sets $MAIL_CONFIG for children.
+ */
+void command_configure(struct command *c, const char *dir);
+
+/* "NAME(UID)" of the real user, for messages. text: at least 64 bytes. */
+void command_user(char text[64]);
