@@ -30,9 +30,31 @@ static int wait_ready(int fd, short events, long deadline_ms)
     }
 }
 
+/*
+ * Can the kernel watch the time limit (SO_RCVTIMEO)? Then a read that has to wait is one system
+ * call instead of three.
+ */
+static bool kernel_waits(struct stream *s)
+{
+    struct timeval limit = {s->timeout_ms / 1000, s->timeout_ms % 1000 * 1000};
+
+    if (s->timeout_ms <= 0 || s->deadline_ms || s->kernel_timeout_ms < 0)
+        return false;
+    if (s->kernel_timeout_ms != s->timeout_ms)
+        s->kernel_timeout_ms = setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0
+                                   ? s->timeout_ms
+                                   : -1;
+    return s->kernel_timeout_ms > 0;
+}
+
 /* Try first, wait only when there is nothing: saves a poll for each read that has data. */
 static ssize_t plain_read(struct stream *s, void *bytes, size_t n, long deadline_ms)
 {
+    if (kernel_waits(s)) { /* a non-blocking descriptor gives EAGAIN at once: wait below */
+        ssize_t got = recv(s->fd, bytes, n, 0);
+        if (got >= 0 || (errno != EAGAIN && errno != EINTR))
+            return got;
+    }
     for (;;) {
         ssize_t got = recv(s->fd, bytes, n, MSG_DONTWAIT);
         if (got < 0 && errno == ENOTSOCK) {

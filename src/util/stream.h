@@ -26,9 +26,10 @@ struct stream_ops {
 struct stream {
     int fd; /* -1: closed. Owned. */
     const struct stream_ops *ops;
-    void *context;    /* of ops */
-    long timeout_ms;  /* for each read or write; 0: none */
-    long deadline_ms; /* for all of a request (smtpd_per_request_deadline); 0: none */
+    void *context;          /* of ops */
+    long timeout_ms;        /* for each read or write; 0: none */
+    long deadline_ms;       /* for all of a request (smtpd_per_request_deadline); 0: none */
+    long kernel_timeout_ms; /* what SO_RCVTIMEO was set to; -1: cannot */
     char *in;
     size_t in_start, in_end, in_size;
     char *out;
