@@ -8,6 +8,9 @@
 
 #include "table/table.h"
 
+/* Modules see functions with this visibility only; util is exported as a whole (Makefile.in). */
+#define MODULE_EXPORT __attribute__((visibility("default")))
+
 enum driver_flags {
     DRIVER_FOLDS = 1 << 0, /* fixed strings: keys are folded to lower case before they come here */
     DRIVER_WHOLE = 1 << 1, /* pattern tables and the like: no partial keys are looked up */

@@ -53,7 +53,7 @@ bool maps_have_changed(struct maps *m)
     return false;
 }
 
-unsigned long maps_stamp(const struct maps *m)
+unsigned long maps_stamp(struct maps *m)
 {
     unsigned long stamp = 0;
 

@@ -179,7 +179,7 @@ bool match_has_changed(struct match_list *m)
     return false;
 }
 
-unsigned long match_stamp(const struct match_list *m)
+unsigned long match_stamp(struct match_list *m)
 {
     unsigned long stamp = 0;
 

@@ -10,8 +10,16 @@
 #include <unistd.h>
 
 #include "table/driver.h"
+#include "table/replace.h"
+#include "table/rules.h"
 #include "table/settings.h"
 #include "util/arena.h"
+
+/* What only modules call: named here, so that it is linked into every program. */
+__attribute__((used)) static void (*const for_modules[])(void) = {
+    (void (*)(void))replacement_begin,
+    (void (*)(void))rules_open,
+};
 
 static bool readable(struct str directory, const char *module, struct arena *a, char **path)
 {

@@ -3,6 +3,8 @@
 
 #include "table/table.h"
 
+#pragma GCC visibility push(default) /* modules call these */
+
 bool settings_utf8(const struct table_env *env); /* smtputf8_enable */
 bool settings_open_error_is_fatal(
     const struct table_env *env); /* daemon_table_open_error_is_fatal */
@@ -13,3 +15,4 @@ struct str settings_queue_directory(const struct table_env *env);
 struct str settings_proxy_service(const struct table_env *env, bool writes); /* "proxymap" */
 struct str settings_daemon_directory(const struct table_env *env);
 struct str settings_shlib_directory(const struct table_env *env);
+#pragma GCC visibility pop

@@ -1,9 +1,11 @@
 #include "table/table.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "table/base64.h"
 #include "table/driver.h"
@@ -14,24 +16,35 @@
 
 enum nul_habit { NUL_UNKNOWN, NUL_WITH, NUL_WITHOUT };
 
+/* A table as the driver opened it. When the file changes, another one takes its place. */
+struct instance {
+    struct arena *arena;     /* holds this struct, too */
+    struct driver_open open; /* as the driver left it */
+    bool surrogate;
+    struct why trouble; /* of a surrogate */
+    int fd; /* O_PATH: says whether the file was written or replaced, also after chroot */
+    struct stat seen;
+};
+
 struct table {
     struct arena *arena;
     struct str name; /* "type:name" */
+    unsigned flags;
     const struct table_driver *driver;
-    struct driver_open open; /* as the driver left it */
     struct table_env env;
-    bool surrogate;
-    struct why trouble;     /* of a surrogate */
+    pthread_rwlock_t use; /* of *now; for writing: to change it */
+    struct instance *now;
     pthread_mutex_t lock;   /* for drivers that are not DRIVER_THREADS, and for writing */
     _Atomic int nul;        /* enum nul_habit: what the stored keys have */
-    _Atomic long looked_at; /* seconds, of has_changed */
-    _Atomic bool changed;
-    struct stat watched;
+    _Atomic long looked_at; /* seconds: when we looked for changes */
+    _Atomic bool stuck;     /* it has changed, and could not be opened again */
 };
 
-static bool is_inherited(const struct table *t, unsigned flag)
+enum { SURROGATE_RETRY_SECONDS = 5, CLOCK_TICK_NS = 10 * 1000 * 1000 };
+
+static bool has_flag(const struct instance *i, unsigned flag)
 {
-    return (t->open.driver_flags & flag) != 0;
+    return (i->open.driver_flags & flag) != 0;
 }
 
 /* ---- open and close ---- */
@@ -45,8 +58,8 @@ static enum rc check_flags(struct str type_name, const struct table_driver *d, u
                     STR_ARG(type_name));
     if ((flags & TABLE_CREATE) && !(d->flags & DRIVER_CREATES))
         return FAIL(why, RC_CONFIG,
-                    "unsupported dictionary type: %s does not allow creation of "
-                    "tables; use one of the types that do, e.g. lmdb or cdb",
+                    "unsupported dictionary type: %s does not allow creation of tables; use one "
+                    "of the types that do, e.g. lmdb or cdb",
                     d->type);
     if ((flags & TABLE_WRITE) && !(d->flags & (DRIVER_CREATES | DRIVER_UPDATES)))
         return FAIL(why, RC_CONFIG, STR_FMT ": this type of table cannot be written to",
@@ -54,33 +67,85 @@ static enum rc check_flags(struct str type_name, const struct table_driver *d, u
     return RC_OK;
 }
 
-static void watch(struct table *t)
+/* Note what the file looks like. One that was written while it was read is read again soon. */
+static void watch(struct instance *i, struct timespec started)
 {
-    if (t->open.watch_path == NULL || t->surrogate)
+    const char *path = i->open.watch_path;
+    double age;
+
+    if (path == NULL)
         return;
-    if ((t->open.watch_fd >= 0 ? fstat(t->open.watch_fd, &t->watched)
-                               : stat(t->open.watch_path, &t->watched)) < 0)
-        t->watched.st_ino = 0;
+    i->fd = open(path, O_PATH | O_CLOEXEC);
+    if (fstat(i->open.watch_fd >= 0 ? i->open.watch_fd : i->fd, &i->seen) < 0)
+        i->seen = (struct stat){0};
+    age = clock_diff(started, i->seen.st_mtim);
+    if (i->open.watch_fd < 0 && age * 1e9 < CLOCK_TICK_NS)
+        i->seen.st_size = -1;
 }
 
-static enum rc open_driver(struct table *t, struct why *why)
+static void instance_close(const struct table *t, struct instance *i)
 {
-    struct why words;
-    enum rc rc = t->driver->open(&t->open, &words);
+    if (i == NULL)
+        return;
+    if (!i->surrogate && t->driver->close)
+        t->driver->close(i->open.state);
+    if (i->fd >= 0)
+        close(i->fd);
+    arena_free(i->arena);
+}
 
-    if (rc == RC_OK) {
-        watch(t);
+static enum rc instance_open(const struct table *t, struct instance **out, struct why *why)
+{
+    struct arena *arena = arena_new(1024);
+    struct instance *i = arena_new_of(arena, struct instance);
+    struct timespec started = clock_now();
+    size_t type = strlen(t->driver->type);
+    enum rc rc;
+
+    i->arena = arena;
+    i->fd = -1;
+    i->open = (struct driver_open){.type = str_head(t->name, type),
+                                   .name = str_from(t->name, type + 1),
+                                   .flags = t->flags,
+                                   .env = &t->env,
+                                   .arena = arena,
+                                   .driver_flags = t->driver->flags,
+                                   .watch_fd = -1};
+    rc = t->driver->open(&i->open, why);
+    if (rc != RC_OK) {
+        arena_free(arena);
+        return rc;
+    }
+    watch(i, started);
+    *out = i;
+    return RC_OK;
+}
+
+static struct instance *instance_surrogate(const struct table *t, const struct why *words)
+{
+    struct arena *arena = arena_new(1024);
+    struct instance *i = arena_new_of(arena, struct instance);
+
+    i->arena = arena;
+    i->fd = -1;
+    i->surrogate = true;
+    i->open.driver_flags = t->driver->flags;
+    why_set(&i->trouble, RC_TEMP, STR_FMT " is unavailable. %s", STR_ARG(t->name), words->text);
+    if (t->env.log)
+        log_warning(t->env.log, "%s", i->trouble.text);
+    return i;
+}
+
+static enum rc open_first(struct table *t, struct why *why)
+{
+    struct why words = {0};
+    enum rc rc = instance_open(t, &t->now, &words);
+
+    if (rc == RC_TEMP && !(t->flags & TABLE_STRICT) && !settings_open_error_is_fatal(&t->env)) {
+        t->now = instance_surrogate(t, &words);
         return RC_OK;
     }
-    if (rc == RC_TEMP && !(t->open.flags & TABLE_STRICT) &&
-        !settings_open_error_is_fatal(&t->env)) {
-        t->surrogate = true;
-        why_set(&t->trouble, RC_TEMP, STR_FMT " is unavailable. %s", STR_ARG(t->name), words.text);
-        if (t->env.log)
-            log_warning(t->env.log, "%s", t->trouble.text);
-        return RC_OK;
-    }
-    return FAIL(why, rc, "%s", words.text);
+    return rc == RC_OK ? RC_OK : FAIL(why, rc, "%s", words.text);
 }
 
 enum rc table_open(struct str type_name, unsigned flags, const struct table_env *env,
@@ -92,8 +157,9 @@ enum rc table_open(struct str type_name, unsigned flags, const struct table_env 
     struct table *t;
     enum rc rc;
 
-    if (rest.p == NULL)
-        return FAIL(why, RC_CONFIG, "need \"type:name\" form instead of: " STR_FMT,
+    if (rest.n == 0)
+        return FAIL(why, RC_CONFIG,
+                    "open dictionary: expecting \"type:name\" form instead of \"" STR_FMT "\"",
                     STR_ARG(type_name));
     TRY(driver_find(type, env, &driver, why));
     if ((flags & TABLE_NO_PROXY) && str_eq(type, STR("proxy")))
@@ -106,24 +172,19 @@ enum rc table_open(struct str type_name, unsigned flags, const struct table_env 
         flags &= ~(unsigned)TABLE_UTF8;
     TRY(check_flags(type_name, driver, flags, why));
 
-    arena = arena_new(1024);
+    arena = arena_new(512);
     t = arena_new_of(arena, struct table);
     t->arena = arena;
     t->name = arena_copy(arena, str_trim(type_name));
+    t->flags = flags;
     t->driver = driver;
     t->env = *env;
-    t->open = (struct driver_open){.type = str_head(t->name, type.n),
-                                   .name = str_from(t->name, type.n + 1),
-                                   .flags = flags,
-                                   .env = &t->env,
-                                   .arena = arena,
-                                   .driver_flags = driver->flags,
-                                   .watch_fd = -1};
+    t->looked_at = (long)clock_seconds();
     pthread_mutex_init(&t->lock, NULL);
-    rc = open_driver(t, why);
+    pthread_rwlock_init(&t->use, NULL);
+    rc = open_first(t, why);
     if (rc != RC_OK) {
-        pthread_mutex_destroy(&t->lock);
-        arena_free(arena);
+        table_close(t);
         return rc;
     }
     *out = t;
@@ -134,9 +195,9 @@ void table_close(struct table *t)
 {
     if (t == NULL)
         return;
-    if (!t->surrogate && t->driver->close)
-        t->driver->close(t->open.state);
+    instance_close(t, t->now);
     pthread_mutex_destroy(&t->lock);
+    pthread_rwlock_destroy(&t->use);
     arena_free(t->arena);
 }
 
@@ -145,44 +206,89 @@ struct str table_name(const struct table *t)
     return t->name;
 }
 
-bool table_is_pattern(const struct table *t)
+bool table_is_pattern(struct table *t)
 {
-    return is_inherited(t, DRIVER_WHOLE);
+    bool whole;
+
+    pthread_rwlock_rdlock(&t->use);
+    whole = has_flag(t->now, DRIVER_WHOLE);
+    pthread_rwlock_unlock(&t->use);
+    return whole;
 }
 
-/* Was the file replaced (other inode, or none), or written by somebody who is not us? */
-static bool file_has_changed(const struct table *t)
-{
-    struct stat now;
+/* ---- staying current ---- */
 
-    if (stat(t->open.watch_path, &now) < 0)
-        return false; /* perhaps out of reach after chroot; the open file still answers */
-    if (t->surrogate)
-        return true; /* it is there now */
-    if (now.st_ino != t->watched.st_ino || now.st_dev != t->watched.st_dev)
+/* Was the file replaced, or written by somebody who is not us? */
+static bool file_has_changed(const struct instance *i)
+{
+    struct stat opened, named;
+
+    if (i->fd < 0 || fstat(i->fd, &opened) < 0)
+        return false;
+    if (opened.st_nlink == 0)
         return true;
-    return !is_inherited(t, DRIVER_UPDATES) &&
-           (now.st_mtim.tv_sec != t->watched.st_mtim.tv_sec ||
-            now.st_mtim.tv_nsec != t->watched.st_mtim.tv_nsec || now.st_size != t->watched.st_size);
+    if (stat(i->open.watch_path, &named) == 0 &&
+        (named.st_ino != opened.st_ino || named.st_dev != opened.st_dev))
+        return true;
+    return !has_flag(i, DRIVER_UPDATES) && /* those see for themselves what others write */
+           (opened.st_mtim.tv_sec != i->seen.st_mtim.tv_sec ||
+            opened.st_mtim.tv_nsec != i->seen.st_mtim.tv_nsec || opened.st_size != i->seen.st_size);
+}
+
+static void open_again(struct table *t)
+{
+    struct instance *new = NULL, *old;
+    struct why why;
+
+    if (instance_open(t, &new, &why) != RC_OK) {
+        if (!t->now->surrogate)
+            atomic_store(&t->stuck, true);
+        return;
+    }
+    pthread_rwlock_wrlock(&t->use);
+    old = t->now;
+    t->now = new;
+    atomic_store(&t->nul, NUL_UNKNOWN);
+    pthread_rwlock_unlock(&t->use);
+    instance_close(t, old);
+}
+
+/* Once a second one thread looks whether the file is still the same. */
+static void look(struct table *t)
+{
+    long now = (long)clock_seconds(), before = atomic_load(&t->looked_at);
+    bool again;
+
+    if (before == now || (t->flags & TABLE_CREATE) || atomic_load(&t->stuck))
+        return;
+    pthread_rwlock_rdlock(&t->use);
+    if (t->now->surrogate && now - before < SURROGATE_RETRY_SECONDS) {
+        pthread_rwlock_unlock(&t->use);
+        return;
+    }
+    again = atomic_compare_exchange_strong(&t->looked_at, &before, now) &&
+            (t->now->surrogate || file_has_changed(t->now));
+    pthread_rwlock_unlock(&t->use);
+    if (again)
+        open_again(t);
 }
 
 bool table_has_changed(struct table *t)
 {
-    long now = (long)clock_seconds();
-
-    if (t->open.watch_path == NULL)
-        return false;
-    if (!atomic_load(&t->changed) && atomic_exchange(&t->looked_at, now) != now &&
-        file_has_changed(t))
-        atomic_store(&t->changed, true);
-    return atomic_load(&t->changed);
+    look(t);
+    return atomic_load(&t->stuck);
 }
 
-unsigned long table_stamp(const struct table *t)
+unsigned long table_stamp(struct table *t)
 {
     struct stat st;
+    bool there;
 
-    if (t->open.watch_path == NULL || stat(t->open.watch_path, &st) < 0)
+    look(t);
+    pthread_rwlock_rdlock(&t->use);
+    there = t->now->fd >= 0 && fstat(t->now->fd, &st) == 0;
+    pthread_rwlock_unlock(&t->use);
+    if (!there)
         return 0;
     return ((unsigned long)st.st_mtim.tv_sec * 1000000007UL + (unsigned long)st.st_mtim.tv_nsec) *
                31 +
@@ -191,22 +297,18 @@ unsigned long table_stamp(const struct table *t)
 
 /* ---- keys and values on their way to the driver ---- */
 
-static enum rc trouble(const struct table *t, struct why *why)
-{
-    return FAIL(why, RC_TEMP, "%s", t->trouble.text);
-}
-
 /* The key as the driver sees it, with a NUL behind it that is not counted. */
-static struct str driver_key(const struct table *t, struct arena *a, struct str key)
+static struct str driver_key(const struct table *t, const struct instance *i, struct arena *a,
+                             struct str key)
 {
-    if (is_inherited(t, DRIVER_FOLDS) && !(t->open.flags & TABLE_FOLD_KEEP))
-        return fold_case(a, key, t->open.flags & TABLE_UTF8);
+    if (has_flag(i, DRIVER_FOLDS) && !(t->flags & TABLE_FOLD_KEEP))
+        return fold_case(a, key, t->flags & TABLE_UTF8);
     return arena_copy(a, key);
 }
 
 static bool checks_utf8(const struct table *t)
 {
-    return (t->open.flags & TABLE_UTF8) && !is_inherited(t, DRIVER_CHECKS_UTF8);
+    return (t->flags & TABLE_UTF8) && !(t->driver->flags & DRIVER_CHECKS_UTF8);
 }
 
 static bool key_fits(const struct table *t, struct str key)
@@ -229,28 +331,44 @@ static enum rc finish_value(const struct table *t, struct arena *a, struct str *
 {
     if (checks_utf8(t) && !str_is_utf8(*value))
         return FAIL(why, RC_TEMP, "table " STR_FMT ": non-UTF-8 value", STR_ARG(t->name));
-    if ((t->open.flags & TABLE_BASE64) && base64_decode(a, *value, value, why) != RC_OK) {
+    if ((t->flags & TABLE_BASE64) && base64_decode(a, *value, value, why) != RC_OK) {
         why_prefix(why, "table " STR_FMT, STR_ARG(t->name));
         return RC_TEMP;
     }
     return RC_OK;
 }
 
+/* Use the driver, alone where it must be. */
+static const struct instance *enter(struct table *t, bool alone)
+{
+    pthread_rwlock_rdlock(&t->use);
+    if (alone || !(t->driver->flags & DRIVER_THREADS))
+        pthread_mutex_lock(&t->lock);
+    return t->now;
+}
+
+static void leave(struct table *t, bool alone)
+{
+    if (alone || !(t->driver->flags & DRIVER_THREADS))
+        pthread_mutex_unlock(&t->lock);
+    pthread_rwlock_unlock(&t->use);
+}
+
 /* ---- lookup ---- */
 
-static enum rc get_indexed(struct table *t, struct str key, struct arena *a, struct str *value,
-                           struct why *why)
+static enum rc get_indexed(struct table *t, const struct instance *i, struct str key,
+                           struct arena *a, struct str *value, struct why *why)
 {
     int habit = atomic_load(&t->nul);
     enum rc rc = RC_NONE;
 
     if (habit != NUL_WITHOUT) {
-        rc = t->driver->get(t->open.state, (struct str){key.p, key.n + 1}, a, value, why);
+        rc = t->driver->get(i->open.state, (struct str){key.p, key.n + 1}, a, value, why);
         if (rc == RC_OK)
             atomic_store(&t->nul, NUL_WITH);
     }
     if (rc == RC_NONE && habit != NUL_WITH) {
-        rc = t->driver->get(t->open.state, key, a, value, why);
+        rc = t->driver->get(i->open.state, key, a, value, why);
         if (rc == RC_OK)
             atomic_store(&t->nul, NUL_WITHOUT);
     }
@@ -259,24 +377,27 @@ static enum rc get_indexed(struct table *t, struct str key, struct arena *a, str
     return rc;
 }
 
+static enum rc get_from(struct table *t, const struct instance *i, struct str key, struct arena *a,
+                        struct str *value, struct why *why)
+{
+    if (i->surrogate)
+        return FAIL(why, RC_TEMP, "%s", i->trouble.text);
+    key = driver_key(t, i, a, key);
+    return has_flag(i, DRIVER_NUL) ? get_indexed(t, i, key, a, value, why)
+                                   : t->driver->get(i->open.state, key, a, value, why);
+}
+
 enum rc table_get(struct table *t, struct str key, struct arena *a, struct str *value,
                   struct why *why)
 {
-    bool alone = !(t->driver->flags & DRIVER_THREADS);
     struct str found = STR_NONE;
     enum rc rc;
 
-    if (t->surrogate)
-        return trouble(t, why);
     if (!key_fits(t, key))
         return RC_NONE;
-    key = driver_key(t, a, key);
-    if (alone)
-        pthread_mutex_lock(&t->lock);
-    rc = is_inherited(t, DRIVER_NUL) ? get_indexed(t, key, a, &found, why)
-                                     : t->driver->get(t->open.state, key, a, &found, why);
-    if (alone)
-        pthread_mutex_unlock(&t->lock);
+    look(t);
+    rc = get_from(t, enter(t, false), key, a, &found, why);
+    leave(t, false);
     TRY(rc);
     TRY(finish_value(t, a, &found, why));
     *value = found;
@@ -285,84 +406,113 @@ enum rc table_get(struct table *t, struct str key, struct arena *a, struct str *
 
 /* ---- changes ---- */
 
-static bool writes_nul(const struct table *t)
+static bool writes_nul(const struct table *t, const struct instance *i)
 {
-    if (t->open.flags & (TABLE_NUL | TABLE_NO_NUL))
-        return t->open.flags & TABLE_NUL;
+    if (!has_flag(i, DRIVER_NUL))
+        return false;
+    if (t->flags & (TABLE_NUL | TABLE_NO_NUL))
+        return t->flags & TABLE_NUL;
     if (t->nul != NUL_UNKNOWN)
         return t->nul == NUL_WITH;
-    return is_inherited(t, DRIVER_WRITES_NUL);
+    return has_flag(i, DRIVER_WRITES_NUL);
 }
 
-static enum rc put_locked(struct table *t, struct str key, struct str value, struct why *why)
+static enum rc may_write(const struct table *t, const struct instance *i, bool can, struct why *why)
+{
+    if (i->surrogate)
+        return FAIL(why, RC_TEMP, "%s", i->trouble.text);
+    if (!can || !(t->flags & TABLE_WRITE))
+        return FAIL(why, RC_PERM, "table " STR_FMT " cannot be changed", STR_ARG(t->name));
+    return RC_OK;
+}
+
+static enum rc put_into(struct table *t, const struct instance *i, struct str key, struct str value,
+                        struct why *why)
 {
     AUTO_ARENA a = arena_new(1024);
-    size_t nul = is_inherited(t, DRIVER_NUL) && writes_nul(t);
+    size_t nul = writes_nul(t, i);
     enum rc rc;
 
-    key = driver_key(t, a, key);
-    if (t->open.flags & TABLE_BASE64)
+    TRY(may_write(t, i, t->driver->put, why));
+    key = driver_key(t, i, a, key);
+    if (t->flags & TABLE_BASE64)
         TRY(source_value_of_files(value, a, &value, why));
     value = arena_copy(a, value);
-    rc = t->driver->put(t->open.state, (struct str){key.p, key.n + nul},
-                        (struct str){value.p, value.n + nul}, t->open.flags & TABLE_REPLACE, why);
-    if (rc != RC_NONE || (t->open.flags & TABLE_IGNORE_DUP))
+    rc = t->driver->put(i->open.state, (struct str){key.p, key.n + nul},
+                        (struct str){value.p, value.n + nul}, t->flags & TABLE_REPLACE, why);
+    if (rc != RC_NONE || (t->flags & TABLE_IGNORE_DUP))
         return rc == RC_NONE ? RC_OK : rc;
-    if (t->open.label)
-        return FAIL(why, RC_NONE, "%s: duplicate entry: \"" STR_FMT "\"", t->open.label,
+    if (i->open.label)
+        return FAIL(why, RC_NONE, "%s: duplicate entry: \"" STR_FMT "\"", i->open.label,
                     STR_ARG(key));
     return FAIL(why, RC_NONE, STR_FMT ": duplicate entry: \"" STR_FMT "\"", STR_ARG(t->name),
                 STR_ARG(key));
-}
-
-static enum rc may_write(const struct table *t, const void *operation, struct why *why)
-{
-    if (t->surrogate)
-        return trouble(t, why);
-    if (operation == NULL || !(t->open.flags & TABLE_WRITE))
-        return FAIL(why, RC_PERM, "table " STR_FMT " cannot be changed", STR_ARG(t->name));
-    return RC_OK;
 }
 
 enum rc table_put(struct table *t, struct str key, struct str value, struct why *why)
 {
     enum rc rc;
 
-    TRY(may_write(t, t->driver->put ? t->driver : NULL, why));
     if (checks_utf8(t) && (!str_is_utf8(key) || !str_is_utf8(value)))
         return FAIL(why, RC_PERM, "table " STR_FMT ": non-UTF-8 key or value", STR_ARG(t->name));
-    pthread_mutex_lock(&t->lock);
-    rc = put_locked(t, key, value, why);
-    pthread_mutex_unlock(&t->lock);
+    look(t);
+    rc = put_into(t, enter(t, true), key, value, why);
+    leave(t, true);
     return rc;
+}
+
+static enum rc delete_from(struct table *t, const struct instance *i, struct str key,
+                           struct why *why)
+{
+    AUTO_ARENA a = arena_new(512);
+    enum rc rc = RC_NONE;
+
+    TRY(may_write(t, i, t->driver->delete, why));
+    key = driver_key(t, i, a, key);
+    if (has_flag(i, DRIVER_NUL))
+        rc = t->driver->delete (i->open.state, (struct str){key.p, key.n + 1}, why);
+    return rc == RC_NONE ? t->driver->delete (i->open.state, key, why) : rc;
 }
 
 enum rc table_delete(struct table *t, struct str key, struct why *why)
 {
-    AUTO_ARENA a = arena_new(512);
     enum rc rc;
 
-    TRY(may_write(t, t->driver->delete ? t->driver : NULL, why));
     if (!key_fits(t, key))
         return RC_NONE;
-    key = driver_key(t, a, key);
-    pthread_mutex_lock(&t->lock);
-    if (is_inherited(t, DRIVER_NUL)) {
-        rc = t->driver->delete (t->open.state, (struct str){key.p, key.n + 1}, why);
-        if (rc == RC_NONE)
-            rc = t->driver->delete (t->open.state, key, why);
-    } else {
-        rc = t->driver->delete (t->open.state, key, why);
-    }
-    pthread_mutex_unlock(&t->lock);
+    look(t);
+    rc = delete_from(t, enter(t, true), key, why);
+    leave(t, true);
     return rc;
 }
 
 enum rc table_commit(struct table *t, struct why *why)
 {
-    if (t->surrogate)
-        return trouble(t, why);
-    return t->driver->commit ? t->driver->commit(t->open.state, why) : RC_OK;
+    const struct instance *i = enter(t, true);
+    enum rc rc = RC_OK;
+
+    if (i->surrogate)
+        rc = FAIL(why, RC_TEMP, "%s", i->trouble.text);
+    else if (t->driver->commit)
+        rc = t->driver->commit(i->open.state, why);
+    leave(t, true);
+    return rc;
+}
+
+static enum rc next_of(struct table *t, const struct instance *i, bool first, struct arena *a,
+                       struct str *key, struct str *value, struct why *why)
+{
+    if (i->surrogate)
+        return FAIL(why, RC_TEMP, "%s", i->trouble.text);
+    if (t->driver->next == NULL)
+        return FAIL(why, RC_PERM, "table " STR_FMT ": sequence operation is not supported",
+                    STR_ARG(t->name));
+    TRY(t->driver->next(i->open.state, first, a, key, value, why));
+    if (has_flag(i, DRIVER_NUL)) {
+        *key = without_nul(*key);
+        *value = without_nul(*value);
+    }
+    return RC_OK;
 }
 
 enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key, struct str *value,
@@ -371,19 +521,11 @@ enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key
     struct str k, v;
     enum rc rc;
 
-    if (t->surrogate)
-        return trouble(t, why);
-    if (t->driver->next == NULL)
-        return FAIL(why, RC_PERM, "table " STR_FMT ": sequence operation is not supported",
-                    STR_ARG(t->name));
-    pthread_mutex_lock(&t->lock);
-    rc = t->driver->next(t->open.state, first, a, &k, &v, why);
-    pthread_mutex_unlock(&t->lock);
+    if (first)
+        look(t);
+    rc = next_of(t, enter(t, true), first, a, &k, &v, why);
+    leave(t, true);
     TRY(rc);
-    if (is_inherited(t, DRIVER_NUL)) {
-        k = without_nul(k);
-        v = without_nul(v);
-    }
     TRY(finish_value(t, a, &v, why));
     *key = k;
     *value = v;

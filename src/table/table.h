@@ -48,12 +48,13 @@ enum rc table_open(struct str type_name, unsigned flags, const struct table_env 
                    struct table **out, struct why *why) MUST_USE;
 void table_close(struct table *t);
 struct str table_name(const struct table *t); /* "hash:/etc/aliases" */
-bool table_is_pattern(
-    const struct table *t); /* cidr, regexp, pcre, ...: only whole keys are looked up */
-bool table_has_changed(struct table *t); /* its file was replaced since it was opened */
+bool table_is_pattern(struct table *t); /* cidr, regexp, pcre, ...: only whole keys are looked up */
+/* Its file was changed, and the new one cannot be opened from here (chroot, privileges): the
+   process should end soon. What can be opened again is, within a second, without a word. */
+bool table_has_changed(struct table *t);
 /* A number that changes when the file is written, also in place; 0 without a file. For caches of
  * answers, which look once a second. */
-unsigned long table_stamp(const struct table *t);
+unsigned long table_stamp(struct table *t);
 
 /* RC_OK, RC_NONE, RC_TEMP (also: value or key not fit). value: in the arena, never empty text
  * unless the table says so. */
@@ -86,7 +87,7 @@ enum rc maps_open(const char *parameter, struct str spec, unsigned flags,
 void maps_close(struct maps *m);
 bool maps_empty(const struct maps *m);
 bool maps_have_changed(struct maps *m);
-unsigned long maps_stamp(const struct maps *m);
+unsigned long maps_stamp(struct maps *m);
 enum rc maps_get(struct maps *m, struct str key, struct arena *a, struct str *value,
                  struct why *why) MUST_USE;
 
@@ -128,7 +129,7 @@ enum rc match_open(const char *parameter, struct str spec, enum match_kind kind,
 void match_close(struct match_list *m);
 bool match_empty(const struct match_list *m);
 bool match_has_changed(struct match_list *m); /* one of its tables was replaced */
-unsigned long match_stamp(const struct match_list *m);
+unsigned long match_stamp(struct match_list *m);
 /* RC_OK matches, RC_NONE does not, RC_TEMP table trouble. name may be empty. */
 enum rc match_get(struct match_list *m, struct str text, struct why *why) MUST_USE;
 enum rc match_client(struct match_list *m, struct str name, const struct addr *address,
