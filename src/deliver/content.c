@@ -35,7 +35,8 @@ enum rc deliver_content(struct delivery *d, enum rc (*line)(void *, struct str, 
 }
 
 struct copier {
-    int to;
+    deliver_writer *write;
+    void *context;
     unsigned flags;
     struct str eol;
     bool line_start;
@@ -48,7 +49,7 @@ static enum rc flush(struct copier *c, struct why *why)
     struct str bytes = {c->buffer, c->n};
 
     c->n = 0;
-    return fd_write_all(c->to, bytes, why);
+    return c->write(c->context, bytes, why);
 }
 
 static enum rc put(struct copier *c, struct str s, struct why *why)
@@ -56,7 +57,7 @@ static enum rc put(struct copier *c, struct str s, struct why *why)
     if (c->n + s.n > COPY_BUFFER)
         TRY(flush(c, why));
     if (s.n > COPY_BUFFER)
-        return fd_write_all(c->to, s, why);
+        return c->write(c->context, s, why);
     memcpy(c->buffer + c->n, s.p, s.n);
     c->n += s.n;
     return RC_OK;
@@ -124,10 +125,11 @@ static enum rc copy_all(struct copier *c, struct delivery *d, size_t i, struct s
     return flush(c, why);
 }
 
-enum rc deliver_copy(struct delivery *d, size_t index, int to, unsigned flags,
-                     struct str delivered_to, struct str eol, struct why *why)
+enum rc deliver_copy_to(struct delivery *d, size_t index, deliver_writer *write, void *context,
+                        unsigned flags, struct str delivered_to, struct str eol, struct why *why)
 {
-    struct copier c = {.to = to,
+    struct copier c = {.write = write,
+                       .context = context,
                        .flags = flags,
                        .eol = eol,
                        .line_start = true,
@@ -136,6 +138,19 @@ enum rc deliver_copy(struct delivery *d, size_t index, int to, unsigned flags,
 
     free(c.buffer);
     return rc;
+}
+
+static enum rc write_fd(void *context, struct str bytes, struct why *why)
+{
+    const int *fd = context;
+
+    return fd_write_all(*fd, bytes, why);
+}
+
+enum rc deliver_copy(struct delivery *d, size_t index, int to, unsigned flags,
+                     struct str delivered_to, struct str eol, struct why *why)
+{
+    return deliver_copy_to(d, index, write_fd, &to, flags, delivered_to, eol, why);
 }
 
 struct loop_search {

@@ -63,6 +63,20 @@ void deliver_deferred(struct delivery *d, size_t index, const struct dsn *dsn);
 /* By the class of dsn->status: 2 sent, 4 deferred, 5 bounced. */
 void deliver_report(struct delivery *d, size_t index, const struct dsn *dsn);
 void deliver_report_all(struct delivery *d, const struct dsn *dsn); /* those not reported yet */
+
+/*
+ * A recipient that stands for several (aliases): report each outcome as the recipient it is about,
+ * then say once whether all of them are through. deliver_report_as() is false when the outcome
+ * means to try again.
+ */
+bool deliver_report_as(struct delivery *d, const struct recipient *as, const struct dsn *dsn);
+void deliver_done(struct delivery *d, size_t index, bool done);
+/* Only into the report that the sender asked for (DSN "expanded", "relayed"). */
+void deliver_trace(struct delivery *d, const struct recipient *r, const struct dsn *dsn);
+
+/* A probe, or "sendmail -bv": find out what would happen and report that. */
+bool deliver_is_trial(const struct delivery *d);
+
 struct dsn dsn_simple(const char *status, struct str reason);
 
 /* The destination could not be reached: qmgr's concurrency feedback and dead-site logic. */
@@ -85,6 +99,10 @@ enum copy_flags {
 };
 /* Write the message as a mailbox wants it: prefix headers as flagged, eol "\n" or "\r\n". One write
  * per 64 KiB. */
+typedef enum rc deliver_writer(void *context, struct str bytes, struct why *why);
+enum rc deliver_copy_to(struct delivery *d, size_t index, deliver_writer *write, void *context,
+                        unsigned flags, struct str delivered_to, struct str eol,
+                        struct why *why) MUST_USE;
 enum rc deliver_copy(struct delivery *d, size_t index, int to, unsigned flags,
                      struct str delivered_to, struct str eol, struct why *why) MUST_USE;
 /* Delivered-To: already holds this address? (mail loop) */

@@ -20,11 +20,12 @@ struct dsn dsn_simple(const char *status, struct str reason)
     return (struct dsn){.status = str_of(status), .reason = reason};
 }
 
-static void log_outcome(struct delivery *d, size_t i, const struct dsn *dsn, const char *status)
+static void log_outcome(struct delivery *d, const struct recipient *r, const struct dsn *dsn,
+                        const char *status)
 {
     const struct deliver_request *q = &d->request;
     struct logline_delivery line = {
-        .recipient = &q->recipients[i],
+        .recipient = r,
         .relay = d->relay,
         .conn_use = d->conn_use,
         .arrival = {q->arrival_sec, q->arrival_usec * 1000},
@@ -68,35 +69,23 @@ static struct dsn filtered(struct delivery *d, const struct dsn *dsn)
     return out;
 }
 
-/* One request and its answer on a kept connection; tried once more on a new one when the other end
- * had closed it. */
 static enum rc ask(struct delivery *d, struct service_pool *pool, enum ipc_type type,
                    const void *request, struct why *why)
 {
-    enum rc rc = RC_TEMP;
+    struct status_reply reply = {0};
 
-    for (int attempt = 0; attempt < 2; attempt++) {
-        struct status_reply reply = {0};
-        struct ipc c;
-        TRY(service_pool_take(pool, &c, why));
-        rc = ipc_send(&c, type, request, -1, why);
-        if (rc == RC_OK)
-            rc = ipc_read_status_reply(&c, d->arena, &reply, NULL, why);
-        service_pool_give(pool, &c, rc != RC_OK);
-        if (rc == RC_OK && reply.status != 0)
-            return FAIL(why, RC_TEMP, STR_FMT, STR_ARG(reply.text));
-        if (rc != RC_EOF)
-            break;
-    }
-    return rc;
+    TRY(service_pool_ask(pool, type, request, IPC_status_reply, d->arena, &reply, why));
+    if (reply.status != 0)
+        return FAIL(why, RC_TEMP, STR_FMT, STR_ARG(reply.text));
+    return RC_OK;
 }
 
-static enum rc append(struct delivery *d, struct service_pool *pool, size_t i,
+static enum rc append(struct delivery *d, struct service_pool *pool, const struct recipient *r,
                       const struct dsn *dsn, const char *action, struct why *why)
 {
     struct bounce_append request = {
         .queue_id = d->request.queue_id,
-        .recipient = d->request.recipients[i],
+        .recipient = *r,
         .dsn = *dsn,
     };
 
@@ -115,113 +104,150 @@ static void mark_done(struct delivery *d, size_t i)
         log_warning(&d->log, "mark recipient done: %s", why.text);
 }
 
-static void remains(struct delivery *d, const char *what, const struct why *why)
+/* Probes of verify(8) ask with the address as it came, so that is what the answer is about. */
+static void tell_verify(struct delivery *d, const struct recipient *r, const struct dsn *dsn,
+                        int verify_status)
 {
-    log_warning(&d->log, "%s service failure: %s; the recipient is tried again later", what,
-                why->text);
-    d->result.status |= STATUS_REMAINS;
+    struct verify_request request = {'u', r->original.n ? r->original : r->address, verify_status,
+                                     dsn->reason};
+    struct verify_reply reply = {0};
+    struct why why;
+
+    if (service_pool_ask(d->shared->verify, IPC_verify_request, &request, IPC_verify_reply,
+                         d->arena, &reply, &why) != RC_OK)
+        log_warning(&d->log, "verify service: %s", why.text);
 }
 
-/* Probes and "sendmail -bv": nothing is delivered or bounced, the status is the result. */
-static bool is_probe(struct delivery *d, size_t i, const struct dsn *dsn, const char *word,
-                     int verify_status)
+/*
+ * Probes and "sendmail -bv": nothing is delivered or bounced, the status is the result. False:
+ * neither. *done: whether the recipient is through.
+ */
+static bool is_probe(struct delivery *d, const struct recipient *r, const struct dsn *dsn,
+                     const char *word, int verify_status, bool *done)
 {
     struct why why;
 
+    if (!deliver_is_trial(d))
+        return false;
+    *done = true;
     if (d->request.flags & DELIVER_MTA_VERIFY) {
-        struct verify_request request = {'u', d->request.recipients[i].address, verify_status,
-                                         dsn->reason};
-        if (d->request.recipients[i].original.n)
-            request.address = d->request.recipients[i].original;
-        if (ask(d, d->shared->verify, IPC_verify_request, &request, &why) != RC_OK)
-            log_warning(&d->log, "verify service: %s", why.text);
-    } else if (d->request.flags & DELIVER_USER_VERIFY) {
-        if (append(d, d->shared->trace, i, dsn, word, &why) != RC_OK) {
-            remains(d, "trace", &why);
-            return true;
-        }
+        tell_verify(d, r, dsn, verify_status);
+    } else if (append(d, d->shared->trace, r, dsn, word, &why) == RC_OK) {
         d->result.status |= STATUS_TRACED;
     } else {
-        return false;
+        log_warning(&d->log, "trace service failure: %s; the recipient is tried again later",
+                    why.text);
+        *done = false;
+        return true;
     }
-    log_outcome(d, i, dsn, word);
-    mark_done(d, i);
+    log_outcome(d, r, dsn, word);
     return true;
 }
 
 /* "sendmail -v", NOTIFY=SUCCESS, confirm_delay_cleared: the status goes into a report as well. */
-static void trace(struct delivery *d, size_t i, const struct dsn *dsn, const char *action)
+static void trace(struct delivery *d, const struct recipient *r, const struct dsn *dsn,
+                  const char *action)
 {
     struct why why;
 
-    if (append(d, d->shared->trace, i, dsn, action, &why) != RC_OK)
+    if (append(d, d->shared->trace, r, dsn, action, &why) != RC_OK)
         log_warning(&d->log, "trace service failure: %s", why.text);
     else
         d->result.status |= STATUS_TRACED;
 }
 
-static void do_sent(struct delivery *d, size_t i, const struct dsn *dsn)
+/* The three outcomes; each tells whether the recipient is through. */
+
+static bool do_sent(struct delivery *d, const struct recipient *r, const struct dsn *dsn)
 {
-    if (is_probe(d, i, dsn, "deliverable", VERIFY_OK))
-        return;
+    bool done;
+
+    if (is_probe(d, r, dsn, "deliverable", VERIFY_OK, &done))
+        return done;
     if ((d->request.flags & (DELIVER_RECORD | DELIVER_RECORD_SENT)) ||
-        (d->request.recipients[i].dsn_notify & DSN_NOTIFY_SUCCESS))
-        trace(d, i, dsn, "delivered");
-    log_outcome(d, i, dsn, "sent");
-    mark_done(d, i);
+        (r->dsn_notify & DSN_NOTIFY_SUCCESS))
+        trace(d, r, dsn, "delivered");
+    log_outcome(d, r, dsn, "sent");
+    return true;
 }
 
-static void do_deferred(struct delivery *d, size_t i, const struct dsn *dsn, const char *word)
+static bool do_deferred(struct delivery *d, const struct recipient *r, const struct dsn *dsn,
+                        const char *word)
 {
     struct why why;
+    bool done;
 
-    if (is_probe(d, i, dsn, "undeliverable", VERIFY_DEFER))
-        return;
+    if (is_probe(d, r, dsn, "undeliverable", VERIFY_DEFER, &done))
+        return done;
     if (d->request.flags & DELIVER_RECORD)
-        trace(d, i, dsn, "delayed");
-    if (append(d, d->shared->defer, i, dsn, "delayed", &why) != RC_OK)
+        trace(d, r, dsn, "delayed");
+    if (append(d, d->shared->defer, r, dsn, "delayed", &why) != RC_OK)
         log_warning(&d->log, "defer service failure: %s", why.text);
-    log_outcome(d, i, dsn, word);
-    d->result.status |= STATUS_REMAINS;
+    log_outcome(d, r, dsn, word);
+    return false;
 }
 
-static void do_bounced(struct delivery *d, size_t i, const struct dsn *dsn)
+static bool do_bounced(struct delivery *d, const struct recipient *r, const struct dsn *dsn)
 {
     struct why why;
+    bool done;
 
-    if (is_probe(d, i, dsn, "undeliverable", VERIFY_BOUNCE))
-        return;
+    if (is_probe(d, r, dsn, "undeliverable", VERIFY_BOUNCE, &done))
+        return done;
     if (d->shared->soft_bounce) {
         struct dsn soft = *dsn;
         if (soft.status.n)
             soft.status = arena_printf(d->arena, "4" STR_FMT, STR_ARG(str_from(soft.status, 1)));
-        do_deferred(d, i, &soft, "SOFTBOUNCE");
-        return;
+        return do_deferred(d, r, &soft, "SOFTBOUNCE");
     }
     if (d->request.flags & DELIVER_RECORD)
-        trace(d, i, dsn, "failed");
-    if (append(d, d->shared->bounce, i, dsn, "failed", &why) != RC_OK) {
-        remains(d, "bounce", &why);
-        return;
+        trace(d, r, dsn, "failed");
+    if (append(d, d->shared->bounce, r, dsn, "failed", &why) != RC_OK) {
+        log_warning(&d->log, "bounce service failure: %s; the recipient is tried again later",
+                    why.text);
+        return false;
     }
     d->result.status |= STATUS_BOUNCED;
-    log_outcome(d, i, dsn, "bounced");
-    mark_done(d, i);
+    log_outcome(d, r, dsn, "bounced");
+    return true;
+}
+
+bool deliver_is_trial(const struct delivery *d)
+{
+    return d->request.flags & (DELIVER_MTA_VERIFY | DELIVER_USER_VERIFY);
+}
+
+bool deliver_report_as(struct delivery *d, const struct recipient *as, const struct dsn *dsn)
+{
+    struct dsn f = filtered(d, dsn);
+
+    switch (f.status.n ? f.status.p[0] : '4') {
+    case '2': return do_sent(d, as, &f);
+    case '5': return do_bounced(d, as, &f);
+    default: return do_deferred(d, as, &f, "deferred");
+    }
+}
+
+void deliver_done(struct delivery *d, size_t i, bool done)
+{
+    if (d->reported[i])
+        return;
+    d->reported[i] = true;
+    if (done)
+        mark_done(d, i);
+    else
+        d->result.status |= STATUS_REMAINS;
+}
+
+void deliver_trace(struct delivery *d, const struct recipient *r, const struct dsn *dsn)
+{
+    trace(d, r, dsn, "delivered");
 }
 
 void deliver_report(struct delivery *d, size_t i, const struct dsn *dsn)
 {
-    struct dsn f;
-
-    if (d->reported[i])
-        return;
-    d->reported[i] = true;
-    f = filtered(d, dsn);
-    switch (f.status.n ? f.status.p[0] : '4') {
-    case '2': do_sent(d, i, &f); break;
-    case '5': do_bounced(d, i, &f); break;
-    default: do_deferred(d, i, &f, "deferred"); break;
-    }
+    if (!d->reported[i])
+        deliver_done(d, i, deliver_report_as(d, &d->request.recipients[i], dsn));
 }
 
 static struct dsn with_class(struct delivery *d, const struct dsn *dsn, char class)
