@@ -2,18 +2,41 @@
 
 #include <stdio.h>
 
+#include "smtp/generic.h"
 #include "smtp/session.h"
 
 enum { WORDS_MAX = 1500 }; /* of a reply in a report: whole reasons stay within messages.def */
 
-void attempt_begin(struct attempt *at, struct smtp *s, struct delivery *d)
+static bool map_addresses(struct attempt *at)
+{
+    const struct deliver_request *q = &at->d->request;
+    enum rc rc;
+    struct why why;
+
+    at->sender = q->sender;
+    at->to = arena_array(at->arena, struct str, q->n_recipients + 1);
+    rc = generic_map(at->smtp, q->sender, at->arena, &at->sender, &why);
+    for (size_t i = 0; rc != RC_TEMP && i < q->n_recipients; i++) {
+        at->to[i] = q->recipients[i].address;
+        rc = generic_map(at->smtp, at->to[i], at->arena, &at->to[i], &why);
+    }
+    return rc != RC_TEMP;
+}
+
+bool attempt_begin(struct attempt *at, struct smtp *s, struct delivery *d)
 {
     size_t n = d->request.n_recipients;
+    struct dsn dsn;
 
     *at = (struct attempt){.smtp = s, .d = d, .arena = d->arena, .left = n};
     at->open = arena_array(at->arena, bool, n + 1);
     at->last = arena_array(at->arena, struct dsn, n + 1);
     memset(at->open, true, n);
+    if (map_addresses(at))
+        return true;
+    dsn = dsn_local(at, "4.3.0", "address mapping failed; see the log of the mail system");
+    attempt_message(at, &dsn, NULL);
+    return false;
 }
 
 void attempt_next_host(struct attempt *at)

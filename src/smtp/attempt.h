@@ -18,6 +18,8 @@ struct attempt {
     struct smtp *smtp;
     struct delivery *d;
     struct arena *arena; /* of the request */
+    struct str sender;   /* as the envelope shall have it: smtp_generic_maps applied */
+    struct str *to;      /* the same, by recipient */
     bool *open;          /* by recipient */
     size_t left;         /* how many are open */
     struct dsn *last;    /* by recipient: the latest trouble */
@@ -27,7 +29,8 @@ struct attempt {
     bool busy;              /* other mail for the same destination is about */
 };
 
-void attempt_begin(struct attempt *at, struct smtp *s, struct delivery *d);
+/* False: a table failed; that was recorded for all. */
+bool attempt_begin(struct attempt *at, struct smtp *s, struct delivery *d);
 
 /* What was remembered was not the last word: log it. */
 void attempt_next_host(struct attempt *at);

@@ -175,9 +175,12 @@ void smtp_deliver(void *context, struct delivery *d)
     struct attempt at;
     bool fallback = true;
 
-    attempt_begin(&at, s, d);
-    at.busy = session_pool_note(s->pool, d->request.nexthop);
     d->relay = STR("none");
+    if (!attempt_begin(&at, s, d)) {
+        attempt_end(&at);
+        return;
+    }
+    at.busy = session_pool_note(s->pool, d->request.nexthop);
     while (at.left > 0 && str_token(&list, LIST_SEPARATORS, &hop))
         fallback = try_nexthop(&at, hop) && fallback;
     list = s->set.fallback_relay;

@@ -34,7 +34,7 @@ struct str mail_command(struct attempt *at, const struct session *s)
     struct buf b;
 
     buf_init(&b, COMMAND_MAX);
-    buf_addf(&b, "MAIL FROM:<" STR_FMT ">", STR_ARG(path(at, s, q->sender)));
+    buf_addf(&b, "MAIL FROM:<" STR_FMT ">", STR_ARG(path(at, s, at->sender)));
     if (has & FEATURE_SIZE)
         buf_addf(&b, " SIZE=%ld", q->size);
     if (has & FEATURE_8BITMIME && str_eq(q->encoding, STR("8bit")))
@@ -101,7 +101,7 @@ struct str rcpt_command(struct attempt *at, const struct session *s, size_t i)
     struct buf b;
 
     buf_init(&b, COMMAND_MAX);
-    buf_addf(&b, "RCPT TO:<" STR_FMT ">", STR_ARG(path(at, s, r->address)));
+    buf_addf(&b, "RCPT TO:<" STR_FMT ">", STR_ARG(path(at, s, at->to[i])));
     if (s->features.bits & FEATURE_DSN) {
         add_orcpt(at, &b, r);
         add_notify(&b, r->dsn_notify);

@@ -3,7 +3,7 @@
 #include "smtp/smtp.h"
 #include "wire/client.h"
 
-static bool has_word(struct str list, const char *word)
+bool has_word(struct str list, const char *word)
 {
     struct str token;
 

@@ -46,6 +46,8 @@ struct smtp {
     unsigned pix;     /* enum pix_workaround */
     struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter, *dns_filter;
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
+    struct match_list *my_destination;    /* with generic_maps only */
+    bool extend_generic;                  /* propagate_unmatched_extensions has "generic" */
     struct match_list *pool_destinations; /* smtp_connection_cache_destinations */
 };
 
@@ -56,6 +58,7 @@ void smtp_serve(struct service_env *env, void *state, int fd);
 void smtp_deliver(void *context, struct delivery *d);
 
 /* Fill set; refuse what cannot be honoured and would weaken security (settings.c). */
+bool has_word(struct str list, const char *word);
 enum rc settings_read(struct smtp *s, struct why *why) MUST_USE;
 enum rc pix_mask(struct str words, unsigned *bits, struct why *why) MUST_USE;
 

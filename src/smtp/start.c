@@ -2,22 +2,12 @@
 #include "smtp/smtp.h"
 #include "util/memory.h"
 
-static bool has_option(struct str list, const char *word)
-{
-    struct str token;
-
-    while (str_token(&list, LIST_SEPARATORS, &token))
-        if (str_eq_nocase(token, str_of(word)))
-            return true;
-    return false;
-}
-
 static void open_resolver(struct smtp *s)
 {
     struct resolver_options options = {
         .dnssec = s->dns == DNS_USE_DNSSEC,
-        .default_domain = has_option(s->set.dns_resolver_options, "res_defnames"),
-        .search = has_option(s->set.dns_resolver_options, "res_dnsrch"),
+        .default_domain = has_word(s->set.dns_resolver_options, "res_defnames"),
+        .search = has_word(s->set.dns_resolver_options, "res_dnsrch"),
     };
 
     s->resolver = resolver_open(&options);
@@ -38,11 +28,21 @@ static enum rc open_tables(struct smtp *s, struct why *why)
          &s->pix_maps},
         {"smtp_reply_filter", "lmtp_reply_filter", s->set.reply_filter, &s->reply_filter},
         {"smtp_dns_reply_filter", "lmtp_dns_reply_filter", s->set.dns_reply_filter, &s->dns_filter},
+        {"smtp_header_checks", "lmtp_header_checks", s->set.header_checks, &s->header_checks},
+        {"smtp_mime_header_checks", "lmtp_mime_header_checks", s->set.mime_header_checks,
+         &s->mime_header_checks},
+        {"smtp_nested_header_checks", "lmtp_nested_header_checks", s->set.nested_header_checks,
+         &s->nested_header_checks},
+        {"smtp_body_checks", "lmtp_body_checks", s->set.body_checks, &s->body_checks},
     };
 
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         TRY(maps_open(s->lmtp ? tables[i].lmtp : tables[i].smtp, tables[i].spec, 0, &env,
                       tables[i].to, why));
+    if (!maps_empty(s->generic_maps))
+        TRY(match_open("mydestination", s->config->mydestination, MATCH_DOMAIN,
+                       match_parents(s->config, "mydestination"), &env, &s->my_destination, why));
+    s->extend_generic = has_word(s->config->propagate_unmatched_extensions, "generic");
     return match_open(s->lmtp ? "lmtp_connection_cache_destinations"
                               : "smtp_connection_cache_destinations",
                       s->set.connection_cache_destinations, MATCH_DOMAIN, false, &env,

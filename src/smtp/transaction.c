@@ -248,6 +248,24 @@ static void hear_verdict(struct transaction *t)
     t->s->dirty = false;
 }
 
+/* Hanging up before the dot makes the server drop what it has got. */
+static void content_failed(struct transaction *t, const struct why *why)
+{
+    struct str status, words;
+    struct dsn dsn;
+
+    dsn_split(str_of(why->text), "", &status, &words);
+    if (status.n) {
+        dsn = dsn_local(t->at, "", STR_FMT, STR_ARG(words));
+        dsn.status = arena_copy(t->at->arena, status);
+    } else {
+        log_warning(&t->at->d->log, "%s", why->text);
+        dsn = dsn_local(t->at, "4.3.0", "local data error while talking to %s", t->s->where);
+    }
+    t->s->broken = t->over = true;
+    attempt_message(t->at, &dsn, t->accepted);
+}
+
 static void send_message(struct transaction *t)
 {
     struct session *s = t->s;
@@ -258,11 +276,7 @@ static void send_message(struct transaction *t)
     session_limit(s, t->at->smtp->set.data_xfer_timeout, (size_t)t->at->d->request.size);
     rc = content_send(t->at, s, &why);
     if (rc != RC_OK) {
-        struct dsn dsn =
-            dsn_local(t->at, "4.3.0", "local data error while talking to %s", s->where);
-        log_warning(&t->at->d->log, "%s", why.text);
-        s->broken = t->over = true; /* without the dot the server drops what it has got */
-        attempt_message(t->at, &dsn, t->accepted);
+        content_failed(t, &why);
         return;
     }
     if (s->pix & PIX_DELAY_DOTCRLF) {

@@ -10,8 +10,9 @@
  */
 enum rc transaction_run(struct attempt *at, struct session *s);
 
-/* Send the content as DATA wants it, without the final dot (content.c). RC_PERM, RC_TEMP: the queue
- * file cannot be read. */
+/* Send the content as DATA wants it, without the final dot (content.c). RC_TEMP, RC_PERM: the queue
+ * file cannot be read, or the message cannot be converted; then the words may start with a status
+ * code. */
 enum rc content_send(struct attempt *at, struct session *s, struct why *why) MUST_USE;
 
 /* The lines of commands that carry the envelope (envelope.c). In the arena of the request. */

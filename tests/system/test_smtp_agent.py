@@ -336,3 +336,48 @@ def test_many_recipients_in_a_pipeline(agent):
     with FakeServer() as s:
         lines, _ = agent.deliver(s.hop, to=[f"{'x' * 50}{i}@destination.example" for i in range(900)])
         assert len(s.messages[0]["rcpt"]) == 900 and len(lines) == 900
+
+
+EIGHT_BIT = "Subject: caf\u00e9\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\ncaf\u00e9 =\n.\n".encode()
+
+
+def test_downgrade_to_7bit(agent):
+    with FakeServer(features=("PIPELINING",)) as s:
+        lines, _ = agent.deliver(s.hop, content=EIGHT_BIT, encoding="8bit")
+        assert status(lines)["status"] == "sent"
+        body = s.messages[0]["lines"]
+        assert b"Content-Transfer-Encoding: quoted-printable" in body and b"Content-Transfer-Encoding: 8bit" not in body
+        assert body[-2:] == [b"caf=C3=A9 =3D", b"."] or body[-2:] == [b"caf=C3=A9 =3D", b"=2E"]
+    with FakeServer() as s:
+        agent.deliver(s.hop, content=EIGHT_BIT, encoding="8bit")
+        assert b"\n".join(s.messages[0]["lines"]) + b"\n" == EIGHT_BIT
+
+
+def test_generic_maps():
+    with Agent(smtp_generic_maps="inline:{me@local.test=me@world.example, @local.test=@other.example, me=me@bare.example}",
+               mydestination="client.example", myorigin="client.example") as agent, FakeServer() as s:
+        agent.deliver(s.hop, sender="me@local.test", to=["you@local.test", "me@client.example", "x@d.example"],
+                      content=b"From: Me <me@local.test>\nTo: you@local.test,\n x@d.example\nX-Other: me@local.test\n\nme@local.test\n")
+        assert s.commands[1].startswith("MAIL FROM:<me@world.example>")
+        assert s.messages[0]["rcpt"] == ["TO:<you@other.example>", "TO:<me@bare.example>", "TO:<x@d.example>"]
+        assert s.messages[0]["lines"] == [b"From: Me <me@world.example>", b"To: you@other.example,", b" x@d.example", b"X-Other: me@local.test", b"",
+                                          b"me@local.test"]
+
+
+def test_header_and_body_checks(tmp_path):
+    (tmp_path / "header").write_text("/^X-Drop:/ IGNORE\n/^X-Warn:/ WARN seen it\n/^X-New:/ REPLACE X-Old: y\n/^Subject:/ PREPEND X-Before: z\n"
+                                     "/^X-Bad:/ REJECT no\n")
+    (tmp_path / "body").write_text("/secret/ REPLACE ***\n/gone/ IGNORE\n")
+    with Agent(smtp_header_checks=f"regexp:{tmp_path}/header", smtp_body_checks=f"regexp:{tmp_path}/body") as agent, FakeServer() as s:
+        lines, _ = agent.deliver(s.hop, content=b"X-Drop: a\nX-Warn: b\nX-New: c\nSubject: s\nX-Bad: 1\n\nthe secret\ngone\n.end\n")
+        assert s.messages[0]["lines"] == [b"X-Warn: b", b"X-Old: y", b"X-Before: z", b"Subject: s", b"X-Bad: 1", b"", b"***", b".end"]
+        assert "warning: header X-Warn: b: seen it" in lines and "replace: header X-New: c: X-Old: y" in lines
+
+
+def test_broken_table_defers():
+    with Agent(smtp_generic_maps="fail:x") as agent, FakeServer() as s:
+        lines, _ = agent.deliver(s.hop)
+        assert status(lines)["status"] == "deferred" and s.connections == 0
+    with Agent(smtp_header_checks="fail:x") as agent, FakeServer() as s:
+        lines, _ = agent.deliver(s.hop)
+        assert status(lines)["status"] == "deferred" and not s.messages
