@@ -12,6 +12,7 @@
 #include "config/master_cf.h"
 #include "master/account.h"
 #include "master/throttle.h"
+#include "service/lock.h"
 #include "util/log.h"
 #include "util/loop.h"
 #include "util/net.h"
@@ -107,10 +108,6 @@ void generation_free(struct generation *g);
 /* environment.c */
 char **environment_new(const struct config *config, const char *config_directory);
 void environment_free(char **environment);
-
-/* lock.c: one master for a queue and a data directory */
-enum rc lock_is_free(const struct config *config, struct why *why) MUST_USE; /* RC_TEMP: taken */
-enum rc lock_take(struct master *m, struct why *why) MUST_USE;
 
 /* endpoint.c */
 enum rc endpoints_of(struct master *m, const struct master_entry *e, struct endpoint *list,

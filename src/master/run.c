@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "master/master.h"
@@ -83,6 +84,7 @@ static void reload(struct master *m)
     if (generation_new(m, &g, &why) != RC_OK || check_unchangeable(m, g, &why) != RC_OK) {
         log_error(&m->log, "reload refused, the running configuration stays: %s", why.text);
         generation_free(g);
+        futimens(m->pid_lock, NULL);
         systemd_notify("READY=1");
         return;
     }
@@ -95,6 +97,7 @@ static void reload(struct master *m)
     if (services_apply(m, false, &why) != RC_OK)
         log_error(&m->log, "%s", why.text);
     generation_free(old);
+    futimens(m->pid_lock, NULL); /* "postfix reload" waits for it */
     systemd_notify("READY=1");
 }
 

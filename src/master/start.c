@@ -132,7 +132,7 @@ static void set_up(struct master *m)
     find_owner(m);
     if (chdir(c->queue_directory.p) < 0)
         log_fatal(&m->log, 1, "chdir %s: %m; does queue_directory name it?", c->queue_directory.p);
-    if (lock_take(m, &why) != RC_OK)
+    if (master_lock_take(c, &m->pid_lock, &m->data_lock, &why) != RC_OK)
         log_fatal(&m->log, 1, "%s", why.text);
     if (pipe2(m->flow, O_CLOEXEC | O_NONBLOCK) < 0)
         log_fatal(&m->log, 1, "pipe: %m");
@@ -153,6 +153,17 @@ static const char *absolute(const struct master *m, const char *dir)
     return path;
 }
 
+/* -t: status 0 when no master holds the lock. */
+static _Noreturn void test_lock(const struct master *m)
+{
+    struct why why;
+    pid_t pid;
+
+    if (master_lock_test(m->current->config, &pid, &why) != RC_OK)
+        log_fatal(&m->log, 1, "%s", why.text);
+    exit(pid ? 1 : 0);
+}
+
 _Noreturn void master_main(struct master *m, int argc, char **argv)
 {
     const struct log_options first = {.progname = "master", .only_stderr = true};
@@ -168,11 +179,8 @@ _Noreturn void master_main(struct master *m, int argc, char **argv)
         absolute(m, o->config_directory ? o->config_directory : config_default_dir());
     if (generation_new(m, &m->current, &why) != RC_OK)
         log_fatal(&m->log, 1, "%s", why.text);
-    if (o->test) {
-        if (lock_is_free(m->current->config, &why) == RC_OK)
-            exit(0);
-        log_fatal(&m->log, 1, "%s", why.text);
-    }
+    if (o->test)
+        test_lock(m);
     ready_fd = fork_and_wait(m);
     master_open_log(m, !o->foreground);
     set_up(m);

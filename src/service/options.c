@@ -56,6 +56,10 @@ enum rc service_options_parse(int argc, char **argv, struct arena *a, struct ser
             i++;
             break;
         }
+        if (strcmp(argv[i], "--check") == 0) {
+            found.check = true;
+            continue;
+        }
         for (char *p = argv[i] + 1; *p; p++) {
             char letter = *p;
             if (strchr(WITH_VALUE, letter) == NULL) {

@@ -45,6 +45,7 @@ static void open_log(struct runtime *r)
         .file_mode = c->maillog_file_permissions.p,
         .postlog = socket.p,
         .progname = r->process_name,
+        .only_stderr = r->options.check,
     };
 
     log_close(&r->env.log);
@@ -52,9 +53,15 @@ static void open_log(struct runtime *r)
     r->env.log.verbose = r->options.verbose;
 }
 
+/* -S, --check: master has no part in it. */
+static bool runs_alone(const struct runtime *r)
+{
+    return r->options.on_stdin || r->options.check;
+}
+
 /*
- * Master has made queue_directory the working directory. Without it (-S) the configuration tells
- * where that is.
+ * Master has made queue_directory the working directory. Without it the configuration tells where
+ * that is.
  */
 static enum rc load_configuration(struct runtime *r, struct why *why)
 {
@@ -65,13 +72,13 @@ static enum rc load_configuration(struct runtime *r, struct why *why)
 
     for (size_t i = 0; i < r->options.overrides_n; i++)
         vec_add(r->arena, &settings, r->options.overrides[i]);
-    if (!r->options.on_stdin)
+    if (!runs_alone(r))
         vec_add(r->arena, &settings, here);
     request.overrides = settings.v;
     request.overrides_n = settings.n;
     TRY(config_load(&request, &first, why));
     r->config = first;
-    if (!r->options.on_stdin)
+    if (!runs_alone(r))
         return RC_OK;
     if (chdir(first->queue_directory.p) < 0)
         return FAIL(why, RC_CONFIG, "chdir %s: %m; does queue_directory name it?",
@@ -86,7 +93,7 @@ static enum rc adopt_descriptors(struct runtime *r, struct why *why)
     socklen_t n = sizeof type;
 
     r->status_fd = -1;
-    if (r->options.on_stdin)
+    if (runs_alone(r))
         return RC_OK;
     if (getsockopt(STATUS_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)
         return FAIL(why, RC_CONFIG, "this program is run by master(8); use: postfix start");
@@ -153,6 +160,8 @@ static enum rc prepare(struct runtime *r, int argc, char **argv, struct why *why
         r->env.loop = loop_new();
     if (service->start)
         TRY(service->start(&r->env, &r->state, why));
+    if (r->options.check)
+        exit(0);
     TRY(confine(r, why));
     if (service->confined)
         TRY(service->confined(&r->env, r->state, why));
