@@ -80,6 +80,10 @@ static void deliver_maildir(struct delivery *d, size_t i, const struct mailbox *
     enum rc rc;
     int fd;
 
+    if (m->size_limit > 0 && d->request.size > m->size_limit) {
+        failed(d, m, "maildir", EFBIG, "message is larger than the mailbox may be", outcome);
+        return;
+    }
     snprintf(tmp, sizeof tmp, "%stmp/%lu.P%d." STR_FMT, dir, (unsigned long)now.tv_sec,
              (int)getpid(), STR_ARG(host));
     fd = create_in_tmp(dir, tmp);
