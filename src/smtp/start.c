@@ -5,6 +5,7 @@
 static void open_resolver(struct smtp *s)
 {
     struct resolver_options options = {
+        .resolv_conf = s->config->dns_resolver_file.p,
         .dnssec = s->dns == DNS_USE_DNSSEC,
         .default_domain = has_word(s->set.dns_resolver_options, "res_defnames"),
         .search = has_word(s->set.dns_resolver_options, "res_dnsrch"),

@@ -135,13 +135,17 @@ static enum rc open_lists(struct smtpd *s, struct why *why)
 static enum rc open_libraries(struct smtpd *s, struct why *why)
 {
     const struct config *cleanup = NULL, *rewrite = NULL;
+    const struct resolver_options dns = {
+        .resolv_conf = s->config->dns_resolver_file.p,
+        .cache_entries = DNS_CACHE_ENTRIES,
+    };
     struct access_options options;
 
     TRY(config_of(s->env, s->config->cleanup_service_name, &cleanup, why));
     TRY(config_of(s->env, s->config->rewrite_service_name, &rewrite, why));
     TRY(rewriter_new(rewrite, &s->env->log, &s->rewriter, why));
     TRY(submit_open(cleanup, s->rewriter, &s->env->log, &s->submit, why));
-    s->resolver = resolver_new(DNS_CACHE_ENTRIES);
+    s->resolver = resolver_open(&dns);
     options = (struct access_options){s->config, &s->env->log, s->rewriter, s->resolver};
     return access_open(&options, &s->access, why);
 }

@@ -11,7 +11,7 @@ import pytest
 from conftest import BUILD, TOP
 
 STOCK = f"{TOP}/conf"
-OWN = {"service_process_sessions", "service_sandbox", "submit_socket_directory"}
+OWN = {"dns_resolver_file", "service_process_sessions", "service_sandbox", "submit_socket_directory"}
 # what depends on the machine, the installation or the build, or is ours by name
 DIFFERENT = {"alias_maps", "daemon_directory", "mail_name", "mail_release_date", "mail_version", "manpage_directory", "mydomain",
              "myhostname", "mynetworks", "process_id", "process_name", "shlib_directory", "default_database_type",
