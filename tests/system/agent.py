@@ -258,7 +258,7 @@ class FakeServer:
     """replies: verb (CONNECT EHLO HELO LHLO MAIL RCPT DATA DOT RSET QUIT ...) to a reply, or to a function of the argument and
     the connection's state that returns one. For LMTP the reply to DOT is asked for each accepted recipient."""
 
-    def __init__(self, features=FEATURES, lmtp=False, path=None, name="server.example", **replies):
+    def __init__(self, features=FEATURES, lmtp=False, path=None, name="server.example", address="127.0.0.1", port=0, **replies):
         self.features, self.lmtp, self.name, self.replies = features, lmtp, name, replies
         self.commands, self.messages, self.connections, self.sizes, self.chunks = [], [], 0, [], []
         if path:
@@ -269,10 +269,10 @@ class FakeServer:
         else:
             self.listener = socket.socket()
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind(("127.0.0.1", 0))
+            self.listener.bind((address, port))
             self.port = self.listener.getsockname()[1]
-        self.hop = f"[127.0.0.1]:{self.port}"
-        self.where = "127.0.0.1[127.0.0.1]"
+        self.hop = f"[{address}]:{self.port}"
+        self.where = f"{address}[{address}]"
         self.listener.listen(50)
         threading.Thread(target=self.loop, daemon=True).start()
 
