@@ -8,9 +8,10 @@
 
 #include "config/config.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/worker.h"
 #include "util/memory.h"
 
-enum { MESSAGE_ARENA = 4096, IN_ONE_GO = 64 };
+enum { MESSAGE_ARENA = 4096, IN_ONE_GO = 64, IDS_PER_FRAME = 60 * 1024 };
 
 struct intake {
     struct qmgr *q;
@@ -51,6 +52,56 @@ static long forget_message(struct qmgr *q, struct str id)
     return 1;
 }
 
+/* The list is long and its reader may be slow: a worker sends it, over a descriptor of its own. */
+struct list_job {
+    struct ipc ipc;
+    struct buf ids;
+};
+
+static void list_work(void *context)
+{
+    struct list_job *j = context;
+    struct str rest = buf_str(&j->ids);
+    struct why why;
+
+    do {
+        struct queue_ids frame = {.ids = str_head(rest, IDS_PER_FRAME)};
+        if (rest.n > IDS_PER_FRAME)
+            frame.ids.n = (size_t)str_rindex(frame.ids, ' ');
+        rest = str_from(rest, frame.ids.n);
+        frame.more = rest.n > 0;
+        if (ipc_send_queue_ids(&j->ipc, &frame, -1, &why) != RC_OK)
+            break;
+    } while (rest.n);
+}
+
+static void list_done(void *context)
+{
+    struct list_job *j = context;
+
+    ipc_done(&j->ipc);
+    buf_done(&j->ids);
+    free(j);
+}
+
+static enum rc list_messages(struct intake *i, struct why *why)
+{
+    struct list_job *j;
+    int fd = dup(i->ipc.fd);
+
+    if (fd < 0)
+        return FAIL(why, RC_TEMP, "dup: %m");
+    j = NEW(struct list_job);
+    ipc_init(&j->ipc, fd, i->ipc.timeout_ms);
+    buf_init(&j->ids, 64 * 1024 * 1024);
+    for (struct map_item *m = NULL; (m = map_next(&i->q->messages, m));) {
+        buf_add(&j->ids, m->key);
+        buf_addc(&j->ids, ' ');
+    }
+    worker_do(i->q->reports, list_work, list_done, j);
+    return RC_OK;
+}
+
 static enum rc take_question(struct intake *i, struct why *why)
 {
     AUTO_ARENA a = arena_new(1024);
@@ -61,6 +112,7 @@ static enum rc take_question(struct intake *i, struct why *why)
     switch (question.operation) {
     case 'd': reply.status = forget_message(i->q, question.queue_id); break;
     case 'n': feed_one(i->q->feed, question.queue_id); break;
+    case 'l': return list_messages(i, why);
     default: return FAIL(why, RC_PERM, "unknown question %ld", question.operation);
     }
     return ipc_send_status_reply(&i->ipc, &reply, -1, why);

@@ -153,6 +153,24 @@ void bounce_log_parse(struct str text, struct arena *a, struct bounce_log_entry 
     *n = list.n;
 }
 
+/* These texts are shown to people: nothing but lines of printable characters. */
+static void make_printable(char *p, size_t n)
+{
+    bool utf8 = str_is_utf8((struct str){p, n});
+
+    for (size_t i = 0; i < n; i++)
+        if (((unsigned char)p[i] < ' ' && p[i] != '\n') || p[i] == 127)
+            p[i] = '?';
+    for (size_t i = 0, length = 0; !utf8 && i < n; i += length) {
+        unsigned char c = (unsigned char)p[i];
+        length = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (length <= n - i && str_is_utf8((struct str){p + i, length}))
+            continue;
+        p[i] = '?';
+        length = 1;
+    }
+}
+
 enum rc bounce_log_read(const struct queue *q, struct str log_class, struct str id, struct arena *a,
                         struct bounce_log_entry **entries, size_t *n, struct why *why)
 {
@@ -165,6 +183,7 @@ enum rc bounce_log_read(const struct queue *q, struct str log_class, struct str 
         return FAIL(why, errno == ENOENT ? RC_NONE : RC_TEMP, "open %s: %m", path);
     TRY(fd_lock(fd, false, true, why));
     TRY(fd_read_all(fd, FILE_MAX, a, &text, why));
+    make_printable((char *)text.p, text.n);
     bounce_log_parse(text, a, entries, n);
     return RC_OK;
 }

@@ -205,3 +205,17 @@ enum rc bounce_log_read(const struct queue *q, struct str log_class, struct str 
                         struct bounce_log_entry **entries, size_t *n, struct why *why) MUST_USE;
 enum rc bounce_log_remove(const struct queue *q, struct str log_class, struct str id,
                           struct why *why) MUST_USE;
+
+/* ---- listing ---- */
+/*
+ * Everything that waits, in the order of Postfix's listing: maildrop, incoming (active when the id
+ * is in active), deferred, hold; a message with very many recipients comes in several entries
+ * (more). Reasons are those of the last attempt. each returns false to stop. active may be NULL.
+ */
+struct map;
+enum rc queue_list(const struct queue *q, const struct map *active,
+                   bool (*each)(void *context, const struct queue_entry *entry), void *context,
+                   struct why *why) MUST_USE;
+
+/* Ask qmgr which messages it has in memory; ids become keys. RC_TEMP: it does not answer. */
+enum rc queue_ask_active(struct str queue_directory, struct map *active, struct why *why) MUST_USE;

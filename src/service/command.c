@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/defaults.h"
+#include "table/table.h"
 
 static const char *base_name(const char *path)
 {
@@ -97,4 +98,28 @@ void command_user(char text[64])
         snprintf(text, 64, "%.40s(%lu)", found->pw_name, (unsigned long)getuid());
     else
         snprintf(text, 64, "unknown(%lu)", (unsigned long)getuid());
+}
+
+bool command_user_is_in(struct command *c, const char *parameter, struct str list)
+{
+    struct table_env env = {c->config, &c->log};
+    struct match_list *m = NULL;
+    struct passwd space, *found = NULL;
+    struct str name = STR("unknown");
+    char names[2048];
+    struct why why = {0};
+    enum rc rc;
+
+    if (getuid() == 0)
+        return true;
+    if (getpwuid_r(getuid(), &space, names, sizeof names, &found) == 0 && found)
+        name = str_of(found->pw_name);
+    rc = match_open(parameter, list, MATCH_STRING, false, &env, &m, &why);
+    if (rc == RC_OK) {
+        rc = match_get(m, name, &why);
+        match_close(m);
+    }
+    if (rc != RC_OK && rc != RC_NONE)
+        log_fatal(&c->log, c->failure, "%s: %s", parameter, why.text);
+    return rc == RC_OK;
 }

@@ -26,3 +26,6 @@ void command_configure(struct command *c, const char *dir);
 
 /* "NAME(UID)" of the real user, for messages. text: at least 64 bytes. */
 void command_user(char text[64]);
+
+/* Is the real user in this list of user names (authorized_..._users)? Root always is. */
+bool command_user_is_in(struct command *c, const char *parameter, struct str list);
