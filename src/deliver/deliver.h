@@ -40,7 +40,8 @@ struct delivery {
     bool *reported;   /* by recipient */
     struct str relay; /* "host[addr]:port", "local", "none": set by the agent before it reports */
     struct str tls;   /* tls= feature text, or empty */
-    long conn_use;    /* > 0: conn_use=N is logged */
+    struct str bounce_to; /* when set, failures are told to this address at once, not the sender */
+    long conn_use;        /* > 0: conn_use=N is logged */
     struct deliver_shared *shared;
 };
 

@@ -187,6 +187,25 @@ static bool do_deferred(struct delivery *d, const struct recipient *r, const str
     return false;
 }
 
+/* Without the log file: the sender of the message has nothing to do with it. */
+static enum rc bounce_at_once(struct delivery *d, const struct recipient *r, const struct dsn *dsn,
+                              struct why *why)
+{
+    const struct deliver_request *q = &d->request;
+    struct bounce_one request = {.queue_name = q->queue_name,
+                                 .queue_id = q->queue_id,
+                                 .encoding = q->encoding,
+                                 .sendopts = q->sendopts,
+                                 .sender = d->bounce_to,
+                                 .dsn_ret = q->dsn_ret,
+                                 .recipient = *r,
+                                 .dsn = *dsn};
+
+    if (request.dsn.action.n == 0)
+        request.dsn.action = STR("failed");
+    return ask(d, d->shared->bounce, IPC_bounce_one, &request, why);
+}
+
 static bool do_bounced(struct delivery *d, const struct recipient *r, const struct dsn *dsn)
 {
     struct why why;
@@ -202,12 +221,14 @@ static bool do_bounced(struct delivery *d, const struct recipient *r, const stru
     }
     if (d->request.flags & DELIVER_RECORD)
         trace(d, r, dsn, "failed");
-    if (append(d, d->shared->bounce, r, dsn, "failed", &why) != RC_OK) {
+    if ((d->bounce_to.n ? bounce_at_once(d, r, dsn, &why)
+                        : append(d, d->shared->bounce, r, dsn, "failed", &why)) != RC_OK) {
         log_warning(&d->log, "bounce service failure: %s; the recipient is tried again later",
                     why.text);
         return false;
     }
-    d->result.status |= STATUS_BOUNCED;
+    if (d->bounce_to.n == 0)
+        d->result.status |= STATUS_BOUNCED;
     log_outcome(d, r, dsn, "bounced");
     return true;
 }

@@ -60,6 +60,7 @@ static enum rc serve_request(struct ipc *qmgr, struct delivery *d,
     d->relay = STR("none");
     d->tls = STR("");
     d->conn_use = 0;
+    d->bounce_to = STR_NONE;
     d->reported = arena_array(d->arena, bool, d->request.n_recipients + 1);
     log_set_queue_id(&d->log, d->request.queue_id);
     if (d->fd < 0)
