@@ -15,7 +15,7 @@ static enum rc add_pair(struct driver_open *o, struct memtable *m, struct str it
     struct str key, value;
 
     if (source_unbrace(item, &item, NULL) != RC_OK)
-        return syntax_error(o, "missing '}'", why);
+        return syntax_error(o, "bad syntax", why);
     value = item;
     key = str_cut(&value, '=');
     if (value.p == NULL)

@@ -6,37 +6,27 @@
 
 enum { TEXTHASH_MAX = 1024 * 1024 * 1024 };
 
-static void warn(const struct driver_open *o, long line, const char *text)
+static void warn(const struct driver_open *o, long line, const struct why *why)
 {
     if (o->env->log)
-        log_warning(o->env->log, STR_FMT ", line %ld: %s", STR_ARG(o->name), line, text);
+        log_warning(o->env->log, "%s, line %ld: %s", o->watch_path, line, why->text);
 }
 
-static void load_line(struct driver_open *o, struct memtable *m, struct str line, long number)
+static void add(struct driver_open *o, struct memtable *m, struct str key, struct str value,
+                long line)
 {
-    bool utf8 = o->flags & TABLE_UTF8;
-    struct str key, value;
     struct why why;
 
-    if (utf8 && !str_is_utf8(line)) {
-        why_set(&why, RC_PERM, "non-UTF-8 input \"" STR_FMT "\" -- ignoring this line",
-                STR_ARG(line));
-        warn(o, number, why.text);
+    if ((o->flags & TABLE_BASE64) &&
+        source_value_of_files(value, o->arena, &value, &why) != RC_OK) {
+        warn(o, line, &why);
         return;
     }
-    if (source_split(line, &key, &value, &why) != RC_OK ||
-        ((o->flags & TABLE_BASE64) &&
-         source_value_of_files(value, o->arena, &value, &why) != RC_OK)) {
-        warn(o, number, why.text);
-        return;
-    }
-    if (key.p[key.n - 1] == ':')
-        warn(o, number, "record is in \"key: value\" format; is this an alias file?");
     if (!(o->flags & TABLE_FOLD_KEEP))
-        key = fold_case(o->arena, key, utf8);
+        key = fold_case(o->arena, key, o->flags & TABLE_UTF8);
     if (map_get(&m->map, key)) {
         why_set(&why, RC_NONE, "duplicate entry: \"" STR_FMT "\"", STR_ARG(key));
-        warn(o, number, why.text);
+        warn(o, line, &why);
         return;
     }
     memtable_put(m, o->arena, key, value);
@@ -46,7 +36,7 @@ static enum rc texthash_open(struct driver_open *o, struct why *why)
 {
     struct memtable *m = memtable_new(o->arena);
     struct source source;
-    struct str text, line;
+    struct str text, key, value;
     enum rc rc;
 
     o->watch_path = arena_text(o->arena, o->name);
@@ -55,12 +45,9 @@ static enum rc texthash_open(struct driver_open *o, struct why *why)
         return FAIL(why, RC_TEMP, "open database %s: No such file or directory", o->watch_path);
     TRY(rc);
     source_init(&source, text);
-    while (source_next(&source, o->arena, &line)) {
-        if (source.stray)
-            source_warn_stray(o->env->log, o->watch_path, line);
-        else
-            load_line(o, m, line, source.line);
-    }
+    while (source_entry(&source, o->watch_path, o->flags & TABLE_UTF8, o->env->log, o->arena, &key,
+                        &value))
+        add(o, m, key, value, source.line);
     o->state = m;
     return RC_OK;
 }

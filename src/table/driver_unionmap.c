@@ -15,7 +15,7 @@ static enum rc unionmap_get(void *state, struct str key, struct arena *a, struct
 {
     const struct members *m = state;
     struct str one;
-    AUTO_BUF all;
+    AUTO_BUF all = {0};
 
     buf_init(&all, UNION_MAX);
     for (size_t i = 0; i < m->n; i++) {

@@ -48,7 +48,7 @@ static enum rc group_by_name(const char *name, char *space, size_t bytes, struct
 {
     struct group entry, *found = NULL;
     int error = getgrnam_r(name, &entry, space, bytes, &found);
-    AUTO_BUF line;
+    AUTO_BUF line = {0};
 
     if (found == NULL)
         return not_found(error, "group", name, why);

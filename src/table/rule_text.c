@@ -8,7 +8,7 @@ enum { RULE_FILE_MAX = 256 * 1024 * 1024 };
 static enum rc inline_rules(struct driver_open *o, struct str *text, struct why *why)
 {
     struct str list, rule;
-    AUTO_BUF lines;
+    AUTO_BUF lines = {0};
 
     TRY(source_unbrace(o->name, &list, why));
     buf_init(&lines, RULE_FILE_MAX);

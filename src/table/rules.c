@@ -34,9 +34,9 @@ struct rules {
 
 typedef VEC(struct piece) piece_list;
 
-static enum rc take_reference(struct str *text, int *group, struct why *why)
+static enum rc take_reference(struct str *text, struct str whole, int *group, struct why *why)
 {
-    struct str whole = *text, name;
+    struct str name;
     char open = text->n > 1 ? text->p[1] : '\0';
     long number;
     size_t i;
@@ -66,6 +66,7 @@ static enum rc take_reference(struct str *text, int *group, struct why *why)
 /* Cut the result into literals and groups. "$$" is one dollar. */
 static enum rc compile_result(struct rule *r, struct str text, struct arena *a, struct why *why)
 {
+    const struct str whole = text;
     piece_list pieces = {0};
 
     r->groups = -1;
@@ -83,7 +84,7 @@ static enum rc compile_result(struct rule *r, struct str text, struct arena *a, 
         text = str_from(text, literal.n);
         if (dollar < 0)
             break;
-        TRY(take_reference(&text, &group, why));
+        TRY(take_reference(&text, whole, &group, why));
         vec_add(a, &pieces, ((struct piece){STR_NONE, group}));
         if (group > r->groups)
             r->groups = group;
@@ -183,8 +184,6 @@ static bool compile_pattern(struct loader *l, struct rule *r, struct str pattern
     struct why why;
     int groups;
 
-    if (pattern.n == 0)
-        return SKIP(l, "no regexp: skipping this rule");
     if (l->language->compile(pattern, flags, r->groups, l->a, &r->compiled, &groups, &why) != RC_OK)
         return SKIP(l, "%s", why.text);
     if (r->groups > groups)

@@ -53,7 +53,7 @@ bool source_next(struct source *s, struct arena *a, struct str *line)
     s->first_line = s->line;
     s->stray = continues(text);
     if (take_continuation(s, &more)) {
-        AUTO_BUF joined;
+        AUTO_BUF joined = {0};
         buf_init(&joined, SOURCE_VALUE_MAX);
         buf_add(&joined, text);
         do
@@ -65,11 +65,45 @@ bool source_next(struct source *s, struct arena *a, struct str *line)
     return true;
 }
 
-void source_warn_stray(const struct log *log, const char *path, struct str line)
+bool source_line_is_fit(const struct source *s, const char *path, bool utf8, const struct log *log,
+                        struct str line)
 {
-    if (log)
-        log_warning(log, "%s: logical line must not start with whitespace: \"" STR_FMT "%s\"", path,
-                    STR_ARG(str_head(line, 30)), line.n > 30 ? "..." : "");
+    if (s->stray) {
+        if (log)
+            log_warning(log, "%s: logical line must not start with whitespace: \"" STR_FMT "%s\"",
+                        path, STR_ARG(str_head(line, 30)), line.n > 30 ? "..." : "");
+        return false;
+    }
+    if (utf8 && !str_is_utf8(line)) {
+        if (log)
+            log_warning(log, "%s, line %ld: non-UTF-8 input \"" STR_FMT "\" -- ignoring this line",
+                        path, s->line, STR_ARG(line));
+        return false;
+    }
+    return true;
+}
+
+bool source_entry(struct source *s, const char *path, bool utf8, const struct log *log,
+                  struct arena *a, struct str *key, struct str *value)
+{
+    struct str line;
+
+    while (source_next(s, a, &line)) {
+        struct why why;
+        if (!source_line_is_fit(s, path, utf8, log, line))
+            continue;
+        if (source_split(line, key, value, &why) != RC_OK) {
+            if (log)
+                log_warning(log, "%s, line %ld: %s", path, s->line, why.text);
+            continue;
+        }
+        if (log && key->p[key->n - 1] == ':')
+            log_warning(log,
+                        "%s, line %ld: record is in \"key: value\" format; is this an alias file?",
+                        path, s->line);
+        return true;
+    }
+    return false;
 }
 
 enum rc source_split(struct str line, struct str *key, struct str *value, struct why *why)
@@ -84,7 +118,8 @@ enum rc source_split(struct str line, struct str *key, struct str *value, struct
             quoted = !quoted;
     }
     if (quoted)
-        return FAIL(why, RC_PERM, "unbalanced '\"' in '" STR_FMT "'", STR_ARG(line));
+        return FAIL(why, RC_PERM, "unbalanced '\"' in '" STR_FMT "' -- ignoring this line",
+                    STR_ARG(line));
     *key = str_head(line, i);
     *value = str_trim(str_from(line, i));
     if (key->n == 0 || value->n == 0)
@@ -94,7 +129,7 @@ enum rc source_split(struct str line, struct str *key, struct str *value, struct
 
 enum rc source_value_of_files(struct str files, struct arena *a, struct str *value, struct why *why)
 {
-    AUTO_BUF all;
+    AUTO_BUF all = {0};
     struct str path, text;
 
     buf_init(&all, SOURCE_VALUE_MAX);
@@ -122,7 +157,9 @@ enum rc source_unbrace(struct str text, struct str *inside, struct why *why)
         return RC_OK;
     }
     if (text.n < 2 || text.p[text.n - 1] != '}')
-        return FAIL(why, RC_PERM, "missing '}' in \"" STR_FMT "\"", STR_ARG(text));
+        return FAIL(why, RC_PERM, "%s in \"" STR_FMT "\"",
+                    str_index(text, '}') < 0 ? "missing '}'" : "syntax error after '}'",
+                    STR_ARG(text));
     *inside = str_trim((struct str){text.p + 1, text.n - 2});
     return RC_OK;
 }

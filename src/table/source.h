@@ -22,8 +22,17 @@ void source_init(struct source *s, struct str text);
 /* The next logical line, trimmed at the right; a view, or in the arena when it was joined. */
 bool source_next(struct source *s, struct arena *a, struct str *line);
 
-/* What Postfix says of a line with s->stray set. log may be NULL. */
-void source_warn_stray(const struct log *log, const char *path, struct str line);
+/*
+ * The next "key value" line that is fit, in the arena. Others are skipped with a warning: path and
+ * line number come first. utf8: they must be UTF-8. log may be NULL.
+ */
+bool source_entry(struct source *s, const char *path, bool utf8, const struct log *log,
+                  struct arena *a, struct str *key, struct str *value);
+
+/* Is this logical line text that a table can take? (It is not when it began with white space, or is
+   not UTF-8.) Warns. */
+bool source_line_is_fit(const struct source *s, const char *path, bool utf8, const struct log *log,
+                        struct str line);
 
 /* "key value", "\"quoted key\" value": RC_PERM when a part is missing or quotes do not match. The
    key keeps its quotes. */

@@ -58,11 +58,10 @@ static enum rc check_flags(struct str type_name, const struct table_driver *d, u
                     STR_ARG(type_name));
     if ((flags & TABLE_CREATE) && !(d->flags & DRIVER_CREATES))
         return FAIL(why, RC_CONFIG,
-                    "unsupported dictionary type: %s does not allow creation of tables; use one "
-                    "of the types that do, e.g. lmdb or cdb",
+                    "unsupported dictionary type: %s does not support bulk-mode creation.",
                     d->type);
-    if ((flags & TABLE_WRITE) && !(d->flags & (DRIVER_CREATES | DRIVER_UPDATES)))
-        return FAIL(why, RC_CONFIG, STR_FMT ": this type of table cannot be written to",
+    if ((flags & TABLE_WRITE) && !(flags & TABLE_CREATE) && !(d->flags & DRIVER_UPDATES))
+        return FAIL(why, RC_CONFIG, STR_FMT " map requires O_RDONLY access mode",
                     STR_ARG(type_name));
     return RC_OK;
 }

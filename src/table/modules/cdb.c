@@ -66,10 +66,6 @@ static enum rc cdb_open(struct driver_open *o, struct why *why)
     h->path = arena_text(o->arena, arena_printf(o->arena, STR_FMT ".cdb", STR_ARG(o->name)));
     o->watch_path = h->path;
     o->label = arena_text(o->arena, o->name);
-    if ((o->flags & (TABLE_WRITE | TABLE_CREATE)) == TABLE_WRITE)
-        return FAIL(why, RC_CONFIG,
-                    "cdb:" STR_FMT ": a cdb table cannot be changed, only made anew",
-                    STR_ARG(o->name));
     rc = o->flags & TABLE_CREATE ? open_new(h, o->arena, why) : open_old(h, why);
     if (rc != RC_OK) {
         cdb_close_table(h);

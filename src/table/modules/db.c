@@ -139,9 +139,24 @@ static enum rc open_old(struct handle *h, struct why *why)
     return RC_OK;
 }
 
+/* The file is ours, the directory is not: no other way than to empty the file in place. Readers
+   wait for the lock meanwhile. */
+static enum rc open_in_place(struct handle *h, struct why *why)
+{
+    h->lock_fd = open(h->path, O_RDWR | O_CLOEXEC);
+    if (h->lock_fd < 0)
+        return FAIL(why, RC_TEMP, "open database %s: %m", h->path);
+    TRY(fd_lock(h->lock_fd, true, true, why));
+    return open_db(h, h->path, DB_CREATE | DB_TRUNCATE, why);
+}
+
 static enum rc open_new(struct handle *h, struct arena *a, struct why *why)
 {
-    TRY(replacement_begin(&h->made, h->path, a, why));
+    enum rc rc = replacement_begin(&h->made, h->path, a, why);
+
+    if (rc == RC_TEMP && access(h->path, W_OK) == 0)
+        return open_in_place(h, why);
+    TRY(rc);
     return open_db(h, h->made.tmp, DB_CREATE | DB_TRUNCATE, why);
 }
 
@@ -356,7 +371,9 @@ static enum rc db_commit(void *state, struct why *why)
     end_listing(h);
     code = h->db->close(h->db, 0);
     h->db = NULL;
-    return code ? error(h, "write", code, why) : replacement_commit(&h->made, why);
+    if (code)
+        return error(h, "write", code, why);
+    return h->lock_fd >= 0 ? RC_OK : replacement_commit(&h->made, why); /* in place: lasts */
 }
 
 #define DB_DRIVER(kind)                                                                            \
