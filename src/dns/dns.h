@@ -27,8 +27,8 @@ enum dns_status {
     DNS_NXDOMAIN, /* no such name */
     DNS_NODATA,   /* the name exists, not this type */
     DNS_NULL_MX,  /* "MX 0 .": accepts no mail (RFC 7505) */
-    DNS_RETRY,    /* server failure, timeout */
-    DNS_INVALID,  /* malformed answer or name */
+    DNS_RETRY,    /* server failure, timeout, bytes that are no answer */
+    DNS_INVALID,  /* an answer whose records make no sense */
     DNS_BOGUS,    /* DNSSEC validation failed */
 };
 

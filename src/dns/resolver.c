@@ -94,7 +94,7 @@ static enum dns_status ask(struct resolver *r, struct str name, int type, struct
     resolver_servers(r, &servers);
     rc = name_servers_ask(&servers, name, type, r->options.dnssec, a, &reply, &bytes, why);
     if (rc != RC_OK)
-        return answer->status = rc == RC_PERM ? DNS_INVALID : DNS_RETRY;
+        return answer->status = DNS_RETRY;
     if (!r->options.dnssec)
         reply.authenticated = false;
     status = dns_message_answer(&reply, name, type, a, answer, next, &ttl);
@@ -127,24 +127,26 @@ static enum dns_status lookup_absolute(struct resolver *r, struct str name, int 
     return answer->status = DNS_INVALID;
 }
 
-static void explain(enum dns_status status, struct str name, int type, struct why *why)
+static void explain(enum dns_status status, bool malformed, struct str name, int type,
+                    struct why *why)
 {
-    const char *reason;
+    const char *reason = "Host not found, try again";
 
-    switch (status) {
-    case DNS_FOUND: return;
-    case DNS_NULL_MX:
-        why_set(why, RC_PERM, "Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(name));
-        return;
-    case DNS_INVALID:
+    if (malformed) {
         why_set(why, RC_TEMP,
                 "Name service error for name=" STR_FMT
                 " type=%s: Malformed or unexpected name server reply",
                 STR_ARG(name), dns_type_name(type));
         return;
+    }
+    switch (status) {
+    case DNS_FOUND: return;
+    case DNS_NULL_MX:
+        why_set(why, RC_PERM, "Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(name));
+        return;
     case DNS_NXDOMAIN: reason = "Host not found"; break;
     case DNS_NODATA: reason = "Host found but no data record of requested type"; break;
-    default: reason = "Host not found, try again"; break;
+    default: break;
     }
     why_set(why, status == DNS_NXDOMAIN || status == DNS_NODATA ? RC_PERM : RC_TEMP,
             "Host or domain name not found. Name service error for name=" STR_FMT " type=%s: %s",
@@ -180,7 +182,7 @@ static enum dns_status lookup_search(struct resolver *r, struct str name, int ty
 enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct arena *a,
                            struct dns_answer *answer, struct why *why)
 {
-    struct why none = {0};
+    struct why cause = {0};
     struct str key;
     bool absolute = name.n && name.p[name.n - 1] == '.';
 
@@ -192,9 +194,11 @@ enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct
     }
     key = arena_lower(a, absolute ? str_head(name, name.n - 1) : name);
     if (!absolute && (r->options.search || r->options.default_domain))
-        lookup_search(r, key, type, a, answer, &none);
+        lookup_search(r, key, type, a, answer, &cause);
     else
-        lookup_absolute(r, key, type, a, answer, &none);
-    explain(answer->status, key, type, why);
+        lookup_absolute(r, key, type, a, answer, &cause);
+    explain(answer->status,
+            answer->status == DNS_INVALID || (answer->status == DNS_RETRY && cause.rc == RC_PERM),
+            key, type, why);
     return answer->status;
 }

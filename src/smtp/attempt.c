@@ -98,8 +98,7 @@ struct dsn dsn_remote(struct attempt *at, const struct session *s,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    dsn.reason = expected ? arena_copy(at->arena, str_of(text))
-                          : arena_printf(at->arena, "Protocol error: %s", text);
+    dsn.reason = arena_copy(at->arena, str_of(text));
     dsn.status = expected ? arena_copy(at->arena, reply->status) : STR("5.5.0");
     dsn.diag_type = STR("smtp");
     dsn.diag_text = str_of(reply_words(at, reply));

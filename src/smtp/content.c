@@ -142,6 +142,8 @@ enum rc content_send(struct attempt *at, struct session *s, struct why *why)
         struct converter c = {.at = at, .text = &text, .scratch = scratch, .downgrade = downgrade};
         TRY(convert(&c, why));
     }
+    if (text.folded)
+        log_info(&at->d->log, "breaking line > %ld bytes with <CR><LF>SPACE", limit);
     if (text.column)
         wire_text_put(&text, STR(""), false);
     return RC_OK;

@@ -116,8 +116,6 @@ static void add_by_dns(struct finding *f, struct str name, int preference)
             note_trouble(f, status, &why);
         for (size_t j = 0; status == DNS_FOUND && j < answer.n; j++)
             add_host(f, name, &answer.records[j].address, preference);
-        if (status == DNS_NXDOMAIN)
-            break; /* no other type exists either (RFC 8020) */
     }
 }
 

@@ -20,6 +20,26 @@ void session_limit(struct session *s, long seconds, size_t bytes)
             clock_ms() + seconds * 1000 + (long)(bytes / (size_t)set->min_data_rate) * 1000;
 }
 
+static void warn_of(struct session *s, struct str line)
+{
+    const struct log *log = &s->smtp->log;
+
+    s->warned = true;
+    line = str_head(line, 100);
+    log_warning(log, "non-%s response from %s: " STR_FMT,
+                s->smtp->lmtp ? "LMTP"
+                : s->esmtp    ? "ESMTP"
+                              : "SMTP",
+                s->relay, STR_ARG(line));
+    if (s->features.bits & FEATURE_PIPELINING)
+        log_warning(
+            log,
+            "to prevent loss of mail, turn off command pipelining for %s with the %s parameter",
+            s->host,
+            s->smtp->lmtp ? "lmtp_discard_lhlo_keyword_address_maps"
+                          : "smtp_discard_ehlo_keyword_address_maps");
+}
+
 enum rc session_read(struct session *s, struct wire_client_reply *reply)
 {
     struct why why;
@@ -27,6 +47,8 @@ enum rc session_read(struct session *s, struct wire_client_reply *reply)
 
     if (rc == RC_OK && reply->code == 421)
         s->closing = true;
+    if (rc == RC_OK && reply->odd.n && !s->warned)
+        warn_of(s, reply->odd);
     return rc;
 }
 
@@ -123,6 +145,7 @@ static struct session *greeted(struct attempt *at, struct session *s, bool best)
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
     if (session_greet(at, s, best))
         return s;
+    at->d->time.connected = clock_now();
     session_close(s);
     return NULL;
 }

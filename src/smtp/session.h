@@ -24,6 +24,7 @@ struct session {
     bool dirty;           /* a transaction may be open: RSET before the next */
     bool broken;          /* the connection is gone or out of step: no QUIT, no reuse */
     bool closing;         /* the server has said 421: no reuse */
+    bool warned;          /* about lines that are no replies */
     struct buf words;     /* for reply_filter */
     struct session *next; /* in the pool */
 };
@@ -43,5 +44,5 @@ void session_close(struct session *s);
  * bytes that are sent meanwhile lengthen it. */
 void session_limit(struct session *s, long seconds, size_t bytes);
 
-/* Read a reply; notes 421. */
+/* Read a reply; notes 421, warns of lines that are none. */
 enum rc session_read(struct session *s, struct wire_client_reply *reply) MUST_USE;

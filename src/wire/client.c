@@ -32,14 +32,14 @@ static enum rc read_line(struct wire_client *w, struct str *line, struct why *wh
     return rc;
 }
 
-/* Reply code at the start of a line, 0 when there is none; *last: no other line follows. */
+/* Reply code at the start of a line, -1 when there is none; *last: no other line follows. */
 static int line_code(struct str line, bool *last)
 {
     bool coded = line.n >= 3 && is_digit(line.p[0]) && is_digit(line.p[1]) && is_digit(line.p[2]) &&
                  (line.n == 3 || line.p[3] == ' ' || line.p[3] == '-');
 
-    *last = !coded || line.n == 3 || line.p[3] == ' ';
-    return coded ? (line.p[0] - '0') * 100 + (line.p[1] - '0') * 10 + line.p[2] - '0' : 0;
+    *last = coded && (line.n == 3 || line.p[3] == ' ');
+    return coded ? (line.p[0] - '0') * 100 + (line.p[1] - '0') * 10 + line.p[2] - '0' : -1;
 }
 
 static void set_status(struct wire_client_reply *r, struct str last_line)
@@ -56,8 +56,8 @@ static void set_status(struct wire_client_reply *r, struct str last_line)
 
 enum rc wire_client_read(struct wire_client *w, struct wire_client_reply *reply, struct why *why)
 {
+    size_t start = 0, odd = 0, odd_n = 0;
     struct str line;
-    size_t start = 0;
     bool last = false;
 
     *reply = (struct wire_client_reply){0};
@@ -78,11 +78,16 @@ enum rc wire_client_read(struct wire_client *w, struct wire_client_reply *reply,
         if (w->text.n > start)
             text_printable(w->text.p + start, w->text.n - start, '?', str_is_utf8(line));
         reply->code = line_code(line, &last);
+        if (reply->code < 0 && odd_n == 0) {
+            odd = start;
+            odd_n = w->text.n - start;
+        }
     }
     if (reply->code < 200 || reply->code > 599)
         reply->code = 0;
     line = str_from(buf_str(&w->text), start);
     reply->text = buf_str(&w->text);
+    reply->odd = str_head(str_from(reply->text, odd), odd_n);
     if (reply->code)
         set_status(reply, line);
     if (reply->status.n == 0)

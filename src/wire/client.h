@@ -30,16 +30,18 @@ struct wire_client {
 };
 
 struct wire_client_reply {
-    int code;          /* 200-599; 0: what came is no SMTP reply */
+    int code;          /* 200-599; 0: the code is none of SMTP */
     struct str text;   /* all lines with their codes, "\n" between, control bytes as '?' */
     struct str status; /* enhanced status code (RFC 3463) of the last line, else "X.0.0" */
+    struct str odd;    /* first line that does not start with a code, as lines of a reply must */
     char status_text[6];
 };
 
 void wire_client_init(struct wire_client *w, int fd, long timeout_ms);
 void wire_client_done(struct wire_client *w); /* closes */
 
-/* Send what was collected, if anything, and wait for a reply. RC_EOF, RC_TIMEOUT, RC_TEMP. */
+/* Send what was collected, if anything, and wait for a reply. Lines without code are taken as part
+ * of it. RC_EOF, RC_TIMEOUT, RC_TEMP. */
 enum rc wire_client_read(struct wire_client *w, struct wire_client_reply *reply,
                          struct why *why) MUST_USE;
 

@@ -173,7 +173,7 @@ class Agent:
                 while True:
                     kind, m = read_message(c)
                     self.appended[name].append(m)
-                    c.sendall(encode("verify_reply" if kind == "verify_request" and m["operation"] == ord("q") else "status_reply", {}))
+                    c.sendall(encode("verify_reply" if kind == "verify_request" else "status_reply", {}))
 
         def loop():
             with contextlib.suppress(OSError):

@@ -35,6 +35,7 @@ def test_relay(agent):
 def test_pipelining_sends_groups(agent):
     with FakeServer() as s:
         agent.deliver(s.hop, to=["a@d.example", "b@d.example"])
+        s.wait_commands("QUIT")
         assert [bytes(c).count(b"\r\n") for c in s.chunks] == [1, 4, 4, 1]  # EHLO; MAIL RCPT RCPT DATA; content; QUIT
 
 
@@ -42,6 +43,7 @@ def test_without_pipelining(agent):
     with FakeServer(features=()) as s:
         lines, _ = agent.deliver(s.hop, to=["a@d.example", "b@d.example"])
         assert len(lines) == 2 and len(s.messages) == 1
+        s.wait_commands("QUIT")
         assert [bytes(c).count(b"\r\n") for c in s.chunks] == [1, 1, 1, 1, 1, 4, 1]
 
 
@@ -57,7 +59,10 @@ def test_helo_when_ehlo_is_unknown(agent):
     ({"CONNECT": "421 busy"}, "4.0.0", "deferred", "host W refused to talk to me: 421 busy"),
     ({"CONNECT": CLOSE}, "4.4.2", "deferred", "lost connection with W while receiving the initial server greeting"),
     ({"CONNECT": HANG}, "4.4.2", "deferred", "conversation with W timed out while receiving the initial server greeting"),
-    ({"CONNECT": "SSH-2.0-OpenSSH"}, "5.5.0", "bounced", "Protocol error: host W refused to talk to me: SSH-2.0-OpenSSH"),
+    ({"CONNECT": "SSH-2.0-OpenSSH"}, "4.4.2", "deferred", "conversation with W timed out while receiving the initial server greeting"),
+    ({"CONNECT": "354 hello"}, "5.5.0", "bounced", "host W refused to talk to me: 354 hello"),
+    ({"DOT": "garbage"}, "4.4.2", "deferred", "conversation with W timed out while sending end of data -- message may be sent more than once"),
+    ({"DOT": "650 what"}, "5.5.0", "bounced", "host W said: 650 what (in reply to end of DATA command)"),
     ({"EHLO": CLOSE}, "4.4.2", "deferred", "lost connection with W while performing the EHLO handshake"),
     ({"EHLO": "500 no", "HELO": CLOSE}, "4.4.2", "deferred", "lost connection with W while performing the HELO handshake"),
     ({"EHLO": "500 no", "HELO": "501 5.5.4 no"}, "5.5.4", "bounced", "host W refused to talk to me: 501 5.5.4 no"),
@@ -65,7 +70,7 @@ def test_helo_when_ehlo_is_unknown(agent):
     ({"MAIL": "450 4.7.1 wait"}, "4.7.1", "deferred", "host W said: 450 4.7.1 wait (in reply to MAIL FROM command)"),
     ({"MAIL": CLOSE}, "4.4.2", "deferred", "lost connection with W while sending MAIL FROM"),
     ({"MAIL": HANG}, "4.4.2", "deferred", "conversation with W timed out while sending MAIL FROM"),
-    ({"MAIL": "354 what"}, "5.5.0", "bounced", "Protocol error: host W said: 354 what (in reply to MAIL FROM command)"),
+    ({"MAIL": "354 what"}, "5.5.0", "bounced", "host W said: 354 what (in reply to MAIL FROM command)"),
     ({"RCPT": "550-5.1.1 no\r\n550 5.1.1 such user"}, "5.1.1", "bounced", "host W said: 550-5.1.1 no 550 5.1.1 such user (in reply to RCPT TO command)"),
     ({"RCPT": "450 4.2.0 grey"}, "4.2.0", "deferred", "host W said: 450 4.2.0 grey (in reply to RCPT TO command)"),
     ({"RCPT": "550 no"}, "5.0.0", "bounced", "host W said: 550 no (in reply to RCPT TO command)"),

@@ -96,7 +96,7 @@ def test_server_without_edns(agent):
     ("badmx.example", "5.4.4", "bounced", "Name service error for name=badmx.example type=MX: Malformed or unexpected name server reply"),
     ("slow.example", "4.4.3", "deferred", "Host or domain name not found. Name service error for name=slow.example type=MX: Host not found, try again"),
     ("mute.example", "4.4.3", "deferred", "Host or domain name not found. Name service error for name=mute.example type=MX: Host not found, try again"),
-    ("garbage.example", "5.4.4", "bounced", "Name service error for name=garbage.example type=MX: Malformed or unexpected name server reply"),
+    ("garbage.example", "4.4.3", "deferred", "Name service error for name=garbage.example type=MX: Malformed or unexpected name server reply"),
     ("bad..name", "5.4.4", "bounced", "Name service error for bad..name: invalid host or domain name"),
 ])
 def test_trouble(agent, domain, dsn, word, reason):

@@ -31,11 +31,11 @@ static const struct {
     /* class of the enhanced code and of the reply differ */
     {"550 4.7.1 what\r\n", RC_OK, 550, "550 4.7.1 what", "5.0.0"},
     {"550 5.7 what\r\n", RC_OK, 550, "550 5.7 what", "5.0.0"},
-    {"hello\r\n", RC_OK, 0, "hello", ""},
-    {"25x hello\r\n", RC_OK, 0, "25x hello", ""},
+    {"hello\r\n", RC_EOF, 0, NULL, NULL},
+    {"25x hello\r\n250 x\r\n", RC_OK, 250, "25x hello\n250 x", "2.0.0"},
     {"999 hello\r\n", RC_OK, 0, "999 hello", ""},
-    {"250-hello\r\nfoo\r\n", RC_OK, 0, "250-hello\nfoo", ""},
-    {"\r\n", RC_OK, 0, "", ""},
+    {"250-hello\r\nfoo\r\n250 x\r\n", RC_OK, 250, "250-hello\nfoo\n250 x", "2.0.0"},
+    {"\r\n\r\n250 x\r\n", RC_OK, 250, "\n\n250 x", "2.0.0"},
     {"250 a\001\tb\r\n", RC_OK, 250, "250 a??b", "2.0.0"},
     {"250 \303\274\r\n", RC_OK, 250, "250 \303\274", "2.0.0"},
     {"250 \374\r\n", RC_OK, 250, "250 ?", "2.0.0"},
@@ -59,6 +59,22 @@ static void test_replies(void **state)
         }
         wire_client_done(&w);
     }
+}
+
+static void test_odd_line(void **state)
+{
+    struct wire_client w;
+    struct wire_client_reply r;
+    struct why why = {0};
+    const char text[] = "250-a\r\nfoo\r\nbar\r\n250 b\r\n250 c\r\n";
+
+    (void)state;
+    open_client(&w, text, sizeof text - 1);
+    assert_int_equal(wire_client_read(&w, &r, &why), RC_OK);
+    assert_str(r.odd, "foo");
+    assert_int_equal(wire_client_read(&w, &r, &why), RC_OK);
+    assert_str(r.odd, "");
+    wire_client_done(&w);
 }
 
 static void test_two_replies(void **state)
@@ -211,9 +227,10 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replies), cmocka_unit_test(test_two_replies),
-        cmocka_unit_test(test_limits),  cmocka_unit_test(test_features),
-        cmocka_unit_test(test_mask),    cmocka_unit_test(test_text),
+        cmocka_unit_test(test_replies),  cmocka_unit_test(test_two_replies),
+        cmocka_unit_test(test_odd_line), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_features), cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
