@@ -152,6 +152,9 @@ bool access_rewrites_locally(struct access_context *c);
  */
 struct str access_reply(struct access_context *c, long code, const char *dsn, struct str text);
 
+/* Is it an address that nothing could be sent to, whatever the tables say: "user@-x.test"? */
+bool access_address_is_bad(struct access_context *c, struct str address);
+
 /* The answer is no, with this reply, and a log line; or, inside warn_if_reject, only that and
  * DUNNO. */
 enum verdict access_refuse(struct access_context *c, long code, const char *dsn, struct str text);

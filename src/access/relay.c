@@ -12,28 +12,41 @@ struct str domain_of(struct str address)
     return at < 0 ? STR("") : str_from(address, (size_t)at + 1);
 }
 
-enum verdict resolve(struct access_context *c, struct str address, const struct resolved **out)
+/* The latest answer is kept: most rules ask about the same address. RC_TEMP: nothing is kept. */
+static enum rc look_up(struct access_context *c, struct str address)
 {
     struct str sender = c->sender.p ? c->sender : STR("");
     struct why why = {0};
+    enum rc rc;
 
-    *out = &c->resolved;
     if (c->resolved_address.p && str_eq(c->resolved_address, address) &&
         str_eq(c->resolved_sender, sender))
-        return DUNNO;
+        return RC_OK;
     c->resolved_address = STR_NONE;
-    if (resolve_address(c->access->rewriter, sender, address, false, c->arena, &c->resolved,
-                        &why) != RC_OK ||
-        (c->resolved.flags & RESOLVE_FAILED)) {
+    rc = resolve_address(c->access->rewriter, sender, address, false, c->arena, &c->resolved, &why);
+    if (rc != RC_OK || (c->resolved.flags & RESOLVE_FAILED)) {
         if (why.text[0])
             log_warning(c->log, "%s", why.text);
-        return access_refuse(
-            c, 451, "4.3.0",
-            arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(address)));
+        return RC_TEMP;
     }
     c->resolved_address = arena_copy(c->arena, address);
     c->resolved_sender = arena_copy(c->arena, sender);
-    return DUNNO;
+    return RC_OK;
+}
+
+enum verdict resolve(struct access_context *c, struct str address, const struct resolved **out)
+{
+    *out = &c->resolved;
+    if (look_up(c, address) == RC_OK)
+        return DUNNO;
+    return access_refuse(
+        c, 451, "4.3.0",
+        arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(address)));
+}
+
+bool access_address_is_bad(struct access_context *c, struct str address)
+{
+    return address.n && look_up(c, address) == RC_OK && (c->resolved.flags & RESOLVE_BAD_ADDRESS);
 }
 
 enum destination { OURS, NOT_OURS, NOT_KNOWN };

@@ -11,7 +11,7 @@ static const struct command commands[] = {
     {"XFORWARD", CMD_XFORWARD, 0, cmd_xforward},
     {"STARTTLS", CMD_STARTTLS, BEFORE_TLS, cmd_starttls}, /* RFC 3207 */
     {"AUTH", CMD_AUTH, 0, cmd_auth},                      /* RFC 4954 */
-    {"MAIL", CMD_MAIL, NEEDS_HELO | NOT_IN_BDAT, cmd_mail},
+    {"MAIL", CMD_MAIL, NEEDS_HELO, cmd_mail},
     {"RCPT", CMD_RCPT, NEEDS_MAIL | NOT_IN_BDAT, cmd_rcpt},
     {"DATA", CMD_DATA, ENDS_GROUP | NOT_IN_BDAT, cmd_data},
     {"BDAT", CMD_BDAT, 0, cmd_bdat}, /* RFC 3030 */
@@ -154,10 +154,14 @@ static void command_run(struct session *s, struct str line)
         n++;
     word = str_head(line, n);
     arguments = str_ltrim(str_from(line, n));
-    if (word.n == 0) {
-        s->counters[CMD_UNKNOWN].total++;
+    if (word.n == 0) { /* not counted as a command */
         s->errors++;
         session_replyf(s, "500 5.5.2 Error: bad syntax");
+        return;
+    }
+    if (s->config->smtputf8_enable && !str_is_utf8(line)) {
+        s->errors++;
+        session_replyf(s, "500 5.5.2 Error: bad UTF-8 syntax");
         return;
     }
     c = command_find(word);

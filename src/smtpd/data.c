@@ -193,9 +193,11 @@ bool cmd_bdat(struct session *s, struct str arguments)
     if (!allowed)
         return refuse_chunk(s, last, refusal);
     s->t.chunking = true;
-    if (size == 0 && !last)
-        log_warning(&s->message_log, "BDAT 0 without LAST from " STR_FMT,
+    if (size == 0 && !last) { /* a client that says nothing, for ever? */
+        log_warning(&s->message_log, "null BDAT request from " STR_FMT,
                     STR_ARG(s->access.client.label));
+        return refuse_chunk(s, last, STR("551 5.7.1 Null BDAT request"));
+    }
     rc = take_chunk(s);
     if (rc != RC_NONE) {
         connection_broke(s, rc);

@@ -27,10 +27,14 @@ bool path_after(struct session *s, struct str arguments, struct str keyword, str
 enum rc path_parse(struct session *s, struct str path, const char *verb, struct str *address,
                    struct str *rest)
 {
-    bool utf8 = s->config->smtputf8_enable;
+    bool utf8 = s->config->smtputf8_enable, alone = strcmp(verb, "VRFY") == 0;
+    bool may_be_empty = strcmp(verb, "MAIL") == 0;
     enum rc rc = address_parse_path(path, s->config->strict_rfc821_envelopes, utf8, s->access.arena,
                                     address, rest, &s->why);
 
+    if (rc == RC_OK && ((alone && rest->n) || (address->n == 0 && !may_be_empty) ||
+                        access_address_is_bad(&s->access, *address)))
+        rc = RC_PERM;
     if (rc != RC_OK)
         log_warning(&s->log, "Illegal address syntax from " STR_FMT " in %s command: " STR_FMT,
                     STR_ARG(s->access.client.label), verb, STR_ARG(str_head(path, 100)));
@@ -118,12 +122,10 @@ static bool mail_envid(struct session *s, struct str option, struct str value)
     return false;
 }
 
+/* RFC 4954 5: from a client that has not logged in it counts as AUTH=<> */
 static bool mail_auth(struct session *s, struct str option, struct str value)
 {
-    (void)option;
-    (void)value;
-    session_replyf(s, "503 5.5.4 Error: authentication disabled");
-    return false;
+    return value.n ? true : unsupported(s, option);
 }
 
 static bool mail_verp(struct session *s, struct str option, struct str value)
@@ -218,6 +220,10 @@ bool cmd_mail(struct session *s, struct str arguments)
 
     if (s->access.sender.p) {
         session_replyf(s, "503 5.5.1 Error: nested MAIL command");
+        return false;
+    }
+    if (s->t.chunking) {
+        session_replyf(s, "503 5.5.1 Error: MAIL after BDAT");
         return false;
     }
     if (!path_after(s, arguments, STR("FROM"), &path)) {

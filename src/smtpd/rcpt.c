@@ -64,7 +64,7 @@ static bool parse_recipient(struct session *s, struct str arguments)
         session_replyf(s, "501 5.5.4 Syntax: RCPT TO:<address>");
         return false;
     }
-    if (path_parse(s, path, "RCPT", &address, &rest) != RC_OK || address.n == 0) {
+    if (path_parse(s, path, "RCPT", &address, &rest) != RC_OK) {
         session_replyf(s, "501 5.1.3 Bad recipient address syntax");
         return false;
     }
