@@ -270,11 +270,11 @@ static enum verdict result_program(const struct outcome *o, struct str value)
     struct why why;
     enum verdict v;
 
-    if (program_compile((struct access *)c->access, c->arena, arena_text(c->arena, o->table), value,
-                        c->list, false, &program, &why) != RC_OK) {
+    if (program_compile((struct access *)c->access, c->arena, "its value", value, c->list, false,
+                        &program, &why) != RC_OK) {
         log_warning(c->log, "access table " STR_FMT " entry for \"" STR_FMT "\": %s",
                     STR_ARG(o->table), STR_ARG(o->subject), why.text);
-        return refuse_trouble(c, o->subject, o->class);
+        return access_refuse(c, 451, "4.3.5", STR("Server configuration error"));
     }
     call.program = program;
     c->subject = o->subject;

@@ -17,7 +17,8 @@ static enum rc try_key(struct access_context *c, struct table *t, struct str key
         *v = table_result(c, table_name(t), value, subject, class);
         return RC_OK;
     }
-    log_warning(c->log, STR_FMT ": table lookup problem: %s", STR_ARG(table_name(t)), why.text);
+    log_warning(c->log, STR_FMT " lookup error for \"" STR_FMT "\": %s", STR_ARG(table_name(t)),
+                STR_ARG(key), why.text);
     *v = refuse_trouble(c, subject, class);
     return RC_TEMP;
 }
@@ -146,7 +147,8 @@ static enum verdict check_mail_address(struct access_context *c, const struct st
     case RC_OK: return table_result(c, s->argument, value, subject, class);
     case RC_NONE: return DUNNO;
     default:
-        log_warning(c->log, STR_FMT ": table lookup problem: %s", STR_ARG(s->argument), why.text);
+        log_warning(c->log, STR_FMT " lookup error for \"" STR_FMT "\": %s", STR_ARG(s->argument),
+                    STR_ARG(address), why.text);
         return refuse_trouble(c, subject, class);
     }
 }
@@ -161,7 +163,8 @@ static enum verdict check_null_sender(struct access_context *c, const struct ste
     case RC_OK: return table_result(c, s->argument, value, c->sender, CLASS_SENDER);
     case RC_NONE: return DUNNO;
     default:
-        log_warning(c->log, STR_FMT ": table lookup problem: %s", STR_ARG(s->argument), why.text);
+        log_warning(c->log, STR_FMT " lookup error for \"" STR_FMT "\": %s", STR_ARG(s->argument),
+                    STR_ARG(c->access->config->smtpd_null_access_lookup_key), why.text);
         return refuse_trouble(c, c->sender, CLASS_SENDER);
     }
 }

@@ -1,5 +1,6 @@
 #include "smtpd/commands.h"
 
+#include "global/header.h"
 #include "smtpd/smtpd.h"
 #include "util/clock.h"
 
@@ -84,9 +85,11 @@ static bool is_unauthorized_pipelining(struct session *s, const struct command *
     return true;
 }
 
-static bool is_forbidden(struct session *s, struct str word)
+/* No mail client: a browser, or one that mistakes the end of its message. */
+static bool is_forbidden(struct session *s, struct str line, struct str word)
 {
-    return match_get(s->smtpd->forbidden_commands, word, NULL) == RC_OK;
+    return header_name_length(line) > 0 ||
+           match_get(s->smtpd->forbidden_commands, word, NULL) == RC_OK;
 }
 
 static bool is_noop(struct session *s, struct str word)
@@ -107,7 +110,7 @@ static void unknown_command(struct session *s, struct str line, struct str word)
         s->counters[CMD_UNKNOWN].done++;
         return;
     }
-    if (is_forbidden(s, word)) {
+    if (is_forbidden(s, line, word)) {
         log_warning(&s->log, "non-SMTP command from " STR_FMT ": " STR_FMT,
                     STR_ARG(s->access.client.label), STR_ARG(str_head(line, 100)));
         session_replyf(s, "221 2.7.0 Error: I can break rules, too. Goodbye.");
@@ -123,12 +126,8 @@ static void unknown_command(struct session *s, struct str line, struct str word)
 
 static void bare_lf_refused(struct session *s)
 {
-    s->errors++;
-    session_replyf(s, "%ld 5.5.2 " STR_FMT " Error: bare <LF> received",
-                   s->config->smtpd_forbid_bare_newline_reject_code,
-                   STR_ARG(s->config->myhostname));
-    if (s->config->smtpd_forbid_bare_newline_reject_code == 521)
-        s->over = true;
+    session_refuse_bare_lf(s);
+    s->over = true;
 }
 
 static struct str filter_line(struct session *s, struct str line)

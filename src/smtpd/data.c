@@ -52,11 +52,9 @@ static bool end_of_message(struct session *s, struct str ok)
         s->errors = s->junk = 0;
         xforward_reset(s);
     }
-    if (reply.p == NULL)
-        s->over = true;
-    else if (queued && ok.p)
+    if (queued && ok.p)
         session_replyf(s, STR_FMT " queued as " STR_FMT, STR_ARG(ok), STR_ARG(s->access.queue_id));
-    else
+    else if (reply.p)
         session_reply(s, reply);
     transaction_done(s);
     return queued;

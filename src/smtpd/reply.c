@@ -168,3 +168,12 @@ bool session_obeys(struct session *s, enum verdict v)
         session_reply(s, s->access.reply);
     return v == DUNNO || v == PERMIT;
 }
+
+void session_refuse_bare_lf(struct session *s)
+{
+    access_log(&s->access, "reject", STR("bare <LF> received"));
+    s->errors++;
+    session_replyf(s, "%ld 5.5.2 " STR_FMT " Error: bare <LF> received",
+                   s->config->smtpd_forbid_bare_newline_reject_code,
+                   STR_ARG(s->config->myhostname));
+}

@@ -122,6 +122,9 @@ void peer_is_known(struct session *s); /* look up what depends on the client's n
 void session_reply(struct session *s, struct str reply);
 void session_replyf(struct session *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* smtpd_forbid_bare_newline = reject: log it and answer. */
+void session_refuse_bare_lf(struct session *s);
+
 /* What a verdict of the access rules means here: true, go on; false, answered. */
 bool session_obeys(struct session *s, enum verdict v);
 
@@ -130,7 +133,9 @@ bool transaction_open(struct session *s); /* the queue file; answers itself when
 void transaction_done(
     struct session *s); /* forget the message; its file goes unless it was finished */
 void transaction_begin_content(struct session *s);
-bool transaction_finish(struct session *s, struct str *reply); /* reply: what the client gets */
+/* True: queued. *reply: what the client gets; p == NULL: nothing more, it was answered or is cut
+ * off. */
+bool transaction_finish(struct session *s, struct str *reply);
 
 /* content.c */
 bool has_space(struct session *s, long bytes);

@@ -229,16 +229,18 @@ bool transaction_finish(struct session *s, struct str *reply)
     s->access.stage = "END-OF-MESSAGE";
     s->access.size = submit_size(s->t.submission);
     s->access.recipient = s->t.only_recipient;
+    *reply = STR_NONE;
     if (bare_lf_is_refused(s)) {
-        *reply = arena_printf(s->access.arena, "%ld 5.5.2 " STR_FMT " Error: bare <LF> received",
-                              s->config->smtpd_forbid_bare_newline_reject_code,
-                              STR_ARG(s->config->myhostname));
+        session_refuse_bare_lf(s);
         return false;
     }
     if (submit_status(s->t.submission) == 0) {
         enum verdict v = access_at_end_of_data(&s->access);
         if (v == REJECT || v == HANGUP) {
-            *reply = v == REJECT ? s->access.reply : STR_NONE;
+            if (v == REJECT)
+                *reply = s->access.reply;
+            else
+                s->over = true;
             return false;
         }
     }

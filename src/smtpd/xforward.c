@@ -146,7 +146,8 @@ bool cmd_xclient(struct session *s, struct str arguments)
         session_reply(s, STR("550 5.7.0 Error: insufficient authorization"));
         return false;
     }
-    s->access.helo = s->access.protocol = STR_NONE;
+    s->access.helo = STR_NONE;
+    s->access.protocol = STR("SMTP");
     if (!each_attribute(s, arguments, take_xclient, "XCLIENT"))
         return false;
     transaction_done(s);

@@ -50,7 +50,7 @@ bool wire_has_more(const struct wire_server *w);
 
 struct wire_content {
     struct wire_server *wire;
-    long bytes;         /* received, line ends included */
+    long bytes;         /* of the lines so far, each line end counted as CRLF */
     bool previous_crlf; /* the line before ended with CRLF: a "." may end the data now */
     bool continued;     /* in the middle of an over-long line */
     bool given;         /* BDAT: partial was handed out by the latest call */
@@ -65,7 +65,8 @@ void wire_content_done(struct wire_content *c);
 
 /*
  * DATA: the next line, without line end, dot stuffing removed. more: the line is longer than the
- * limit and goes on in the next call. RC_NONE: the end of the data.
+ * limit and goes on in the next call. A "." line that must not end the data is left out. RC_NONE:
+ * the end of the data.
  */
 enum rc wire_data_line(struct wire_content *c, struct str *line, bool *more,
                        struct why *why) MUST_USE;

@@ -17,26 +17,36 @@ static bool ends_data(const struct wire_content *c, bool crlf)
     return c->wire->bare_lf == BARE_LF_ALLOW || (crlf && c->previous_crlf);
 }
 
+/* Lines count with CRLF, whatever ended them. */
+static void count(struct wire_content *c, struct str line, bool more)
+{
+    c->bytes += (long)line.n + (more ? 0 : 2);
+}
+
 enum rc wire_data_line(struct wire_content *c, struct str *line, bool *more, struct why *why)
 {
     struct wire_server *w = c->wire;
-    bool crlf, start = !c->continued;
-    enum rc rc = stream_line(&w->stream, w->line_limit, line, &crlf, why);
 
-    if (rc != RC_OK && rc != RC_PERM)
-        return rc;
-    *more = c->continued = rc == RC_PERM;
-    c->bytes += (long)line->n + (*more ? 0 : 1 + crlf);
-    if (!*more && !crlf)
-        w->saw_bare_lf = true;
-    if (start && line->n && line->p[0] == '.') {
-        if (line->n == 1 && !*more && ends_data(c, crlf))
+    for (;;) {
+        bool crlf, start = !c->continued, ends;
+        enum rc rc = stream_line(&w->stream, w->line_limit, line, &crlf, why);
+        if (rc != RC_OK && rc != RC_PERM)
+            return rc;
+        *more = c->continued = rc == RC_PERM;
+        if (!*more && !crlf)
+            w->saw_bare_lf = true;
+        ends = start && !*more && line->n == 1 && line->p[0] == '.';
+        if (ends && ends_data(c, crlf))
             return RC_NONE;
-        *line = str_from(*line, 1); /* RFC 5321 4.5.2 */
+        if (start && line->n && line->p[0] == '.')
+            *line = str_from(*line, 1); /* RFC 5321 4.5.2 */
+        if (!*more)
+            c->previous_crlf = crlf;
+        if (ends) /* a false end is no text either */
+            continue;
+        count(c, *line, *more);
+        return RC_OK;
     }
-    if (!*more)
-        c->previous_crlf = crlf;
-    return RC_OK;
 }
 
 void wire_chunk_begin(struct wire_content *c, size_t size, bool last)
@@ -50,7 +60,6 @@ static void take(struct wire_content *c, size_t n)
 {
     stream_consume(&c->wire->stream, n);
     c->left -= n;
-    c->bytes += (long)n;
 }
 
 /* A line as it stands in the input, or, when it is too long, its first part. */
@@ -67,6 +76,7 @@ static void give(struct wire_content *c, struct str piece, bool has_lf, struct s
     else if (has_lf && !crlf)
         c->wire->saw_bare_lf = true;
     c->continued = *more;
+    count(c, *line, *more);
 }
 
 /* A CR at the end may belong to the line end. */
@@ -115,6 +125,7 @@ static enum rc give_rest(struct wire_content *c, struct str *line, bool *more)
     *line = buf_str(&c->partial);
     *more = c->continued = false;
     c->given = true;
+    count(c, *line, false);
     return RC_OK;
 }
 

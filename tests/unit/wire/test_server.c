@@ -38,14 +38,14 @@ static const struct {
     {".\r\n", BARE_LF_NORMALIZE, "", RC_NONE, "", false},
     {"..\r\n.a\r\n...\r\n.\r\n", BARE_LF_NORMALIZE, ".|a|..|", RC_NONE, "", false},
     /* smuggling: none of these ends the data */
-    {"a\n.\nMAIL\r\n.\r\n", BARE_LF_NORMALIZE, "a||MAIL|", RC_NONE, "", true},
-    {"a\n.\r\nMAIL\r\n.\r\n", BARE_LF_NORMALIZE, "a||MAIL|", RC_NONE, "", true},
-    {"a\r\n.\nMAIL\r\n.\r\n", BARE_LF_NORMALIZE, "a||MAIL|", RC_NONE, "", true},
+    {"a\n.\nMAIL\r\n.\r\n", BARE_LF_NORMALIZE, "a|MAIL|", RC_NONE, "", true},
+    {"a\n.\r\nMAIL\r\n.\r\n", BARE_LF_NORMALIZE, "a|MAIL|", RC_NONE, "", true},
+    {"a\r\n.\nMAIL\r\n.\r\n", BARE_LF_NORMALIZE, "a|MAIL|", RC_NONE, "", true},
     {"a\r.\r\r\n.\r\n", BARE_LF_NORMALIZE, "a\r.\r|", RC_NONE, "", false},
     {"a\r\n.\r.\r\n.\r\n", BARE_LF_REJECT, "a|\r.|", RC_NONE, "", false},
-    {"a\n.\nb\r\n.\r\n", BARE_LF_NOTE, "a||b|", RC_NONE, "", true},
-    {"a\n.\nb\r\n.\r\n", BARE_LF_REJECT, "a||b|", RC_NONE, "", true},
-    {".\nb\r\n.\r\n", BARE_LF_NORMALIZE, "|b|", RC_NONE, "", true},
+    {"a\n.\nb\r\n.\r\n", BARE_LF_NOTE, "a|b|", RC_NONE, "", true},
+    {"a\n.\nb\r\n.\r\n", BARE_LF_REJECT, "a|b|", RC_NONE, "", true},
+    {".\nb\r\n.\r\n", BARE_LF_NORMALIZE, "b|", RC_NONE, "", true},
     /* tolerated from clients that are excluded */
     {"a\n.\nMAIL\r\n", BARE_LF_ALLOW, "a|", RC_NONE, "MAIL\r\n", true},
     {"a\r\n.\nMAIL\r\n", BARE_LF_ALLOW, "a|", RC_NONE, "MAIL\r\n", true},
@@ -55,7 +55,7 @@ static const struct {
     {"123456789\r\n.\r\n", BARE_LF_NORMALIZE, "12345678+9|", RC_NONE, "", false},
     {"1234567812345678\r\n.\r\n", BARE_LF_NORMALIZE, "12345678+12345678|", RC_NONE, "", false},
     {"12345678.\r\n.\r\n", BARE_LF_NORMALIZE, "12345678+.|", RC_NONE, "", false},
-    {"12345678\n.\r\n\r\n.\r\n", BARE_LF_NORMALIZE, "12345678|||", RC_NONE, "", true},
+    {"12345678\n.\r\n\r\n.\r\n", BARE_LF_NORMALIZE, "12345678||", RC_NONE, "", true},
     {"a\r\nb", BARE_LF_NORMALIZE, "a|", RC_EOF, "b", false},
 };
 
