@@ -48,7 +48,9 @@ struct qmgr {
     const struct log *log;
     struct loop *loop;
     struct queue queue;
+    const struct config *rewrite_config;
     struct rewriter *rewriter; /* used by the disk worker only */
+    time_t rewriter_checked;   /* likewise */
     struct deliver_shared *shared;
     struct service_pool *bounce, *defer, *trace;
     struct worker *disk;    /* reads files and resolves addresses, in order */

@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "global/address.h"
 #include "qmgr/qmgr.h"
+#include "util/clock.h"
 
 static const struct str resolver_failed = STR_INIT("4.3.0 address resolver failure");
 static const struct str bad_address = STR_INIT("5.1.3 bad address syntax");
@@ -53,9 +54,30 @@ static void redirect(struct qmgr *q, const struct message_ready *m, struct recip
     resolve_one(q, m, r, a);
 }
 
+/* A table was replaced: start over with the new one, and keep the old one when that fails. */
+static void renew_rewriter(struct qmgr *q)
+{
+    struct rewriter *fresh = NULL;
+    struct why why = {0};
+    time_t now = clock_seconds();
+
+    if (q->rewriter_checked == now)
+        return;
+    q->rewriter_checked = now;
+    if (!rewriter_has_changed(q->rewriter))
+        return;
+    if (rewriter_new(q->rewrite_config, q->log, &fresh, &why) != RC_OK) {
+        log_warning(q->log, "%s; using the tables as they were", why.text);
+        return;
+    }
+    rewriter_free(q->rewriter);
+    q->rewriter = fresh;
+}
+
 void route_resolve(struct qmgr *q, const struct message *msg, struct recipient *r, size_t n,
                    struct arena *a)
 {
+    renew_rewriter(q);
     if (msg->m.redirect.n) {
         if (n)
             redirect(q, &msg->m, r, a);

@@ -43,7 +43,8 @@ enum rc qmgr_start(struct service_env *env, void **state, struct why *why)
     q->log = &env->log;
     q->max_held = descriptors_for_files();
     TRY(queue_open(env->config, &q->queue, why));
-    TRY(rewriter_new(env->config, &env->log, &q->rewriter, why));
+    TRY(service_config_of(env, env->config->rewrite_service_name, &q->rewrite_config, why));
+    TRY(rewriter_new(q->rewrite_config, &env->log, &q->rewriter, why));
     TRY(deliver_start(env, &q->shared, why));
     *state = q;
     return RC_OK;

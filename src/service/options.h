@@ -10,7 +10,7 @@ struct service_options {
     bool single;                      /* -l: maxproc is 1 */
     bool unprivileged;                /* -u */
     bool unlimited;                   /* -z: maxproc is 0 */
-    bool check;        /* --check: only look whether the service could start */
+    bool check;                       /* --check: only look whether the service could start */
     bool on_stdin;                    /* -S */
     int verbose;                      /* -v, -V counts as well */
     long idle_seconds;                /* -i; 0: max_idle */

@@ -103,6 +103,13 @@ bool service_is_draining(const struct service_env *env);
 enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type,
                      struct why *why) MUST_USE;
 
+/*
+ * The configuration of another service of master.cf with its -o overrides, for work of that service
+ * that is done in this process (rewrite, cleanup). env->config when it has no entry. In start().
+ */
+enum rc service_config_of(const struct service_env *env, struct str service,
+                          const struct config **out, struct why *why) MUST_USE;
+
 /* LOOP services after drain(): end the process. */
 _Noreturn void service_exit(struct service_env *env);
 
