@@ -173,6 +173,19 @@ static bool hear(const struct postfix *p, const struct question *q)
     return status == 0;
 }
 
+/* A program that is not there concerns its service alone. */
+static bool is_there(const struct postfix *p, const struct master_cf *m,
+                     const struct master_entry *e, struct arena *a)
+{
+    const char *path = program_path(a, p->config->daemon_directory, e->command.p);
+
+    if (access(path, X_OK) == 0)
+        return true;
+    log_warning(&p->log, "%s, line %d: service %s cannot run: %s: %m", m->path, e->line, e->name.p,
+                path);
+    return false;
+}
+
 static bool ask_services(const struct postfix *p, const struct master_cf *m, bool thorough,
                          struct arena *a)
 {
@@ -182,7 +195,8 @@ static bool ask_services(const struct postfix *p, const struct master_cf *m, boo
 
     for (size_t i = 0; i < m->n && n < QUESTIONS_MAX; i++) {
         struct why why;
-        bool asked = !is_worth_asking(m->entries[i].command, thorough);
+        bool asked =
+            !is_there(p, m, &m->entries[i], a) || !is_worth_asking(m->entries[i].command, thorough);
         for (size_t j = 0; j < n && !asked; j++)
             asked = is_same(questions[j].entry, &m->entries[i]);
         if (asked)
@@ -200,22 +214,6 @@ static bool ask_services(const struct postfix *p, const struct master_cf *m, boo
     return fine;
 }
 
-/* Each program that master.cf names must be there. */
-static bool check_programs(const struct postfix *p, const struct master_cf *m, struct arena *a)
-{
-    bool fine = true;
-
-    for (size_t i = 0; i < m->n; i++) {
-        const struct master_entry *e = &m->entries[i];
-        const char *path = program_path(a, p->config->daemon_directory, e->command.p);
-        if (access(path, X_OK) == 0)
-            continue;
-        log_warning(&p->log, "%s, line %d: service %s cannot run: %s: %m", m->path, e->line,
-                    e->name.p, path);
-    }
-    return fine;
-}
-
 bool verify_configuration(const struct postfix *p, bool thorough)
 {
     const struct check_report report = {say, (void *)p};
@@ -230,5 +228,5 @@ bool verify_configuration(const struct postfix *p, bool thorough)
         log_error(&p->log, "%s", why.text);
         return false;
     }
-    return check_programs(p, &services, a) && ask_services(p, &services, thorough, a);
+    return ask_services(p, &services, thorough, a);
 }
