@@ -95,6 +95,10 @@ int service_main(const struct service *service, int argc, char **argv);
 /* Is this process asked to end after the current work? Sessions look at it between messages. */
 bool service_is_draining(const struct service_env *env);
 
+/* SESSION services: let this process drain, e.g. because a table has changed that only a new process
+ * can open. */
+void service_retire(struct service_env *env);
+
 /*
  * Sessions that serve kept connections of our own services: wait for the next request. As
  * ipc_next() without a time limit, but RC_EOF when the process drains or needs the thread for

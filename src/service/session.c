@@ -84,6 +84,15 @@ static void begin_to_drain(struct runtime *r)
     end_idle(r, 0);
 }
 
+void service_retire(struct service_env *env)
+{
+    struct runtime *r = env->runtime;
+
+    pthread_mutex_lock(&r->lock);
+    begin_to_drain(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static struct slot *session_begins(struct runtime *r, int fd)
 {
     long max_use = r->options.requests ? r->options.requests : r->config->max_use;
