@@ -195,14 +195,31 @@ void access_close(struct access *access)
     arena_free(access->arena);
 }
 
-bool access_has_changed(const struct access *access)
+bool access_has_changed(const struct access *access, struct str *name)
 {
+    const struct {
+        struct match_list *list;
+        struct str name;
+    } lists[] = {
+        {access->mynetworks, STR("mynetworks")},
+        {access->relay_domains, STR("relay_domains")},
+        {access->mx_backup_networks, STR("permit_mx_backup_networks")},
+    };
+
     for (size_t i = 0; i < access->tables.n; i++)
-        if (table_has_changed(access->tables.v[i]))
+        if (table_has_changed(access->tables.v[i])) {
+            *name = table_name(access->tables.v[i]);
             return true;
+        }
+    *name = STR("of access rules");
     for (size_t i = 0; i < access->maps.n; i++)
         if (maps_have_changed(access->maps.v[i]))
             return true;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (match_has_changed(lists[i].list)) {
+            *name = lists[i].name;
+            return true;
+        }
     return false;
 }
 

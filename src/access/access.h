@@ -116,7 +116,8 @@ struct access_options {
  */
 enum rc access_open(const struct access_options *o, struct access **out, struct why *why) MUST_USE;
 void access_close(struct access *access);
-bool access_has_changed(const struct access *access); /* a table was replaced */
+/* Was a table replaced? *name tells which, or which parameter has it. */
+bool access_has_changed(const struct access *access, struct str *name);
 
 /* The evaluator. */
 enum verdict access_run(const struct program *program, struct access_context *c);

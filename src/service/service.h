@@ -85,6 +85,9 @@ struct service {
        master.cf ('W'). Runs on one thread at a time. For connections that start with a letter
        instead of a frame. */
     void (*wakeup)(struct service_env *env, void *state, struct str requests);
+    /* SESSION: was a table replaced since start()? Asked before a connection is accepted, at most
+     * once a second; the process drains then, and its successor opens the new one. May be NULL. */
+    bool (*has_changed)(struct service_env *env, void *state);
     /* LOOP: drain was asked, nothing more is accepted; call service_exit() when done. NULL: exit at
      * once. */
     void (*drain)(struct service_env *env, void *state);

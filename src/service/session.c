@@ -17,6 +17,7 @@ enum {
     PASS_TIMEOUT_MS = 10 * 1000,
     WAITING_SECONDS = 30, /* a thread that nobody needs ends then */
     SHED_IDLE_MS = 1000,
+    LOOK_MS = 1000, /* between looks at the tables */
 };
 
 static void wake(int event_fd)
@@ -186,6 +187,22 @@ static bool become_leader(struct runtime *r)
 
 /* ---- the leader ---- */
 
+/* The connection that waits is left to a process that knows the tables as they are now. */
+static bool drains_for_tables(struct runtime *r)
+{
+    long now = clock_ms();
+
+    if (r->service->has_changed == NULL || now - r->looked_ms < LOOK_MS)
+        return false;
+    r->looked_ms = now;
+    if (!r->service->has_changed(&r->env, r->state))
+        return false;
+    pthread_mutex_lock(&r->lock);
+    begin_to_drain(r);
+    pthread_mutex_unlock(&r->lock);
+    return true;
+}
+
 /* A connection; -1 when the process drains. */
 static int wait_for_connection(struct runtime *r)
 {
@@ -202,6 +219,8 @@ static int wait_for_connection(struct runtime *r)
             run_trigger(r, &env, l->fd);
             continue;
         }
+        if (drains_for_tables(r))
+            break;
         fd = listener_accept(r, l->fd, true);
         if (fd >= 0)
             return fd;

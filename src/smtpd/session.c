@@ -15,7 +15,7 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
     struct session *s = arena_new_of(arena, struct session);
 
     s->smtpd = smtpd;
-    s->config = smtpd->config;
+    s->config = env->config; /* under stress another one than that of the process */
     s->arena = arena;
     s->log = s->message_log = env->log;
     s->on_stdin = env->on_stdin;

@@ -17,6 +17,7 @@ static const struct service smtpd = {
     .may = MAY_WRITE_QUEUE | MAY_CONNECT,
     .start = smtpd_start,
     .session = smtpd_session,
+    .has_changed = smtpd_has_changed,
 };
 
 int main(int argc, char **argv)

@@ -106,6 +106,7 @@ struct session {
 
 /* start.c */
 enum rc smtpd_start(struct service_env *env, void **state, struct why *why);
+bool smtpd_has_changed(struct service_env *env, void *state);
 
 /* session.c */
 void smtpd_session(struct service_env *env, void *state, int fd);

@@ -195,3 +195,24 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     *state = s;
     return RC_OK;
 }
+
+bool smtpd_has_changed(struct service_env *env, void *state)
+{
+    struct smtpd *s = state;
+    struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers,
+                           s->ehlo_discards};
+    struct str name = STR_NONE;
+
+    if (rewriter_has_changed(s->rewriter))
+        name = STR("of address rewriting");
+    else if (submit_tables_have_changed(s->submit))
+        name = STR("of cleanup");
+    else if (!access_has_changed(s->access, &name))
+        name = STR_NONE;
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        if (name.n == 0 && maps[i] && maps_have_changed(maps[i]))
+            name = STR("of smtpd");
+    if (name.n)
+        log_info(&env->log, "table " STR_FMT " has changed -- restarting", STR_ARG(name));
+    return name.n > 0;
+}
