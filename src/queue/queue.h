@@ -20,6 +20,8 @@ enum { QUEUE_ID_SIZE = 32, QUEUE_PATH_SIZE = 256 };
 
 enum {                          /* permission bits of queue files; see queue_file_commit() */
        QUEUE_MODE_READY = 0700, /* complete; without owner-execute it is being written */
+       QUEUE_MODE_DROPPED =
+           0744, /* in maildrop/, where the file is its user's and pickup reads it */
        QUEUE_MODE_IS_READY = 0100,
        QUEUE_MODE_FORCE_EXPIRE = 0010,
        QUEUE_MODE_UNTHROTTLE = 0040, /* deliver now, even to a dead destination */

@@ -211,7 +211,8 @@ enum rc queue_file_commit(struct queue_file *f, struct str final_queue, int *fd,
         TRY(queue_rename(f->queue, f->path, final, why));
         memcpy(f->path, final, sizeof f->path);
     }
-    if (fchmod(f->fd, QUEUE_MODE_READY) < 0)
+    if (fchmod(f->fd,
+               str_eq(final_queue, STR("maildrop")) ? QUEUE_MODE_DROPPED : QUEUE_MODE_READY) < 0)
         return FAIL(why, RC_TEMP, "chmod %s: %m", f->path);
     TRY(sync_file(f, why));
     *fd = f->fd;
