@@ -18,6 +18,7 @@ struct attempt {
     struct smtp *smtp;
     struct delivery *d;
     struct arena *arena; /* of the request */
+    struct str hop;      /* next hop that is being tried */
     struct str sender;   /* as the envelope shall have it: smtp_generic_maps applied */
     struct str *to;      /* the same, by recipient */
     bool *open;          /* by recipient */

@@ -1,4 +1,5 @@
 #include "smtp/attempt.h"
+#include "smtp/pass.h"
 #include "smtp/pool.h"
 #include "smtp/session.h"
 #include "smtp/smtp.h"
@@ -10,6 +11,7 @@ static void describe(struct attempt *at, const struct session *s)
 {
     at->d->time.connected = clock_now();
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
+    at->d->tls = tls_feature(at->smtp, true);
     at->d->conn_use = s->messages > 0 ? s->messages + 1 : 0;
 }
 
@@ -140,6 +142,7 @@ static bool try_nexthop(struct attempt *at, struct str text)
     struct dsn dsn;
     enum rc rc;
 
+    at->hop = text;
     if (nexthop_parse(text, at->smtp->lmtp, at->smtp->set.tcp_port, &hop, &trouble.why) != RC_OK) {
         log_warning(&at->smtp->log, "%s", trouble.why.text);
         dsn = dsn_local(at, "4.3.5", "%s", trouble.why.text);
@@ -161,6 +164,10 @@ static bool try_nexthop(struct attempt *at, struct str text)
     if (rc == RC_OK) {
         try_hosts(at, &hop, &hosts);
         return !hosts.we_are_mx;
+    }
+    if (rc == RC_PERM && !hop.bracketed && at->smtp->config->best_mx_transport.n) {
+        pass_to_best_mx_transport(at, hop.host);
+        return false;
     }
     soften(at, &hop, &trouble);
     dsn = dsn_local(at, trouble.status, "%s", trouble.why.text);

@@ -20,6 +20,15 @@ void session_limit(struct session *s, long seconds, size_t bytes)
             clock_ms() + seconds * 1000 + (long)(bytes / (size_t)set->min_data_rate) * 1000;
 }
 
+struct str tls_feature(const struct smtp *s, bool decided)
+{
+    if (!s->set.log_tls_feature_status)
+        return STR("");
+    if (!str_eq(s->set.tls_security_level, STR("may")) && !s->set.use_tls)
+        return STR("none");
+    return decided ? STR("may:none") : STR("may?");
+}
+
 static void warn_of(struct session *s, struct str line)
 {
     const struct log *log = &s->smtp->log;
@@ -163,6 +172,7 @@ struct session *session_open(struct attempt *at, const struct nexthop *hop, cons
 
     *connected = false;
     at->d->relay = STR("none");
+    at->d->tls = tls_feature(at->smtp, false);
     addr_format(&host->address, text);
     rc = connect_from(at, host, &fd, &why);
     if (rc != RC_OK) {

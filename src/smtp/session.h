@@ -40,6 +40,9 @@ struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
 /* QUIT if that makes sense, close, free. */
 void session_close(struct session *s);
 
+/* What tls= of the log line shows: the level that was asked for, and what came of it. */
+struct str tls_feature(const struct smtp *s, bool decided);
+
 /* Time limit for the next replies; with smtp_per_request_deadline for all of them together, and
  * bytes that are sent meanwhile lengthen it. */
 void session_limit(struct session *s, long seconds, size_t bytes);

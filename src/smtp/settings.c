@@ -55,11 +55,13 @@ static enum rc refuse_unprotected(const struct smtp *s, struct why *why)
                     "%s_enforce_tls = yes: TLS connections are not supported yet; run: "
                     "postconf -e '%s_enforce_tls = no'",
                     p, p);
-    if (set->tls_policy_maps.n)
+    if (set->tls_policy_maps.n || set->tls_per_site.n)
         return FAIL(why, RC_CONFIG,
-                    "%s_tls_policy_maps = " STR_FMT ": TLS connections are not supported yet, and "
-                    "the table may demand them; run: postconf -e '%s_tls_policy_maps ='",
-                    p, STR_ARG(set->tls_policy_maps), p);
+                    "%s_tls_%s = " STR_FMT ": TLS connections are not supported yet, and the table "
+                    "may demand them; run: postconf -e '%s_tls_%s ='",
+                    p, set->tls_policy_maps.n ? "policy_maps" : "per_site",
+                    STR_ARG(set->tls_policy_maps.n ? set->tls_policy_maps : set->tls_per_site), p,
+                    set->tls_policy_maps.n ? "policy_maps" : "per_site");
     if (level.n && !str_eq(level, STR("none")) && !str_eq(level, STR("may")))
         return FAIL(why, RC_CONFIG,
                     "%s_tls_security_level = " STR_FMT ": TLS connections are not supported yet; "

@@ -1,4 +1,5 @@
 #include "smtp/pool.h"
+#include "smtp/requiretls.h"
 #include "smtp/smtp.h"
 #include "util/memory.h"
 
@@ -61,6 +62,7 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(settings_read(s, why));
     TRY(own_addresses_read(s, why));
     TRY(open_tables(s, why));
+    TRY(requiretls_open(s, &s->requiretls, why));
     open_resolver(s);
     TRY(deliver_start(env, &s->deliver, why));
     s->pool =

@@ -137,6 +137,7 @@ class Agent:
             f.writelines(f"{k} = {v}\n" for k, v in settings.items() if v is not None)
         self.appended, self.requests, self.stopped = {}, [], False
         self.connection = None
+        self.lock = threading.Lock()
         for name in ("bounce", "defer", "trace", "verify"):
             self.serve(name)
         self.socket = socket.socket(socket.AF_UNIX)
@@ -181,6 +182,22 @@ class Agent:
                     threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
         threading.Thread(target=loop, daemon=True).start()
 
+    def serve_agent(self, name):
+        """Another delivery agent, which defers everything. Returns the list of requests that it will get."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(f"{self.spool}/private/{name}")
+        os.chmod(f"{self.spool}/private/{name}", 0o666)
+        listener.listen(5)
+        requests = []
+
+        def loop():
+            c = listener.accept()[0]
+            c.sendall(encode("agent_ready", {"version": 1}))
+            requests.append(read_message(c)[1])
+            c.sendall(encode("deliver_result", {"status": 1}))
+        threading.Thread(target=loop, daemon=True).start()
+        return requests
+
     def connect(self):
         c = socket.socket(socket.AF_UNIX)
         c.settimeout(60 * SLOW)
@@ -199,8 +216,9 @@ class Agent:
 
     def deliver(self, nexthop, to="user@dest.example", sender="sender@src.example", content=b"Subject: x\n\nhello\n", connection=None, size=None, **request):
         """Returns (log lines of this message, the deliver_result)."""
-        queue_id = f"Q{len(self.requests):05d}{int(time.time() * 1000) % 100000:05d}"
-        self.requests.append(queue_id)
+        with self.lock:
+            queue_id = f"Q{len(self.requests):05d}{int(time.time() * 1000) % 100000:05d}"
+            self.requests.append(queue_id)
         path, offset, data_size = self.queue_file(queue_id, content)
         recipients = [r if isinstance(r, dict) else {"address": r} for r in ([to] if isinstance(to, (str, dict)) else to)]
         now = time.time()

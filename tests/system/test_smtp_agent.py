@@ -1,5 +1,7 @@
 """The SMTP and LMTP delivery agent against servers that do what they like."""
 import re
+import threading
+import time
 
 import pytest
 from agent import CLOSE, HANG, Agent, FakeServer
@@ -386,3 +388,81 @@ def test_broken_table_defers():
     with Agent(smtp_header_checks="fail:x") as agent, FakeServer() as s:
         lines, _ = agent.deliver(s.hop)
         assert status(lines)["status"] == "deferred" and not s.messages
+
+
+def test_tls_in_the_log(agent):
+    with FakeServer() as s:
+        assert status(agent.deliver(s.hop)[0])["tls"] == "may:none"
+    assert status(agent.deliver(s.hop)[0])["tls"] == "may?"
+    with Agent(smtp_log_tls_feature_status="no") as a, FakeServer() as s:
+        assert status(a.deliver(s.hop)[0])["tls"] is None
+
+
+def test_requiretls():
+    with Agent(smtp_requiretls_policy="inline:{127.0.0.1=opportunistic}, enforce") as agent, FakeServer() as s:
+        assert status(agent.deliver(s.hop, sendopts=32)[0])["status"] == "sent"
+        lines, _ = agent.deliver(f"[localhost]:{s.port}", sendopts=32)
+        got = status(lines)
+        assert (got["dsn"], got["status"]) == ("5.7.30", "bounced")
+        assert got["reason"] == "Sender requested REQUIRETLS, but REQUIRETLS support was not offered by host localhost[127.0.0.1]"
+
+
+@pytest.mark.parametrize("reply, dot", [("220 ********", True), ("220 *******2**", True), ("220 mx", False)])
+def test_pix(reply, dot):
+    with Agent(smtp_pix_workaround_threshold_time="0s", smtp_pix_workaround_delay_time="1s") as agent, FakeServer(CONNECT=reply) as s:
+        lines, _ = agent.deliver(s.hop)
+        assert status(lines)["status"] == "sent"
+        assert s.commands[0].startswith("HELO" if dot else "EHLO")
+        if dot:
+            assert lines[0] == f"enabling PIX workarounds: disable_esmtp delay_dotcrlf for {s.where}:{s.port}"
+            assert s.chunks[-1] == b"QUIT\r\n" and s.chunks[-2] == b".\r\n"
+
+
+def test_deadline_for_a_whole_reply():
+    def drip(s, arg, state, verb):
+        for c in b"250 hello there, this takes its time\r\n":
+            s.sendall(bytes([c]))
+            time.sleep(0.2)
+    with Agent(smtp_per_request_deadline="yes", smtp_helo_timeout="2s") as agent, FakeServer() as s:
+        s.do_ehlo = drip
+        assert status(agent.deliver(s.hop)[0])["reason"] == f"conversation with {s.where} timed out while performing the EHLO handshake"
+
+
+def test_probe_up_to_data():
+    with Agent(smtp_address_verify_target="data") as agent, FakeServer() as s:
+        assert status(agent.deliver(s.hop, flags=256)[0])["status"] == "deliverable"
+        assert not s.messages and s.commands[-1] == "DATA"
+        with FakeServer(DATA="554 5.7.1 no") as t:
+            assert status(agent.deliver(t.hop, flags=256)[0])["status"] == "undeliverable"
+
+
+def test_reply_filter():
+    with Agent(smtp_reply_filter="regexp:{{/^550 .*greylist/ 450 4.7.1 patience}}") as agent, FakeServer(RCPT="550 5.7.1 greylisted") as s:
+        got = status(agent.deliver(s.hop)[0])
+        assert (got["status"], got["dsn"]) == ("deferred", "4.7.1") and "450 4.7.1 patience" in got["reason"]
+
+
+def test_delivery_status_filter():
+    with Agent(smtp_delivery_status_filter="regexp:{{/^5\\.1\\.1 / 4.1.1 not yet}}") as agent, FakeServer(RCPT="550 5.1.1 unknown") as s:
+        got = status(agent.deliver(s.hop)[0])
+        assert (got["status"], got["dsn"], got["reason"]) == ("deferred", "4.1.1", "not yet")
+
+
+def test_sessions_at_once():
+    """Several connections from the queue manager are served at the same time and share what rests."""
+    with Agent() as agent, FakeServer(DOT=lambda a, s: time.sleep(0.2)) as s:
+        out = []
+
+        def send():
+            c = agent.connect()
+            for _ in range(3):
+                out.append(agent.deliver(s.hop, connection=c)[1]["status"])
+            c.close()
+        threads = [threading.Thread(target=send) for _ in range(8)]
+        start = time.time()
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert out == [0] * 24 and len(s.messages) == 24 and s.connections <= 10
+        assert time.time() - start < 20

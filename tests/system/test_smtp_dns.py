@@ -176,3 +176,12 @@ def test_dns_reply_filter(dns, servers):
         assert "ignoring DNS RR: d.example. 300 IN MX 10 mx1.example." in agent.logs()
         got = status(agent.deliver("old.example")[0])
         assert got["reason"] == "Error looking up name=old.example type=MX: DNS reply filter drops all results"
+
+
+def test_best_mx_transport(dns):
+    with Agent(dns_resolver_file=dns.file, smtp_dns_support_level="enabled", best_mx_transport="other") as agent:
+        requests = agent.serve_agent("other")
+        lines, result = agent.deliver("self.example", to=["a@self.example", "b@self.example"])
+        assert lines == ["passing <a@self.example> to transport=other", "passing <b@self.example> to transport=other"]
+        assert requests[0]["nexthop"] == "self.example" and [r["address"] for r in requests[0]["recipients"]] == ["a@self.example", "b@self.example"]
+        assert result["status"] == 1
