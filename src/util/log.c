@@ -173,10 +173,11 @@ void log_text(const struct log *log, enum log_level level, struct str text)
     char line[LINE_MAX_BYTES + 200], body[LINE_MAX_BYTES];
     int saved = errno, n;
     size_t bytes = 0;
+    bool utf8 = str_is_utf8(text);
 
     for (; bytes < text.n && bytes < sizeof body - 1; bytes++) {
         unsigned char c = (unsigned char)text.p[bytes];
-        body[bytes] = (char)(c < ' ' || c == 0x7f ? '?' : c);
+        body[bytes] = (char)(c < ' ' || c == 0x7f || (c > 0x7f && !utf8) ? '?' : c);
     }
     body[bytes] = '\0';
     if (k == NULL || k->o.to_stderr || k->o.only_stderr) {

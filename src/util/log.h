@@ -3,7 +3,8 @@
  *
  * A struct log is small, passed by pointer and copied freely: a session makes its own with a queue
  * id in front. Where lines go (syslog, file, postlogd, standard error) is the sink's business; one
- * sink per process, made at start. Control bytes in the text become '?' at the output, once.
+ * sink per process, made at start. Control bytes in the text become '?' at the output, once, and so
+ * do bytes that are not ASCII when the text is not UTF-8.
  */
 #pragma once
 
