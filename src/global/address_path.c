@@ -105,7 +105,8 @@ static enum rc scan_word(struct scan *s, bool domain, struct why *why)
         return scan_quoted(s, why);
     for (; s->at < s->in.n; s->at++) {
         char c = s->in.p[s->at];
-        if (c == '\\' && !s->strict && !domain && s->at + 1 < s->in.n && !is_control(s->in.p[s->at + 1]))
+        if (c == '\\' && !s->strict && !domain && s->at + 1 < s->in.n &&
+            !is_control(s->in.p[s->at + 1]))
             c = s->in.p[++s->at];
         else if (!address_is_atom_byte(c))
             break;
@@ -138,8 +139,7 @@ static enum rc scan_dotted(struct scan *s, bool domain, struct why *why)
         }
         if (domain && peek(s) == '[')
             TRY(scan_literal(s, why));
-        else if (address_is_atom_byte(peek(s)) ||
-                 (!domain && (peek(s) == '"' || peek(s) == '\\')))
+        else if (address_is_atom_byte(peek(s)) || (!domain && (peek(s) == '"' || peek(s) == '\\')))
             TRY(scan_word(s, domain, why));
         else
             return s->strict ? bad(why, "missing word") : RC_OK;

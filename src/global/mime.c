@@ -56,6 +56,13 @@ static bool has_8bit(struct str s)
     return !str_is_ascii(s);
 }
 
+static void report(struct mime_state *m, enum mime_error error, struct str text)
+{
+    m->errors |= error;
+    if (m->e.error)
+        m->e.error(m->context, error, text);
+}
+
 /* ---- output ---- */
 
 static void put_body(void *context, struct str line, bool more)
@@ -91,9 +98,9 @@ static void header_done(struct mime_state *m)
     if (header.n == 0)
         return;
     if (m->header.over)
-        m->errors |= MIME_TRUNCATED_HEADER;
+        report(m, MIME_TRUNCATED_HEADER, header);
     if ((m->o.strict_8bitmime || m->o.strict_7bit_headers) && has_8bit(header))
-        m->errors |= MIME_8BIT_IN_HEADER;
+        report(m, MIME_8BIT_IN_HEADER, header);
     if (!m->o.parse_nested || !mime_part_header(&m->part, header, m->arena) || !recodes(m))
         put_header(m, header); /* else another Content-Transfer-Encoding follows at the end */
     buf_reset(&m->header);
@@ -121,7 +128,7 @@ static void push_boundary(struct mime_state *m)
     struct boundary *b;
 
     if (m->depth >= m->o.nesting_limit) {
-        m->errors |= MIME_NESTING;
+        report(m, MIME_NESTING, m->part.boundary);
         return;
     }
     b = arena_new_of(m->arena, struct boundary);
@@ -133,7 +140,7 @@ static void push_boundary(struct mime_state *m)
 static void check_domain(struct mime_state *m)
 {
     if (m->o.strict_encoding_domain && m->part.kind != MIME_LEAF && m->part.encoded)
-        m->errors |= MIME_ENCODING_DOMAIN;
+        report(m, MIME_ENCODING_DOMAIN, m->part.encoding);
 }
 
 /* The header is complete; what follows the empty line? */
@@ -164,7 +171,7 @@ static void enter_message(struct mime_state *m)
     if (!m->o.parse_nested || m->part.kind != MIME_MESSAGE || m->part.encoded)
         return;
     if (++m->depth > m->o.nesting_limit)
-        m->errors |= MIME_NESTING;
+        report(m, MIME_NESTING, STR("message/rfc822"));
     else
         part_start(m, IN_NESTED_HEADER, false);
 }
@@ -207,7 +214,7 @@ static void body_line(struct mime_state *m, struct str line, bool more)
     }
     if (m->part.domain == MIME_7BIT && (m->o.strict_8bitmime || m->o.strict_8bitmime_body) &&
         has_8bit(line))
-        m->errors |= MIME_8BIT_IN_7BIT_BODY;
+        report(m, MIME_8BIT_IN_7BIT_BODY, line);
     if (recodes(m) && m->part.kind == MIME_LEAF)
         quoted_printable_line(&m->qp, line, more, put_body, m);
     else

@@ -33,6 +33,7 @@ struct mime_events { /* all optional; text is a logical header (with "\n" betwee
     void (*end_of_header)(void *context); /* of the primary header */
     void (*body)(void *context, struct str line, bool more);
     void (*end)(void *context);
+    void (*error)(void *context, enum mime_error error, struct str text); /* text: where it is */
 };
 
 struct mime_state;

@@ -83,7 +83,7 @@ static void content_type(struct mime_part *part, struct str body, struct arena *
     }
 }
 
-static void content_encoding(struct mime_part *part, struct str body)
+static void content_encoding(struct mime_part *part, struct str body, struct arena *a)
 {
     struct scanner s = {body, NULL};
     struct str token;
@@ -97,8 +97,10 @@ static void content_encoding(struct mime_part *part, struct str body)
         part->domain = MIME_8BIT;
     else if (str_eq_nocase(token, STR("binary")))
         part->domain = MIME_BINARY;
-    else if (!str_eq_nocase(token, STR("7bit")))
+    else if (!str_eq_nocase(token, STR("7bit"))) {
         part->encoded = true;
+        part->encoding = arena_copy(a, token);
+    }
 }
 
 bool mime_part_header(struct mime_part *part, struct str header, struct arena *a)
@@ -111,7 +113,7 @@ bool mime_part_header(struct mime_part *part, struct str header, struct arena *a
     if (f && f->type == HEADER_IS_CONTENT_TYPE)
         content_type(part, header_body(header), a);
     else if (f && f->type == HEADER_IS_CONTENT_ENCODING)
-        content_encoding(part, header_body(header));
+        content_encoding(part, header_body(header), a);
     return f && f->type == HEADER_IS_CONTENT_ENCODING;
 }
 

@@ -10,6 +10,7 @@ struct mime_part {
     enum mime_kind kind;
     enum mime_domain domain;
     bool encoded;        /* quoted-printable, base64, or an unknown encoding */
+    struct str encoding; /* as it was written, when encoded */
     bool digest;         /* multipart/digest */
     struct str boundary; /* of a multipart */
 };

@@ -25,7 +25,7 @@ void checks_log(struct submission *s, const char *action, const char *what, stru
         buf_addf(&b, " helo=<" STR_FMT ">", STR_ARG(s->origin.helo));
     if (optional.n)
         buf_addf(&b, ": " STR_FMT, STR_ARG(optional));
-    log_text(&s->log, LOG_LEVEL_INFO, buf_str(&b));
+    log_info(&s->log, "%s", buf_text(&b));
 }
 
 struct check {

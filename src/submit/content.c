@@ -52,6 +52,14 @@ static void on_unterminated(void *context, struct str line)
         fields_put(s, STR("MIME-Error: message header was not terminated by empty line"));
 }
 
+static void on_error(void *context, enum mime_error error, struct str text)
+{
+    struct submission *s = context;
+
+    if (error & s->lib->mime_errors)
+        reject_mime(s, mime_error_dsn(error), mime_error_text(error), text);
+}
+
 static void on_body(void *context, struct str line, bool more)
 {
     struct submission *s = context;
@@ -69,7 +77,8 @@ void content_begin(struct submission *s)
     static const struct mime_events events = {.header = on_header,
                                               .unterminated = on_unterminated,
                                               .end_of_header = on_end_of_header,
-                                              .body = on_body};
+                                              .body = on_body,
+                                              .error = on_error};
     struct mime_options o = s->lib->mime;
 
     if (s->content_begun)
@@ -124,7 +133,6 @@ static void reject_character(struct submission *s, struct str line)
 static void take_line(struct submission *s, struct str line, bool more)
 {
     const struct submit_library *lib = s->lib;
-    unsigned errors;
 
     if (line.n) {
         if (lib->forbidden.n && has_any(line, lib->forbidden))
@@ -132,9 +140,7 @@ static void take_line(struct submission *s, struct str line, bool more)
         if (has_any(line, STR("\r\n")) || (lib->strip.n && has_any(line, lib->strip)))
             line = washed(s, line);
     }
-    errors = mime_line(s->mime, line, more) & lib->mime_errors;
-    if (errors)
-        reject_mime(s, mime_error_dsn(errors), mime_error_text(errors), line);
+    (void)mime_line(s->mime, line, more);
 }
 
 static bool is_too_big(struct submission *s)
@@ -187,11 +193,7 @@ void submit_prepend_header(struct submission *s, struct str header)
 
 void content_end(struct submission *s)
 {
-    unsigned errors;
-
     content_begin(s);
-    errors = mime_end(s->mime) & s->lib->mime_errors;
-    if (errors)
-        reject_mime(s, mime_error_dsn(errors), mime_error_text(errors), STR(""));
+    (void)mime_end(s->mime);
     is_too_big(s);
 }
