@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -69,6 +70,14 @@ static inline void desk_open(struct desk *d, const char *settings)
         fail_msg("rewriter: %s", why.text);
     if (submit_open(d->config, d->rewriter, &d->log, &d->lib, &why) != RC_OK)
         fail_msg("submit: %s", why.text);
+}
+
+/* Wait for a connection; listening sockets do not block. */
+static inline int desk_accept(int listening)
+{
+    struct pollfd p = {.fd = listening, .events = POLLIN};
+
+    return poll(&p, 1, 10000) == 1 ? accept(listening, NULL, NULL) : -1;
 }
 
 static inline void desk_listen(struct desk *d)

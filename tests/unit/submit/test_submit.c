@@ -180,7 +180,7 @@ static void handed_over(void **state)
         assert_int_equal(desk_send(&d, SUBMIT_FLAGS_EXTERNAL, "a+x@y.test bob@example.test", body),
                          0);
         if (i == 0) {
-            accepted = accept(d.qmgr, NULL, NULL);
+            accepted = desk_accept(d.qmgr);
             assert_true(accepted >= 0);
             ipc_init(&c, accepted, 5000);
         }
@@ -207,7 +207,7 @@ static void handed_over(void **state)
     ipc_done(&c);
     /* another qmgr */
     assert_int_equal(desk_send(&d, SUBMIT_FLAGS_EXTERNAL, "a@y.test", body), 0);
-    accepted = accept(d.qmgr, NULL, NULL);
+    accepted = desk_accept(d.qmgr);
     assert_true(accepted >= 0);
     ipc_init(&c, accepted, 5000);
     assert_int_equal(ipc_read_message_ready(&c, d.arena, &m, NULL, &why), RC_OK);
@@ -231,7 +231,7 @@ static void nobody_there(void **state)
     desk_listen(&d);
     usleep(1100 * 1000);
     assert_int_equal(desk_send(&d, SUBMIT_FLAGS_EXTERNAL, "a@y.test", body), 0);
-    ipc_init(&c, accept(d.qmgr, NULL, NULL), 5000);
+    ipc_init(&c, desk_accept(d.qmgr), 5000);
     assert_int_equal(ipc_read_message_ready(&c, d.arena, &m, NULL, &why), RC_OK);
     if (c.in_end > c.in_start)
         trigger = c.in[c.in_start];
