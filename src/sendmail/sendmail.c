@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static _Noreturn void become(struct options *o, struct str directory, char *const argv[])
+static _Noreturn void become(struct options *o, struct str directory, const char *const argv[])
 {
     char path[4096];
 
     snprintf(path, sizeof path, STR_FMT "/%s", STR_ARG(directory), argv[0]);
-    execv(path, argv);
+    execv(path, (char *const *)argv);
     log_fatal(&o->command.log, EX_TEMPORARY, "cannot run %s: %m", path);
 }
 
@@ -37,7 +37,7 @@ static void rebuild_aliases(struct options *o)
     AUTO_ARENA a = arena_new(1024);
     struct str rest = o->alias_file ? str_of(o->alias_file) : o->command.config->alias_database,
                word;
-    VEC(char *) argv = {0};
+    VEC(const char *) argv = {0};
 
     vec_add(a, &argv, "postalias");
     vec_add(a, &argv, "--");
@@ -51,7 +51,7 @@ static void rebuild_aliases(struct options *o)
 
 static _Noreturn void run_postqueue(struct options *o, const char *letter)
 {
-    char *argv[] = {"postqueue", (char *)letter, (char *)o->site, NULL};
+    const char *const argv[] = {"postqueue", letter, o->site, NULL};
 
     become(o, o->command.config->command_directory, argv);
 }
@@ -59,7 +59,8 @@ static _Noreturn void run_postqueue(struct options *o, const char *letter)
 int main(int argc, char **argv)
 {
     struct options o = {0};
-    char *start[] = {"postfix", "start", NULL}, *smtp[] = {"smtpd", "-S", NULL};
+    static const char *const start[] = {"postfix", "start", NULL}, *const smtp[] = {"smtpd", "-S",
+                                                                                    NULL};
 
     signal(SIGPIPE, SIG_IGN);
     command_init(&o.command, argv[0]);
