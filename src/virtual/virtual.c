@@ -28,7 +28,7 @@ static enum rc start(struct service_env *env, void **out, struct why *why)
     struct table_env tables = {env->config, &env->log};
     const struct config *c = env->config;
 
-    if (c->virtual_mailbox_base.n == 0)
+    if (c->virtual_mailbox_base.n == 0 && c->virtual_mailbox_maps.n > 0)
         return FAIL(why, RC_CONFIG,
                     "virtual_mailbox_base is empty; set it to the directory above the mailboxes");
     if (c->virtual_mailbox_limit > 0 && c->virtual_mailbox_limit < c->message_size_limit)

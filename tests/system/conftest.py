@@ -75,6 +75,14 @@ def free_port():
         return s.getsockname()[1]
 
 
+def alive(pid):
+    """Runs, and is no zombie that waits for whoever reaps orphans here."""
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def descendants(pid):
     kids, out = {}, []
     for p in glob.glob("/proc/[0-9]*/stat"):
@@ -157,10 +165,10 @@ class Instance:
         family = [pid, *descendants(pid)] if pid else []
         r = self.run("postfix", "-c", self.etc, "stop")
         for p in family:  # end only what this instance started
-            with contextlib.suppress(OSError):
-                os.kill(p, 0)
+            if alive(p):
                 time.sleep(0.3)
-                os.kill(p, signal.SIGKILL)
+                with contextlib.suppress(OSError):
+                    os.kill(p, signal.SIGKILL)
         return r
 
     def reload(self):
@@ -169,7 +177,7 @@ class Instance:
     def master_pid(self):
         try:
             pid = int(open(f"{self.spool}/pid/master.pid").read())
-            return pid if os.path.exists(f"/proc/{pid}") else None
+            return pid if alive(pid) else None
         except (OSError, ValueError):
             return None
 

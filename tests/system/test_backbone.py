@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from conftest import alive
+
 ROOT = os.getuid() == 0
 USER = "daemon" if ROOT else __import__("pwd").getpwuid(os.getuid()).pw_name
 
@@ -128,7 +130,7 @@ def test_stop_leaves_no_process(postern):
     p.wait_mail(USER)
     family = p.processes()
     assert p.stop().returncode == 0
-    assert not [x for x in family if os.path.exists(f"/proc/{x}")]
+    assert not [x for x in family if alive(x)]
     assert p.run("postfix", "-c", p.etc, "status").returncode == 1
 
 
