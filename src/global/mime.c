@@ -97,8 +97,10 @@ static void header_done(struct mime_state *m)
 
     if (header.n == 0)
         return;
-    if (m->header.over)
+    if (m->header.over) {
+        header = str_rtrim(header); /* a cut may leave an empty last line */
         report(m, MIME_TRUNCATED_HEADER, header);
+    }
     if ((m->o.strict_8bitmime || m->o.strict_7bit_headers) && has_8bit(header))
         report(m, MIME_8BIT_IN_HEADER, header);
     if (!m->o.parse_nested || !mime_part_header(&m->part, header, m->arena) || !recodes(m))

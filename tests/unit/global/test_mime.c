@@ -166,6 +166,20 @@ static void long_lines(void **state)
     assert_int_equal(mime_part_offset(m), 5);
 }
 
+static void cut_headers(void **state)
+{
+    struct mime_options o = usual;
+    AUTO_BUF out;
+
+    (void)state;
+    buf_init(&out, 10000);
+    for (o.header_size_limit = 3; o.header_size_limit < 12; o.header_size_limit++) {
+        run("A: 1234\n 56\n 78\n\nbody\n", &o, &out);
+        assert_null(strstr(buf_text(&out), "\n|"));
+        buf_reset(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +187,7 @@ int main(void)
         cmocka_unit_test(errors),
         cmocka_unit_test(conversion),
         cmocka_unit_test(long_lines),
+        cmocka_unit_test(cut_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
