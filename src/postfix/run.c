@@ -13,6 +13,7 @@
 enum {
     STOP_PATIENCE_MS = 5000,
     STOP_NOTICE_MS = 1000,
+    GONE_PATIENCE_MS = 2000,
     RELOAD_PATIENCE_MS = 3000,
     POLL_US = 2000,
 };
@@ -175,7 +176,8 @@ int run_start_fg(struct postfix *p)
 
 /* ---- stop ---- */
 
-static bool stopped_within(const struct postfix *p, long patience_ms)
+/* A process that ends lets go of its locks a moment before it is gone. */
+static bool stopped_within(const struct postfix *p, pid_t pid, long patience_ms)
 {
     long end = clock_ms() + patience_ms;
 
@@ -184,6 +186,8 @@ static bool stopped_within(const struct postfix *p, long patience_ms)
             return false;
         usleep(POLL_US);
     }
+    for (end = clock_ms() + GONE_PATIENCE_MS; kill(pid, 0) == 0 && clock_ms() < end;)
+        usleep(POLL_US);
     return true;
 }
 
@@ -193,15 +197,15 @@ int run_stop(struct postfix *p)
 
     log_info(&p->log, "stopping the Postfix mail system");
     send_signal(p, pid, SIGTERM);
-    if (stopped_within(p, STOP_NOTICE_MS))
+    if (stopped_within(p, pid, STOP_NOTICE_MS))
         return 0;
     log_info(&p->log, "waiting for the Postfix mail system to terminate");
-    if (stopped_within(p, STOP_PATIENCE_MS - STOP_NOTICE_MS))
+    if (stopped_within(p, pid, STOP_PATIENCE_MS - STOP_NOTICE_MS))
         return 0;
     log_warning(&p->log, "stopping the Postfix mail system with force");
     kill(-pid, SIGKILL);
     kill(pid, SIGKILL);
-    return stopped_within(p, STOP_NOTICE_MS) ? 0 : 1;
+    return stopped_within(p, pid, STOP_NOTICE_MS) ? 0 : 1;
 }
 
 int run_quick_stop(struct postfix *p)
@@ -233,7 +237,7 @@ int run_drain(struct postfix *p)
 
     log_info(&p->log, "stopping the Postfix mail system");
     send_signal(p, pid, SIGKILL);
-    return stopped_within(p, STOP_PATIENCE_MS) ? 0 : 1;
+    return stopped_within(p, pid, STOP_PATIENCE_MS) ? 0 : 1;
 }
 
 /* ---- while it runs ---- */

@@ -77,19 +77,31 @@ struct question {
     int output;
 };
 
+static bool is_one_of(struct str command, const char *const *names)
+{
+    for (; *names; names++)
+        if (str_eq(command, str_of(*names)))
+            return true;
+    return false;
+}
+
+/* No mail comes in without them: what they refuse is a mistake. */
+static bool is_needed(struct str command)
+{
+    static const char *const names[] = {"smtpd", "cleanup", "trivial-rewrite", "pickup", NULL};
+
+    return is_one_of(command, names);
+}
+
 /* Programs that look at many settings when they start, and change nothing by that. */
 static bool is_worth_asking(struct str command, bool thorough)
 {
-    static const char *const others[] = {"cleanup", "lmtp",  "local",   "pipe",
-                                         "qmqpd",   "smtp",  "spawn",   "trivial-rewrite",
-                                         "virtual", "error", "discard", "bounce"};
+    static const char *const first[] = {"smtpd", NULL};
+    static const char *const others[] = {"bounce", "cleanup",         "discard", "error", "lmtp",
+                                         "local",  "pickup",          "pipe",    "qmqpd", "smtp",
+                                         "spawn",  "trivial-rewrite", "virtual", NULL};
 
-    if (str_eq(command, STR("smtpd")))
-        return true;
-    for (size_t i = 0; thorough && i < sizeof others / sizeof *others; i++)
-        if (str_eq(command, str_of(others[i])))
-            return true;
-    return false;
+    return is_one_of(command, first) || (thorough && is_one_of(command, others));
 }
 
 /* Would that entry answer the same? */
@@ -136,7 +148,10 @@ static void pass_on(const struct postfix *p, const struct question *q, struct st
 
     if (line.n == 0 || str_find(line, STR("private/proxymap")) >= 0)
         return;
-    if (str_has_prefix(words, STR("fatal: ")))
+    if (str_has_prefix(words, STR("fatal: ")) && !is_needed(q->entry->command))
+        log_warning(&p->log, "service " STR_FMT " will not start: " STR_FMT,
+                    STR_ARG(q->entry->name), STR_ARG(str_from(words, 7)));
+    else if (str_has_prefix(words, STR("fatal: ")))
         log_error(&p->log, "service " STR_FMT ": " STR_FMT, STR_ARG(q->entry->name),
                   STR_ARG(str_from(words, 7)));
     else if (str_has_prefix(words, STR("warning: ")))
@@ -170,7 +185,7 @@ static bool hear(const struct postfix *p, const struct question *q)
     if (status != 0 && text.n == 0)
         log_error(&p->log, "service " STR_FMT ": %s ends with status %d before its start",
                   STR_ARG(q->entry->name), q->entry->command.p, status);
-    return status == 0;
+    return status == 0 || !is_needed(q->entry->command);
 }
 
 /* A program that is not there concerns its service alone. */

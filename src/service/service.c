@@ -41,7 +41,7 @@ static void open_log(struct runtime *r)
     struct log_options o = {
         .tag = tag.p,
         .facility = c->syslog_facility.p,
-        .file = c->maillog_file.p,
+        .file = r->options.check ? NULL : c->maillog_file.p,
         .file_mode = c->maillog_file_permissions.p,
         .postlog = socket.p,
         .progname = r->process_name,
