@@ -16,6 +16,7 @@ static const struct service smtp = {
     .may = MAY_CONNECT,
     .start = smtp_start,
     .session = smtp_serve,
+    .has_changed = smtp_has_changed,
 };
 
 static const struct service lmtp = {
@@ -25,6 +26,7 @@ static const struct service lmtp = {
     .may = MAY_CONNECT,
     .start = smtp_start,
     .session = smtp_serve,
+    .has_changed = smtp_has_changed,
 };
 
 int main(int argc, char **argv)

@@ -54,6 +54,7 @@ struct smtp {
 };
 
 enum rc smtp_start(struct service_env *env, void **state, struct why *why) MUST_USE;
+bool smtp_has_changed(struct service_env *env, void *state);
 void smtp_serve(struct service_env *env, void *state, int fd);
 
 /* One request (deliver.c). context: the struct smtp. */

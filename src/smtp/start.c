@@ -72,6 +72,23 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     return RC_OK;
 }
 
+bool smtp_has_changed(struct service_env *env, void *state)
+{
+    struct smtp *s = state;
+    struct maps *const all[] = {
+        s->generic_maps,       s->discard_maps,         s->pix_maps,
+        s->reply_filter,       s->dns_filter,           s->header_checks,
+        s->mime_header_checks, s->nested_header_checks, s->body_checks,
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (maps_have_changed(all[i])) {
+            log_info(&env->log, "table of %s has changed -- restarting", env->service->name);
+            return true;
+        }
+    return false;
+}
+
 static void idle(void *context, bool end)
 {
     struct smtp *s = context;
