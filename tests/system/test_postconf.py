@@ -1,6 +1,7 @@
 """postconf: every form of listing, expanding and editing; compared with Debian's own where it can be had."""
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
