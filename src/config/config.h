@@ -109,7 +109,8 @@ bool config_parse_bool(struct str text, bool *out);
 bool config_parse_time(struct str text, char default_unit, long *seconds); /* unit: s m h d w */
 bool config_parse_long(struct str text, long *out);
 
-/* The argument of -o: "name=value" or "name = value"; views of the text. RC_PERM: no name or no
+/* The argument of -o: "name=value" or "name = value"; views of the text. RC_PERM: no proper name or
+ * no
  * '='. */
 enum rc config_parse_setting(struct str text, struct config_setting *setting,
                              struct why *why) MUST_USE;

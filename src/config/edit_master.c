@@ -85,14 +85,14 @@ static bool matches(struct str pattern, struct str text)
 
 static struct str braced(struct arena *a, struct str arg)
 {
-    if (arg.n && arg.p[0] != '{' && str_index_any(arg, " \t") < 0)
+    if (arg.n && arg.p[0] != '{' && str_index_any(arg, " \t\r\n\v\f") < 0)
         return arg;
     return arena_printf(a, "{" STR_FMT "}", STR_ARG(arg));
 }
 
 static void add_setting(struct buf *out, struct str name, struct str value)
 {
-    bool braces = str_index_any(value, " \t") >= 0;
+    bool braces = str_index_any(value, " \t\r\n\v\f") >= 0;
 
     buf_addf(out, braces ? " -o {" STR_FMT "=" STR_FMT "}" : " -o " STR_FMT "=" STR_FMT,
              STR_ARG(name), STR_ARG(value));
@@ -110,7 +110,7 @@ static void add_args(const struct master_entry *e, const struct master_edit *edi
             add_setting(out, edit->item, edit->value);
         if (i == e->args_n)
             break;
-        if (i < e->options_n && str_has_prefix(e->args[i], STR("-o"))) {
+        if (e->is_override[i]) {
             const struct config_setting *s = &e->overrides[settings++];
             bool is_wanted = edit && matches(edit->item, s->name);
             i += e->args[i].n == 2;

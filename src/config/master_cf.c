@@ -4,7 +4,7 @@
 #include "config/snapshot.h"
 #include "util/map.h"
 
-#define BLANKS " \t\r\n"
+#define BLANKS " \t\r\n\v\f"
 
 static const struct str type_names[] = {
     [MASTER_INET] = STR_INIT("inet"),
@@ -126,9 +126,11 @@ static enum rc parse_flags(struct parse *p)
     return RC_OK;
 }
 
-/* "{ text }" is text. */
+/* "{ text }" is text. Braces within an argument that has blanks must match, so that it can be
+ * written again. */
 static enum rc unbrace(struct parse *p, struct str token, struct str *arg)
 {
+    bool has_blanks = str_index_any(token, BLANKS) >= 0;
     int depth = 0;
 
     for (size_t i = 0; i < token.n; i++) {
@@ -136,8 +138,10 @@ static enum rc unbrace(struct parse *p, struct str token, struct str *arg)
         depth -= token.p[i] == '}';
         if (token.p[0] == '{' && depth == 0 && i + 1 < token.n)
             return BAD(p, "text after } in \"" STR_FMT "\"; write a blank there", STR_ARG(token));
+        if (depth < 0 && has_blanks)
+            return BAD(p, "missing { in \"" STR_FMT "\"", STR_ARG(token));
     }
-    if (token.p[0] == '{' && depth != 0)
+    if (depth > 0)
         return BAD(p, "missing } in \"" STR_FMT "\"", STR_ARG(token));
     if (token.p[0] == '{')
         token = str_trim((struct str){token.p + 1, token.n - 2});
@@ -178,6 +182,7 @@ static enum rc parse_overrides(struct parse *p)
     struct str origin = arena_printf(p->arena, "%s, line %d", p->path, e->line);
     size_t i;
 
+    e->is_override = arena_array(p->arena, bool, e->args_n + 1);
     for (i = 0; i < e->args_n && is_option(e->args[i]); i++) {
         struct config_setting setting;
         struct str text = str_from(e->args[i], 2);
@@ -186,6 +191,7 @@ static enum rc parse_overrides(struct parse *p)
             i += takes_argument(e->args[i]);
             continue;
         }
+        e->is_override[i] = true;
         if (text.n == 0 && ++i == e->args_n)
             return BAD(p, "-o without name=value at the end of the line");
         if (config_parse_setting(text.n ? text : e->args[i], &setting, p->why) != RC_OK)

@@ -43,6 +43,7 @@ struct master_entry {
     long maxproc;       /* 0: no limit */
     struct str command; /* file name in daemon_directory */
     struct str *args;   /* all arguments of the line, braces removed; NUL-terminated */
+    bool *is_override;  /* of each argument: "-o", its setting is in it or in the next one */
     size_t args_n;
     struct config_setting *overrides; /* the -o among args; origin is path and line */
     size_t overrides_n;

@@ -35,14 +35,17 @@ static void end_line(struct layout *l)
 
 static bool needs_braces(struct str arg)
 {
-    return arg.n == 0 || arg.p[0] == '{' || str_index_any(arg, " \t\r\n") >= 0;
+    return arg.n == 0 || arg.p[0] == '{' || str_index_any(arg, " \t\r\n\v\f") >= 0;
 }
 
 static void add_arg(struct layout *l, struct str arg)
 {
     bool braces = needs_braces(arg);
 
-    add_gap(l, arg.n + (braces ? 2 : 0));
+    if (arg.n && arg.p[0] == '#') /* at the start of a line it would begin a comment */
+        add_text(l, STR(" "));
+    else
+        add_gap(l, arg.n + (braces ? 2 : 0));
     if (braces)
         add_text(l, STR("{"));
     add_text(l, arg);
@@ -54,7 +57,7 @@ static void add_arg(struct layout *l, struct str arg)
 static void add_override(struct layout *l, const struct config_setting *s)
 {
     struct str text[] = {s->name, STR("="), s->value};
-    bool braces = str_index_any(s->value, " \t\r\n") >= 0;
+    bool braces = str_index_any(s->value, " \t\r\n\v\f") >= 0;
 
     end_line(l);
     add_gap(l, 2);
@@ -83,7 +86,7 @@ void master_entry_format(const struct master_entry *e, bool fold, struct buf *ou
     }
     l.column = out->n - start;
     for (size_t i = 0; i < e->args_n; i++) {
-        if (i < e->options_n && str_has_prefix(e->args[i], STR("-o"))) {
+        if (e->is_override[i]) {
             i += e->args[i].n == 2; /* the setting is the next argument */
             add_override(&l, &e->overrides[settings++]);
         } else {

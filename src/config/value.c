@@ -60,6 +60,9 @@ enum rc config_parse_setting(struct str text, struct config_setting *setting, st
     if (name.n == 0)
         return FAIL(why, RC_PERM, "missing attribute name: \"" STR_FMT "\"; write name=value",
                     STR_ARG(text));
+    if (str_index_any(name, " \t\r\n\v\f") >= 0)
+        return FAIL(why, RC_PERM, "blank in attribute name: \"" STR_FMT "\"; write name=value",
+                    STR_ARG(name));
     *setting = (struct config_setting){.name = name,
                                        .value = str_trim(str_from(text, (size_t)equals + 1))};
     return RC_OK;

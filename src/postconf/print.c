@@ -18,7 +18,8 @@ static void print_words(const struct options *o, size_t column, struct str value
     while (str_token(&value, " \t\r\n", &word)) {
         if (is_first && column == 0) {
             /* at the left margin already: -h */
-        } else if (o->folded && column > INDENT && column + 1 + word.n > LINE_LENGTH) {
+        } else if (o->folded && column > INDENT && column + 1 + word.n > LINE_LENGTH &&
+                   word.p[0] != '#') { /* that would begin a comment */
             fputs("\n    ", stdout);
             column = INDENT;
         } else {

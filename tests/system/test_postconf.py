@@ -135,7 +135,7 @@ def test_mistakes(etc):
     for args, words in [(["-d", "-n"], "specify one of -d -n"), (["-e"], "-e requires name=value argument"),
                         (["-M", "-d"], "with option -M, do not specify -d"), (["-C", "x"], 'unknown -C option value "x"'),
                         (["-Z"], "usage: "), (["-F", "smtp/inet/nope"], 'invalid service attribute name: "nope"'),
-                        (["-o", "x"], "invalid parameter override"), (["-e", "a b=c"], "no parameter name"),
+                        (["-o", "x"], "invalid parameter override"), (["-e", "a b=c"], "blank in attribute name"),
                         (["-MX", "smtp"], "requires service_name/type")]:
         status, out, err = postconf(etc, *args)
         assert status == 1 and out == "" and err.startswith("postconf: fatal: ") and words in err, (args, err)

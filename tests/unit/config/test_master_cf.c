@@ -100,6 +100,9 @@ static const struct {
     {"a unix - - - - - c -o x\n", "line 1: missing '=' after attribute name: \"x\""},
     {"a unix - - - - - c -o =x\n", "missing attribute name"},
     {"a unix - - - - - c {x\n", "missing } in \"{x\""},
+    {"a unix - - - - - c x={y\n", "missing } in \"x={y\""},
+    {"a unix - - - - - c x}{y z}\n", "missing { in \"x}{y z}\""},
+    {"a unix - - - - - c -o {x y = z}\n", "blank in attribute name: \"x y\""},
     {"a unix - - - - - c {x}y\n", "text after } in \"{x}y\""},
 };
 
