@@ -187,16 +187,17 @@ static struct child *find(struct master *m, pid_t pid)
     return NULL;
 }
 
-void children_reap(struct master *m)
+bool children_are_gone(struct master *m)
 {
     int status;
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct child *c = find(m, pid);
-        if (c) /* as process 1, others' orphans as well */
+        if (c) /* else an orphan of one */
             ended(c, status);
     }
+    return pid < 0 && errno == ECHILD;
 }
 
 /* ---- start ---- */

@@ -125,7 +125,7 @@ void service_review(struct master_service *s);
 
 /* children.c */
 void child_start(struct master_service *s);
-void children_reap(struct master *m);
+bool children_are_gone(struct master *m); /* take leave of those that have ended; none left? */
 void children_dismiss(struct master_service *s, int signal_number); /* 0: let them drain */
 void children_ask(struct master_service *s, char request);
 
@@ -143,4 +143,5 @@ void master_open_log(struct master *m, bool on_terminal);
 
 /* run.c */
 void master_watch_signals(struct master *m);
+void master_adopt_orphans(void);
 _Noreturn void master_run(struct master *m);

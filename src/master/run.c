@@ -2,16 +2,50 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "master/master.h"
-#include "util/clock.h"
+#include "util/file.h"
 
-enum { STOP_PATIENCE_MS = 4000 };
+enum { STOP_PATIENCE_MS = 4000, KILL_ROUNDS = 10, KILL_ROUND_US = 20 * 1000 };
 
-static bool has_children(const struct master *m)
+/*
+ * Orphans of services (commands of users, each in a session of its own) become children of master,
+ * so that they end with it.
+ */
+void master_adopt_orphans(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+static void signal_orphans(int signal_number)
+{
+    char text[16 * 1024];
+    AUTO_CLOSE int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    struct str rest = {text, n > 0 ? (size_t)n : 0}, word;
+    long pid;
+
+    while (str_token(&rest, " ", &word)) {
+        if (!str_to_long(word, 2, INT_MAX, &pid))
+            continue;
+        kill((pid_t)pid, signal_number);
+        if (getpgid((pid_t)pid) == pid) /* and what it has started */
+            kill((pid_t)-pid, signal_number);
+    }
+}
+
+static void signal_services(const struct master *m, int signal_number)
+{
+    for (const struct master_service *s = m->services; s; s = s->next)
+        for (const struct child *c = s->children; c; c = c->next)
+            kill(c->pid, signal_number);
+}
+
+static bool has_services(const struct master *m)
 {
     for (const struct master_service *s = m->services; s; s = s->next)
         if (s->children)
@@ -19,30 +53,34 @@ static bool has_children(const struct master *m)
     return false;
 }
 
-/* Everybody in our process group: children, and the programs that they run. */
-static void signal_family(const struct master *m, int signal_number)
-{
-    for (const struct master_service *s = m->services; s; s = s->next)
-        for (const struct child *c = s->children; c; c = c->next)
-            kill(c->pid, signal_number);
-    if (getpgrp() == getpid() && signal_number != SIGKILL)
-        kill(0, signal_number);
-}
-
 static _Noreturn void leave(struct master *m)
 {
-    /* SIGKILL to our own group ends this process as well; children are gone by now */
     log_close(&m->log);
     exit(0);
 }
 
+/* Killing one may leave its children to us: a few rounds. */
 static void patience_is_over(void *context)
 {
     struct master *m = context;
 
     log_warning(&m->log, "some processes ignored the signal to end; killing them");
-    signal_family(m, SIGKILL);
+    for (int round = 0; round < KILL_ROUNDS && !children_are_gone(m); round++) {
+        signal_services(m, SIGKILL);
+        signal_orphans(SIGKILL);
+        usleep(KILL_ROUND_US);
+    }
     leave(m);
+}
+
+/* After each end of a child: services first, then what they have left behind. */
+static void stop_goes_on(struct master *m)
+{
+    if (has_services(m))
+        return;
+    if (children_are_gone(m))
+        leave(m);
+    signal_orphans(SIGTERM);
 }
 
 static void stop(struct master *m, int signal_number)
@@ -57,7 +95,7 @@ static void stop(struct master *m, int signal_number)
     systemd_notify("STOPPING=1");
     for (struct master_service *s = m->services; s; s = s->next)
         service_review(s);
-    signal_family(m, SIGTERM);
+    signal_services(m, SIGTERM);
     loop_after(m->loop, STOP_PATIENCE_MS, patience_is_over, m);
 }
 
@@ -111,12 +149,12 @@ static void signals_came(void *context, int events)
         if (info.ssi_signo == SIGHUP)
             reload(m);
         else if (info.ssi_signo == SIGCHLD)
-            children_reap(m);
+            (void)children_are_gone(m);
         else
             stop(m, (int)info.ssi_signo);
     }
-    if (m->stopping && !has_children(m))
-        leave(m);
+    if (m->stopping)
+        stop_goes_on(m);
 }
 
 static void exit_time_is_over(void *context)

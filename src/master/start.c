@@ -127,6 +127,7 @@ static void set_up(struct master *m)
     struct why why;
 
     become_leader_of_group(m);
+    master_adopt_orphans();
     umask(077);
     raise_descriptor_limit();
     find_owner(m);

@@ -15,6 +15,7 @@ struct place {
     enum owner owner;
     enum group group;
     mode_t mode;
+    bool is_queue; /* holds mail: nobody else may look into it */
 };
 
 typedef VEC(struct place) place_list;
@@ -22,17 +23,17 @@ typedef VEC(struct place) place_list;
 static void list_places(const struct postfix *p, struct arena *a, place_list *list)
 {
     static const struct place below_queue[] = {
-#define LAYOUT(name, owner, group, mode) {name, owner, group, mode},
+#define LAYOUT(name, owner, group, mode) {name, owner, group, mode, true},
 #include "postfix/layout.def"
 #undef LAYOUT
     };
     const struct config *c = p->config;
     const struct place others[] = {
-        {c->queue_directory.p, ROOT, NO_GROUP, 0755},
+        {c->queue_directory.p, ROOT, NO_GROUP, 0755, false},
         {arena_printf(a, "%s/%s", c->queue_directory.p, c->process_id_directory.p).p, ROOT,
-         NO_GROUP, 0755},
-        {c->submit_socket_directory.p, ROOT, NO_GROUP, 0755},
-        {c->data_directory.p, MAIL_OWNER, NO_GROUP, 0700},
+         NO_GROUP, 0755, false},
+        {c->submit_socket_directory.p, ROOT, NO_GROUP, 0755, false},
+        {c->data_directory.p, MAIL_OWNER, NO_GROUP, 0700, false},
     };
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -97,7 +98,7 @@ static void look_at(const struct postfix *p, const struct place *x)
         log_warning(&p->log, "not owned by group %s: %s", p->config->setgid_group.p, x->path);
     if (st.st_mode & 022 & ~x->mode)
         log_warning(&p->log, "group or other writable: %s", x->path);
-    else if (x->owner == MAIL_OWNER && (st.st_mode & 0777) != x->mode)
+    else if (x->is_queue && (st.st_mode & 0777) != x->mode)
         log_warning(&p->log, "mode %04o instead of %04o: %s; run: postfix set-permissions",
                     st.st_mode & 07777, x->mode, x->path);
 }
