@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "flush/flush.h"
 #include "global/address.h"
+#include "queue/index.h"
 #include "queue/queue.h"
 #include "table/table.h"
 #include "util/file.h"
@@ -14,6 +15,7 @@ enum { ANSWER_OK = 0, ANSWER_FAILED = -1, ANSWER_BAD = 3, ANSWER_DENIED = 4 };
 
 struct flush_state {
     struct queue queue;
+    struct queue_index_reader *index;
     struct match_list *domains; /* fast_flush_domains */
     struct service_pool *qmgr;
 };
@@ -26,6 +28,7 @@ enum rc flush_start(struct service_env *env, void **state, struct why *why)
     TRY(queue_open(env->config, &s->queue, why));
     TRY(match_open("fast_flush_domains", env->config->fast_flush_domains, MATCH_DOMAIN,
                    match_parents(env->config, "fast_flush_domains"), &tables, &s->domains, why));
+    s->index = queue_index_reader_new(&s->queue, env->config->data_directory);
     s->qmgr = service_pool_new(env, "public/qmgr");
     *state = s;
     return RC_OK;
@@ -76,6 +79,18 @@ static bool look_at(void *context, const struct queue_entry *e)
     return true;
 }
 
+static enum rc find_messages(struct flush_state *s, struct search *search, struct why *why)
+{
+    struct queue_index *index = queue_index_reader_get(s->index);
+    enum rc rc;
+
+    if (index == NULL)
+        return queue_list(&s->queue, NULL, look_at, search, why);
+    rc = queue_index_site(index, search->site, search->arena, &search->ids.v, &search->ids.n, why);
+    queue_index_reader_put(s->index);
+    return rc;
+}
+
 static long send_site(struct flush_state *s, const struct log *log, struct str site,
                       struct arena *a)
 {
@@ -89,7 +104,7 @@ static long send_site(struct flush_state *s, const struct log *log, struct str s
     case RC_NONE: return ANSWER_DENIED;
     default: log_warning(log, "fast_flush_domains: %s", why.text); return ANSWER_FAILED;
     }
-    if (queue_list(&s->queue, NULL, look_at, &search, &why) != RC_OK) {
+    if (find_messages(s, &search, &why) != RC_OK) {
         log_warning(log, "%s", why.text);
         return ANSWER_FAILED;
     }

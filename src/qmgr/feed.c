@@ -11,10 +11,11 @@
 #include "qmgr/load.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/worker.h"
+#include "queue/index.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { LOADS_AT_ONCE = 32 };
+enum { LOADS_AT_ONCE = 32, TAKE_AT_ONCE = 200 };
 
 struct found { /* a file that is to be read */
     struct feed *feed;
@@ -31,7 +32,11 @@ struct feed {
     struct map known;            /* ids that wait here or are being read */
     struct link fresh, deferred; /* struct found */
     size_t n_loading;
-    bool turn;                /* whose turn it is */
+    bool turn;                  /* whose turn it is */
+    bool taking;                /* asking the index what is due */
+    bool more_is_due, flushing; /* it had more than we took; they are to be tried whatever */
+    long due_at;                /* when the timer goes off; 0: it is not set */
+    struct loop_timer *due_timer;
     bool missed;              /* notices that were not taken */
     unsigned scanning, again; /* what is being scanned, and what after that */
     struct loop_timer *timer;
@@ -87,6 +92,7 @@ void feed_free(struct feed *f)
         forget(i->value);
     map_done(&f->known);
     loop_cancel(f->q->loop, f->timer);
+    loop_cancel(f->q->loop, f->due_timer);
     free(f);
 }
 
@@ -122,6 +128,18 @@ void feed_later(struct feed *f, struct str queue_name, struct str id, long secon
     if (e)
         e->timer = loop_after(f->q->loop, seconds * 1000, its_time_has_come, e);
 }
+
+static bool uses_index(struct qmgr *q)
+{
+    return q->index_is_complete && !atomic_load(&q->index_failed);
+}
+
+bool feed_is_empty(const struct feed *f)
+{
+    return f->known.n == 0;
+}
+
+static void take_due(struct feed *f);
 
 /* ---- reading files ---- */
 static void load_done(void *context)
@@ -161,6 +179,102 @@ static void load_done(void *context)
     feed_run(f);
 }
 
+/* ---- what the index says is due ---- */
+struct take {
+    struct feed *feed;
+    struct arena *arena;
+    bool all; /* make everything due first */
+    struct str *ids;
+    size_t n;
+    long next;
+    enum rc rc;
+};
+
+static void take_work(void *context)
+{
+    struct take *t = context;
+    struct qmgr *q = t->feed->q;
+    long now = clock_seconds();
+    struct why why = {0};
+
+    t->rc = t->all ? queue_index_make_all_due(q->index, now, &why) : RC_OK;
+    if (t->rc == RC_OK)
+        t->rc = queue_index_take_due(q->index, now, TAKE_AT_ONCE, t->arena, &t->ids, &t->n,
+                                     &t->next, &why);
+    if (t->rc != RC_OK)
+        index_trouble(q, &why);
+}
+
+static void take_done(void *context)
+{
+    struct take *t = context;
+    struct feed *f = t->feed;
+    bool ignore_times = f->flushing;
+
+    f->taking = false;
+    f->more_is_due = t->n == TAKE_AT_ONCE;
+    if (!f->more_is_due)
+        f->flushing = false;
+    for (size_t i = 0; i < t->n; i++) {
+        struct found *e = note(f, STR("deferred"), t->ids[i]);
+        if (e) {
+            e->ignore_times = ignore_times;
+            enqueue(e);
+        }
+    }
+    if (t->rc != RC_OK)
+        feed_scan(f, SCAN_DEFERRED);
+    else if (t->next && !f->more_is_due)
+        feed_due_at(f, t->next);
+    arena_free(t->arena);
+    feed_run(f);
+}
+
+static void take_due_or_all(struct feed *f, bool all)
+{
+    struct arena *a;
+    struct take *t;
+
+    if (f->q->draining || !uses_index(f->q) || (f->taking && !all))
+        return;
+    if (!all && !list_is_empty(&f->deferred)) { /* first those that we have */
+        f->more_is_due = true;
+        return;
+    }
+    f->taking = true;
+    if (all)
+        f->flushing = true;
+    a = arena_new(4096);
+    t = arena_new_of(a, struct take);
+    *t = (struct take){.feed = f, .arena = a, .all = all};
+    worker_do(f->q->indexer, take_work, take_done, t);
+}
+
+static void take_due(struct feed *f)
+{
+    take_due_or_all(f, false);
+}
+
+static void due_now(void *context)
+{
+    struct feed *f = context;
+
+    f->due_timer = NULL;
+    f->due_at = 0;
+    take_due(f);
+}
+
+void feed_due_at(struct feed *f, long when)
+{
+    long now = clock_seconds();
+
+    if (!uses_index(f->q) || (f->due_at && f->due_at <= when))
+        return;
+    loop_cancel(f->q->loop, f->due_timer);
+    f->due_at = when;
+    f->due_timer = loop_after(f->q->loop, when > now ? (when - now) * 1000 : 0, due_now, f);
+}
+
 static struct found *next_found(struct feed *f)
 {
     struct link *first = f->turn ? &f->deferred : &f->fresh,
@@ -193,6 +307,8 @@ void feed_run(struct feed *f)
         l->context = f;
         worker_do(q->disk, load_work, load_done, l);
     }
+    if (f->more_is_due && list_is_empty(&f->deferred))
+        take_due(f);
     if (f->missed && list_is_empty(&f->fresh) && q->n_messages < limit) {
         f->missed = false;
         feed_scan(f, SCAN_INCOMING);
@@ -231,6 +347,12 @@ void feed_scan(struct feed *f, unsigned what)
 
     if (f->q->draining)
         return;
+    if (what & SCAN_DEFERRED && uses_index(f->q)) {
+        take_due_or_all(f, what & SCAN_IGNORE_TIMES);
+        what &= ~(unsigned)SCAN_DEFERRED;
+        if ((what & ~(unsigned)SCAN_IGNORE_TIMES) == 0)
+            return;
+    }
     if (f->scanning) {
         f->again |= what;
         return;

@@ -17,7 +17,6 @@
 struct ending {
     struct message *message;
     struct arena *arena;
-    bool removed;
 };
 
 static bool log_exists(struct message *msg, struct str log_class)
@@ -98,17 +97,11 @@ static long next_attempt(const struct config *config, long created, long now)
     return now + delay;
 }
 
-static void defer(struct message *msg)
+static void move_to_deferred(struct message *msg)
 {
     struct qmgr *q = msg->q;
-    long when = next_attempt(q->config, msg->m.create_sec, clock_seconds());
-    struct timespec times[2] = {{when, 0}, {when, 0}};
     struct why why = {0};
 
-    if (futimens(msg->fd, times) < 0)
-        log_warning(&msg->log, "set the time of the next attempt: %m");
-    if (str_eq(msg->queue_name, STR("deferred")))
-        return;
     switch (queue_move(&q->queue, msg->queue_name, STR("deferred"), msg->m.queue_id, &why)) {
     case RC_OK: msg->queue_name = STR("deferred"); break;
     case RC_NONE: break; /* postsuper took it */
@@ -116,6 +109,19 @@ static void defer(struct message *msg)
     }
 }
 
+static void defer(struct message *msg)
+{
+    struct qmgr *q = msg->q;
+    long when = next_attempt(q->config, msg->m.create_sec, clock_seconds());
+    struct timespec times[2] = {{when, 0}, {when, 0}};
+
+    if (futimens(msg->fd, times) < 0)
+        log_warning(&msg->log, "set the time of the next attempt: %m");
+    msg->next_attempt = when;
+    if (!str_eq(msg->queue_name, STR("deferred")))
+        move_to_deferred(msg);
+    index_defer(msg, when);
+}
 static void remove_file(struct message *msg)
 {
     struct why why = {0};
@@ -143,7 +149,8 @@ static void ending_work(void *context)
         (void)flush_log(msg, msg->q->trace, BOUNCE_KIND_TRACE, e->arena);
     if (!msg->remain || expire(msg, e->arena)) {
         remove_file(msg);
-        e->removed = true;
+        if (str_eq(msg->queue_name, STR("deferred")))
+            index_remove(msg->q, msg->m.queue_id);
         return;
     }
     warn_of_delay(msg, e->arena);
@@ -156,6 +163,8 @@ static void ending_done(void *context)
     struct message *msg = e->message;
 
     arena_free(e->arena);
+    if (msg->next_attempt)
+        feed_due_at(msg->q->feed, msg->next_attempt);
     message_free(msg);
 }
 

@@ -110,7 +110,10 @@ static enum rc take_question(struct intake *i, struct why *why)
 
     TRY(ipc_read_qmgr_control(&i->ipc, a, &question, NULL, why));
     switch (question.operation) {
-    case 'd': reply.status = forget_message(i->q, question.queue_id); break;
+    case 'd':
+        reply.status = forget_message(i->q, question.queue_id);
+        index_forget(i->q, question.queue_id);
+        break;
     case 'n': feed_one(i->q->feed, question.queue_id); break;
     case 'l': return list_messages(i, why);
     default: return FAIL(why, RC_PERM, "unknown question %ld", question.operation);

@@ -119,8 +119,11 @@ void load_work(void *load)
     struct stat st;
     struct why why;
 
-    if (fd < 0)
+    if (fd < 0) {
+        if (str_eq(l->queue_name, STR("deferred")))
+            index_remove(l->q, l->id);
         return;
+    }
     if (fstat(fd, &st) == 0 && st.st_mode & QUEUE_MODE_IS_READY && S_ISREG(st.st_mode)) {
         l->age = clock_seconds() - st.st_mtim.tv_sec;
         if (fd_lock(fd, true, false, &why) != RC_OK) {

@@ -21,6 +21,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "deliver/deliver.h"
 #include "qmgr/feedback.h"
 #include "qmgr/list.h"
@@ -53,8 +55,12 @@ struct qmgr {
     time_t rewriter_checked;   /* likewise */
     struct deliver_shared *shared;
     struct service_pool *bounce, *defer, *trace;
-    struct worker *disk;    /* reads files and resolves addresses, in order */
-    struct worker *reports; /* talks to bounce, defer, trace; several threads */
+    struct worker *disk;       /* reads files and resolves addresses, in order */
+    struct worker *indexer;    /* keeps the index */
+    struct queue_index *index; /* NULL: none, deferred/ is scanned */
+    bool index_is_complete;
+    atomic_bool index_failed; /* set by any thread; the main thread lets go of the index */
+    struct worker *reports;   /* talks to bounce, defer, trace; several threads */
 
     struct map messages; /* by queue id: struct message */
     struct link intakes; /* struct intake */
@@ -85,6 +91,7 @@ struct message {
     bool has_bounces, has_trace;
     bool ignore_times; /* taken by "flush": deferred transports and dead sites are tried */
     bool force_expire;
+    long next_attempt;   /* of what remains; 0: nothing does */
     bool file_is_gone;   /* postsuper removed it or put it on hold */
     bool look_again;     /* and has put it back */
     size_t n_using_file; /* requests and jobs that need fd */
@@ -207,6 +214,17 @@ void feed_later(struct feed *f, struct str queue_name, struct str id, long secon
 void feed_one(struct feed *f, struct str id); /* wherever it is */
 void feed_run(struct feed *f);                /* load more, when there is room */
 void feed_missed(struct feed *f);             /* a notice was not taken: scan when there is room */
+void feed_due_at(struct feed *f, long when);  /* something is due then */
+bool feed_is_empty(const struct feed *f);
+
+/* ---- the index ---- */
+void index_start(struct qmgr *q);                          /* compare with the files, then use it */
+void index_forget(struct qmgr *q, struct str id);          /* from the main thread */
+void index_trouble(struct qmgr *q, const struct why *why); /* from any thread */
+/* In workers: */
+void index_defer(struct message *msg, long when);
+void index_remove(struct qmgr *q, struct str id);
+
 /* Read the next recipients of a message that has very many. */
 void load_more_recipients(struct message *msg);
 /* Resolve the recipients of a notice that came without. */

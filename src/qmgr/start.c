@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/worker.h"
+#include "queue/index.h"
 #include "util/memory.h"
 
 enum { REPORT_THREADS = 4, SWEEP_MS = 10 * 1000 };
@@ -34,6 +35,19 @@ static struct service_pool *pool(struct service_env *env, struct str service)
     return service_pool_new(env, name);
 }
 
+/* Mail flows without it as well. */
+static void open_index(struct qmgr *q)
+{
+    struct service_env *env = q->env;
+    struct why why = {0};
+    enum rc rc = queue_index_open(&q->queue, env->config->data_directory, true, &q->index, &why);
+
+    if (rc == RC_OK && !env->rootless)
+        queue_index_give_to(q->index, env->mail_uid, env->mail_gid);
+    else if (rc != RC_OK && rc != RC_CONFIG)
+        log_warning(q->log, "%s; reading the directory deferred instead", why.text);
+}
+
 enum rc qmgr_start(struct service_env *env, void **state, struct why *why)
 {
     struct qmgr *q = NEW(struct qmgr);
@@ -41,11 +55,13 @@ enum rc qmgr_start(struct service_env *env, void **state, struct why *why)
     q->env = env;
     q->config = env->config;
     q->log = &env->log;
+    atomic_init(&q->index_failed, false);
     q->max_held = descriptors_for_files();
     TRY(queue_open(env->config, &q->queue, why));
     TRY(service_config_of(env, env->config->rewrite_service_name, &q->rewrite_config, why));
     TRY(rewriter_new(q->rewrite_config, &env->log, &q->rewriter, why));
     TRY(deliver_start(env, &q->shared, why));
+    open_index(q);
     *state = q;
     return RC_OK;
 }
@@ -70,6 +86,7 @@ enum rc qmgr_confined(struct service_env *env, void *state, struct why *why)
     q->defer = pool(env, q->config->defer_service_name);
     q->trace = pool(env, q->config->trace_service_name);
     q->disk = worker_new(q->loop, 1);
+    q->indexer = worker_new(q->loop, 1);
     q->reports = worker_new(q->loop, REPORT_THREADS);
     map_init(&q->messages);
     map_init(&q->transports);
@@ -77,7 +94,8 @@ enum rc qmgr_confined(struct service_env *env, void *state, struct why *why)
     buf_init(&q->scratch, IPC_FRAME_MAX);
     q->reply_arena = arena_new(4096);
     q->feed = feed_new(q);
-    feed_scan(q->feed, SCAN_ACTIVE | SCAN_INCOMING | SCAN_DEFERRED);
+    feed_scan(q->feed, SCAN_ACTIVE | SCAN_INCOMING | (q->index ? 0U : SCAN_DEFERRED));
+    index_start(q);
     loop_after(q->loop, SWEEP_MS, sweep, q);
     return RC_OK;
 }
@@ -103,8 +121,12 @@ static void enough(void *context)
 
 void qmgr_end_if_drained(struct qmgr *q)
 {
-    if (q->n_in_flight == 0 && worker_pending(q->reports) == 0)
-        service_exit(q->env);
+    if (q->n_in_flight || worker_pending(q->reports) || worker_pending(q->indexer))
+        return;
+    if (q->index_is_complete && !atomic_load(&q->index_failed) && feed_is_empty(q->feed) &&
+        q->n_messages == 0)
+        queue_index_mark_clean(q->index);
+    service_exit(q->env);
 }
 
 /* What is not finished stays on disk; an agent that still delivers keeps the lock of the file. */

@@ -24,6 +24,7 @@ struct entry {
     struct queue_entry e;
     struct listing *l;
     VEC(struct listed_recipient) list;
+    size_t max;        /* recipients in one entry */
     struct map logged; /* recipients that stood in a log */
 };
 
@@ -43,7 +44,7 @@ static void add(struct entry *e, struct str original, struct str address, struct
 {
     struct listed_recipient r = {original, address, log_class, str_head(reason, 2048)};
 
-    if (e->list.n == RECIPIENTS_PER_ENTRY)
+    if (e->list.n == e->max)
         (void)give(e, true);
     vec_add(e->l->arena, &e->list, r);
 }
@@ -135,25 +136,40 @@ static void read_records(struct entry *e, int fd, bool maildrop)
     }
 }
 
+/* Open and complete? Fills what the file's status tells. */
+static int open_entry(struct entry *e, const char *path, struct stat *st)
+{
+    int fd = openat(e->l->q->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || !(st->st_mode & QUEUE_MODE_IS_READY)) {
+        close(fd);
+        return -1;
+    }
+    e->e.arrival = st->st_mtim.tv_sec;
+    e->e.size = st->st_size;
+    e->e.forced_expire = st->st_mode & QUEUE_MODE_FORCE_EXPIRE;
+    return fd;
+}
+
 static bool list_file(void *context, struct str id, const char *path)
 {
     struct listing *l = context;
-    bool maildrop = str_eq(l->queue_name, STR("maildrop")),
-         incoming = str_eq(l->queue_name, STR("incoming"));
-    struct entry e = {.l = l, .e = {.queue_name = l->queue_name, .queue_id = id}};
+    bool maildrop = str_eq(l->queue_name, STR("maildrop"));
+    struct entry e = {
+        .l = l, .max = RECIPIENTS_PER_ENTRY, .e = {.queue_name = l->queue_name, .queue_id = id}};
     struct stat st;
-    AUTO_CLOSE int fd = openat(l->q->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-    if (fd < 0 || !queue_id_is_valid(id) || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-        !(st.st_mode & QUEUE_MODE_IS_READY) || map_get(&l->seen, id))
+    if (!queue_id_is_valid(id) || map_get(&l->seen, id))
         return true;
-    if (incoming)
+    AUTO_CLOSE int fd = open_entry(&e, path, &st);
+    if (fd < 0)
+        return true;
+    if (str_eq(l->queue_name, STR("incoming")))
         map_put(&l->seen, id, l);
     if (l->active && !maildrop && map_get(l->active, id))
         e.e.queue_name = STR("active");
-    e.e.arrival = st.st_mtim.tv_sec;
-    e.e.size = st.st_size;
-    e.e.forced_expire = st.st_mode & QUEUE_MODE_FORCE_EXPIRE;
     map_init(&e.logged);
     read_records(&e, fd, maildrop);
     (void)give(&e, false);
@@ -162,24 +178,55 @@ static bool list_file(void *context, struct str id, const char *path)
     return !l->stopped;
 }
 
-enum rc queue_list(const struct queue *q, const struct map *active,
-                   bool (*each)(void *context, const struct queue_entry *entry), void *context,
-                   struct why *why)
+enum rc queue_list_some(const struct queue *q, const char *const *queue_names, size_t n,
+                        const struct map *active,
+                        bool (*each)(void *context, const struct queue_entry *entry), void *context,
+                        struct why *why)
 {
-    static const char *const names[] = {"maildrop", "active", "incoming", "deferred", "hold"};
     AUTO_ARENA arena = arena_new(16 * 1024);
     struct listing l = {.q = q, .active = active, .each = each, .context = context, .arena = arena};
     enum rc rc = RC_OK;
 
     map_init(&l.seen);
-    for (size_t i = 0; i < sizeof names / sizeof *names && rc == RC_OK && !l.stopped; i++) {
-        l.queue_name = str_of(names[i]);
+    for (size_t i = 0; i < n && rc == RC_OK && !l.stopped; i++) {
+        l.queue_name = str_of(queue_names[i]);
         rc = queue_scan(q, l.queue_name, list_file, &l, why);
-        if (rc == RC_NONE || (rc == RC_TEMP && i == 0)) /* maildrop/ may be closed to us */
-            rc = RC_OK;
+        if (rc == RC_NONE || (rc == RC_TEMP && strcmp(queue_names[i], "maildrop") == 0))
+            rc = RC_OK; /* maildrop/ may be closed to us */
     }
     map_done(&l.seen);
     return rc;
+}
+
+enum rc queue_list(const struct queue *q, const struct map *active,
+                   bool (*each)(void *context, const struct queue_entry *entry), void *context,
+                   struct why *why)
+{
+    static const char *const names[] = {"maildrop", "active", "incoming", "deferred", "hold"};
+
+    return queue_list_some(q, names, sizeof names / sizeof *names, active, each, context, why);
+}
+
+enum rc queue_list_file(const struct queue *q, struct str queue_name, struct str id,
+                        struct arena *a, struct queue_entry *out, long *modified, struct why *why)
+{
+    struct listing l = {.q = q, .arena = a, .queue_name = queue_name};
+    struct entry e = {.l = &l, .max = (size_t)-1, .e = {.queue_name = queue_name, .queue_id = id}};
+    char path[QUEUE_PATH_SIZE];
+    struct stat st;
+
+    queue_path(q, queue_name, id, path);
+    AUTO_CLOSE int fd = open_entry(&e, path, &st);
+    if (fd < 0)
+        return FAIL(why, RC_NONE, "open %s: %m", path);
+    map_init(&e.logged);
+    read_records(&e, fd, false);
+    map_done(&e.logged);
+    e.e.recipients = e.list.v;
+    e.e.n_recipients = e.list.n;
+    *out = e.e;
+    *modified = st.st_mtim.tv_sec;
+    return RC_OK;
 }
 
 enum rc queue_ask_active(struct str queue_directory, struct map *active, struct why *why)

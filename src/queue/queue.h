@@ -219,5 +219,15 @@ enum rc queue_list(const struct queue *q, const struct map *active,
                    bool (*each)(void *context, const struct queue_entry *entry), void *context,
                    struct why *why) MUST_USE;
 
+/* The same for a part of it; RC_NONE of each queue is no error. */
+enum rc queue_list_some(const struct queue *q, const char *const *queue_names, size_t n,
+                        const struct map *active,
+                        bool (*each)(void *context, const struct queue_entry *entry), void *context,
+                        struct why *why) MUST_USE;
+/* One file, with all its recipients. RC_NONE: gone, or not complete. *modified: its time stamp. */
+enum rc queue_list_file(const struct queue *q, struct str queue_name, struct str id,
+                        struct arena *a, struct queue_entry *out, long *modified,
+                        struct why *why) MUST_USE;
+
 /* Ask qmgr which messages it has in memory; ids become keys. RC_TEMP: it does not answer. */
 enum rc queue_ask_active(struct str queue_directory, struct map *active, struct why *why) MUST_USE;
