@@ -6,41 +6,55 @@
 
 #include "service/runtime.h"
 
-static enum rc change_identity(const struct runtime *r, const struct passwd *owner, struct why *why)
+static enum rc change_identity(const struct runtime *r, struct why *why)
 {
+    uid_t uid = r->env.mail_uid;
+    gid_t gid = r->env.mail_gid;
     bool for_good = r->service->privilege == RUN_AS_MAIL_OWNER || r->options.unprivileged;
 
-    if (setgroups(1, &owner->pw_gid) < 0)
+    if (setgroups(1, &gid) < 0)
         return FAIL(why, RC_CONFIG, "setgroups: %m");
     if (for_good) {
-        if (setgid(owner->pw_gid) < 0 || setuid(owner->pw_uid) < 0)
-            return FAIL(why, RC_CONFIG, "become user %s: %m", owner->pw_name);
+        if (setgid(gid) < 0 || setuid(uid) < 0)
+            return FAIL(why, RC_CONFIG, "become user %s: %m", r->config->mail_owner.p);
         return RC_OK;
     }
-    if (setegid(owner->pw_gid) < 0 || seteuid(owner->pw_uid) < 0)
-        return FAIL(why, RC_CONFIG, "become user %s: %m", owner->pw_name);
+    if (setegid(gid) < 0 || seteuid(uid) < 0)
+        return FAIL(why, RC_CONFIG, "become user %s: %m", r->config->mail_owner.p);
+    return RC_OK;
+}
+
+enum rc find_mail_owner(struct runtime *r, struct why *why)
+{
+    const char *name = r->config->mail_owner.p;
+    const struct passwd *owner;
+
+    r->env.mail_uid = geteuid();
+    r->env.mail_gid = getegid();
+    if (r->env.rootless)
+        return RC_OK;
+    errno = 0;
+    owner = getpwnam(name);
+    if (owner == NULL)
+        return FAIL(why, RC_CONFIG, "mail_owner = %s: no such user; create it, or name another one",
+                    name);
+    if (owner->pw_uid == 0)
+        return FAIL(why, RC_CONFIG,
+                    "mail_owner = %s: it is the super-user; name an account of its own", name);
+    r->env.mail_uid = owner->pw_uid;
+    r->env.mail_gid = owner->pw_gid;
     return RC_OK;
 }
 
 enum rc confine(struct runtime *r, struct why *why)
 {
-    const char *name = r->config->mail_owner.p;
-    const struct passwd *owner = NULL;
     struct sandbox sandbox;
 
     TRY(sandbox_prepare(r, &sandbox, why));
     if (!r->env.rootless) {
-        errno = 0;
-        owner = getpwnam(name);
-        if (owner == NULL)
-            return FAIL(why, RC_CONFIG,
-                        "mail_owner = %s: no such user; create it, or name another one", name);
-        if (owner->pw_uid == 0)
-            return FAIL(why, RC_CONFIG,
-                        "mail_owner = %s: it is the super-user; name an account of its own", name);
         if (r->options.chroot && (chroot(".") < 0 || chdir("/") < 0))
             return FAIL(why, RC_CONFIG, "chroot to queue_directory: %m");
-        TRY(change_identity(r, owner, why));
+        TRY(change_identity(r, why));
     }
     return sandbox_enter(r, &sandbox, why);
 }

@@ -63,6 +63,9 @@ struct runtime {
     long last_end_ms; /* of a session */
 };
 
+/* Who mail_owner is: env.mail_uid, env.mail_gid. */
+enum rc find_mail_owner(struct runtime *r, struct why *why) MUST_USE;
+
 /* Chroot, identity, sandbox: what stands between start() and the first session. */
 enum rc confine(struct runtime *r, struct why *why) MUST_USE;
 

@@ -155,6 +155,7 @@ static enum rc prepare(struct runtime *r, int argc, char **argv, struct why *why
     atomic_store(&r->session_config, r->config);
     use_current_config(r, &r->env);
     open_log(r);
+    TRY(find_mail_owner(r, why));
     run_debugger(r);
     if (service->shape == SERVICE_LOOP)
         r->env.loop = loop_new();
