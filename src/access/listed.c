@@ -157,6 +157,8 @@ enum verdict check_listed(struct access_context *c, struct str address, const ch
     if (v != DUNNO || c->resolved_address.p == NULL)
         return v;
     rc = find_rewritten(c, r->recipient, sender);
+    if (rc != RC_OK && rc != RC_NONE)
+        return refuse_lookup(c, address);
     if (rc == RC_NONE && is_error_route(r, &dsn))
         return refuse_error_route(c, r, address, class, dsn);
     t = table_of_class(c->access, r->flags);

@@ -41,8 +41,11 @@ class Oracle(Instance):
                          shlib_directory=f"{self.root}/usr/lib/postfix", meta_directory=f"{self.root}/etc/postfix",
                          sendmail_path=f"{self.root}/usr/sbin/sendmail", mail_owner="postfix", setgid_group="postdrop",
                          compatibility_level="3.6")
+        self.main["export_environment"] = "TZ MAIL_CONFIG LANG LD_LIBRARY_PATH"
         self.main["import_environment"] = "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C LD_LIBRARY_PATH"
         shutil.chown(self.data, "postfix")
+        open(self.log, "a").close()
+        shutil.chown(self.log, "postfix")
         super().write_config()
 
     def run(self, program, *args, check=False, **kw):
