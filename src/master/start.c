@@ -154,6 +154,20 @@ static const char *absolute(const struct master *m, const char *dir)
     return path;
 }
 
+/* -D: debugger_command looks at this process. */
+static void run_debugger(const struct master *m)
+{
+    const struct config *c = m->current->config;
+    AUTO_ARENA a = arena_new(512);
+    struct str command;
+
+    if (!m->options.debugger || c->debugger_command.n == 0 ||
+        config_expand(c, a, c->debugger_command, &command, NULL) != RC_OK)
+        return;
+    if (system(arena_printf(a, "(" STR_FMT ")&", STR_ARG(command)).p) != 0)
+        log_warning(&m->log, "debugger_command failed: " STR_FMT, STR_ARG(command));
+}
+
 /* -t: status 0 when no master holds the lock. */
 static _Noreturn void test_lock(const struct master *m)
 {
@@ -195,5 +209,6 @@ _Noreturn void master_main(struct master *m, int argc, char **argv)
         close(ready_fd);
     }
     systemd_notify("READY=1");
+    run_debugger(m);
     master_run(m);
 }
