@@ -116,6 +116,10 @@ struct access_options {
  */
 enum rc access_open(const struct access_options *o, struct access **out, struct why *why) MUST_USE;
 void access_close(struct access *access);
+
+/* No rules at all: every stage says DUNNO. For local users (sendmail -bs). */
+struct access *access_unrestricted(const struct config *config, const struct log *log);
+
 /* Was a table replaced? *name tells which, or which parameter has it. */
 bool access_has_changed(const struct access *access, struct str *name);
 

@@ -69,6 +69,7 @@ const struct restriction *restriction_find(struct str name);
  * What access_open() makes. Everything in here is read-only afterwards or locks for itself.
  */
 struct access {
+    bool is_unrestricted; /* nothing but config and log is set */
     const struct config *config;
     const struct log *log;
     struct table_env env;

@@ -79,7 +79,7 @@ enum verdict access_at_connect(struct access_context *c)
 {
     enum verdict v;
 
-    if (c->access->config->smtpd_delay_reject)
+    if (c->access->is_unrestricted || c->access->config->smtpd_delay_reject)
         return DUNNO;
     forget_pending(c);
     return refused_by(c, ACCESS_CLIENT, &v) ? v : settle(c);
@@ -89,7 +89,7 @@ enum verdict access_at_helo(struct access_context *c)
 {
     enum verdict v;
 
-    if (c->access->config->smtpd_delay_reject)
+    if (c->access->is_unrestricted || c->access->config->smtpd_delay_reject)
         return DUNNO;
     forget_pending(c);
     return refused_by(c, ACCESS_HELO, &v) ? v : settle(c);
@@ -111,7 +111,7 @@ enum verdict access_at_mail(struct access_context *c)
 {
     enum verdict v;
 
-    if (c->access->config->smtpd_delay_reject)
+    if (c->access->is_unrestricted || c->access->config->smtpd_delay_reject)
         return DUNNO;
     forget_pending(c);
     v = check_sender(c);
@@ -168,7 +168,7 @@ enum verdict access_at_rcpt(struct access_context *c)
     forget_pending(c);
     c->if_permit = c->sender_if_permit;
     c->recipient_checked = false;
-    if (is_postmaster(c->recipient))
+    if (c->access->is_unrestricted || is_postmaster(c->recipient))
         return DUNNO;
     v = check_delayed(c);
     if (!is_no(v))
@@ -193,6 +193,8 @@ enum verdict access_at_etrn(struct access_context *c)
 {
     enum verdict v;
 
+    if (c->access->is_unrestricted)
+        return DUNNO;
     forget_pending(c);
     if (c->access->config->smtpd_delay_reject &&
         (refused_by(c, ACCESS_CLIENT, &v) || (c->helo.p && refused_by(c, ACCESS_HELO, &v))))
@@ -206,7 +208,7 @@ enum verdict access_at_data(struct access_context *c)
 {
     enum verdict v;
 
-    if (c->access->lists[ACCESS_DATA]->n == 0)
+    if (c->access->is_unrestricted || c->access->lists[ACCESS_DATA]->n == 0)
         return DUNNO;
     forget_pending(c);
     return refused_by(c, ACCESS_DATA, &v) ? v : settle(c);
@@ -216,7 +218,7 @@ enum verdict access_at_end_of_data(struct access_context *c)
 {
     enum verdict v;
 
-    if (c->access->lists[ACCESS_END_OF_DATA]->n == 0)
+    if (c->access->is_unrestricted || c->access->lists[ACCESS_END_OF_DATA]->n == 0)
         return DUNNO;
     forget_pending(c);
     return refused_by(c, ACCESS_END_OF_DATA, &v) ? v : settle(c);

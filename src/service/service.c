@@ -163,7 +163,8 @@ static enum rc prepare(struct runtime *r, int argc, char **argv, struct why *why
         TRY(service->start(&r->env, &r->state, why));
     if (r->options.check)
         exit(0);
-    TRY(confine(r, why));
+    if (!r->options.on_stdin) /* it acts for the user who runs it, with that user's rights */
+        TRY(confine(r, why));
     if (service->confined)
         TRY(service->confined(&r->env, r->state, why));
     return RC_OK;

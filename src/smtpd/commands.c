@@ -180,26 +180,15 @@ static void command_run(struct session *s, struct str line)
         s->errors++;
 }
 
-static void connection_broke(struct session *s, enum rc rc)
-{
-    if (rc == RC_TIMEOUT) {
-        session_replyf(s, "421 4.4.2 " STR_FMT " Error: timeout exceeded",
-                       STR_ARG(s->config->myhostname));
-        session_end(s, "timeout");
-    } else {
-        session_end(s, "lost connection");
-    }
-}
-
 void command_next(struct session *s)
 {
     struct str line;
     enum rc rc;
 
     if (s->errors >= s->config->smtpd_hard_error_limit) {
+        session_end(s, "too many errors");
         session_replyf(s, "421 4.7.0 " STR_FMT " Error: too many errors",
                        STR_ARG(s->config->myhostname));
-        session_end(s, "too many errors");
         return;
     }
     if (s->config->smtpd_per_request_deadline)
@@ -216,7 +205,7 @@ void command_next(struct session *s)
         return;
     }
     if (rc != RC_OK) {
-        connection_broke(s, rc);
+        session_broke(s, rc);
         return;
     }
     if (s->wire.saw_bare_lf) {

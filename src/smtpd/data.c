@@ -1,5 +1,5 @@
 /* DATA (RFC 5321 4.1.1.4) and BDAT (RFC 3030). */
-#include "smtpd/smtpd.h"
+#include "smtpd/standalone.h"
 #include "util/clock.h"
 
 /* With a deadline for the whole request, a message may take the longer the more of it has come. */
@@ -29,18 +29,6 @@ static bool data_allowed(struct session *s)
     return session_obeys(s, v);
 }
 
-static void connection_broke(struct session *s, enum rc rc)
-{
-    if (rc == RC_TIMEOUT) {
-        session_replyf(s, "421 4.4.2 " STR_FMT " Error: timeout exceeded",
-                       STR_ARG(s->config->myhostname));
-        s->over = false;
-        session_end(s, "timeout");
-    } else {
-        session_end(s, "lost connection");
-    }
-}
-
 /* The message is complete: queue it and tell the client. */
 static bool end_of_message(struct session *s, struct str ok)
 {
@@ -52,7 +40,7 @@ static bool end_of_message(struct session *s, struct str ok)
         s->errors = s->junk = 0;
         xforward_reset(s);
     }
-    if (queued && ok.p)
+    if (queued && ok.p && s->access.queue_id.n)
         session_replyf(s, STR_FMT " queued as " STR_FMT, STR_ARG(ok), STR_ARG(s->access.queue_id));
     else if (reply.p)
         session_reply(s, reply);
@@ -79,13 +67,13 @@ bool cmd_data(struct session *s, struct str arguments)
     transaction_begin_content(s);
     extend_deadline(s, begin_ms);
     while ((rc = wire_data_line(&s->t.content, &line, &more, &s->why)) == RC_OK) {
-        if (submit_status(s->t.submission) == 0)
-            submit_line(s->t.submission, line, more);
+        if (message_status(s) == 0)
+            message_line(s, line, more);
         extend_deadline(s, begin_ms);
     }
     if (rc == RC_NONE)
         return end_of_message(s, STR_NONE);
-    connection_broke(s, rc);
+    session_broke(s, rc);
     return false;
 }
 
@@ -112,7 +100,7 @@ static bool refuse_chunk(struct session *s, bool last, struct str reply)
     enum rc rc = wire_chunk_skip(&s->t.content, &s->why);
 
     if (rc != RC_OK) {
-        connection_broke(s, rc);
+        session_broke(s, rc);
         return false;
     }
     if (reply.n)
@@ -134,8 +122,8 @@ static enum rc take_chunk(struct session *s)
     enum rc rc;
 
     while ((rc = wire_chunk_line(&s->t.content, &line, &more, &s->why)) == RC_OK) {
-        if (submit_status(s->t.submission) == 0)
-            submit_line(s->t.submission, line, more);
+        if (message_status(s) == 0)
+            message_line(s, line, more);
         extend_deadline(s, begin_ms);
     }
     return rc;
@@ -198,7 +186,7 @@ bool cmd_bdat(struct session *s, struct str arguments)
     }
     rc = take_chunk(s);
     if (rc != RC_NONE) {
-        connection_broke(s, rc);
+        session_broke(s, rc);
         return false;
     }
     if (last)

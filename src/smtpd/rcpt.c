@@ -2,6 +2,7 @@
 #include "global/address.h"
 #include "global/dsn.h"
 #include "smtpd/envelope.h"
+#include "smtpd/standalone.h"
 
 enum { ORCPT_MAX = 500 };
 
@@ -53,7 +54,7 @@ static void take_recipient(struct session *s)
     s->t.recipients++;
     s->access.recipient_count = s->t.recipients;
     s->t.only_recipient = s->t.recipients == 1 ? s->access.recipient : STR_NONE;
-    submit_recipient(s->t.submission, &s->t.recipient);
+    message_recipient(s, &s->t.recipient);
 }
 
 static bool parse_recipient(struct session *s, struct str arguments)

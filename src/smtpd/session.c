@@ -51,6 +51,14 @@ void session_end(struct session *s, const char *reason)
     s->over = true;
 }
 
+void session_broke(struct session *s, enum rc rc)
+{
+    session_end(s, rc == RC_TIMEOUT ? "timeout" : "lost connection");
+    if (rc == RC_TIMEOUT)
+        session_replyf(s, "421 4.4.2 " STR_FMT " Error: timeout exceeded",
+                       STR_ARG(s->config->myhostname));
+}
+
 static void log_abnormal_end(struct session *s)
 {
     const char *stage = s->access.stage;
@@ -59,7 +67,7 @@ static void log_abnormal_end(struct session *s)
     /* a client may leave without QUIT once its message is taken */
     if (s->reason == NULL || (strcmp(stage, "END-OF-MESSAGE") == 0 && s->reason[0] == 'l'))
         return;
-    if (s->t.submission && (strcmp(stage, "DATA") == 0 || strcmp(stage, "BDAT") == 0) &&
+    if (s->t.recipients && (strcmp(stage, "DATA") == 0 || strcmp(stage, "BDAT") == 0) &&
         s->t.content.wire)
         log_info(&s->message_log, "%s%s after %s (%ld bytes) from " STR_FMT, id, s->reason, stage,
                  s->t.content.bytes, STR_ARG(s->access.client.label));

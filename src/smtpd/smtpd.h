@@ -41,7 +41,7 @@ struct smtpd { /* the process */
     const struct config *config;
     struct resolver *resolver;
     struct rewriter *rewriter;
-    struct submit_library *submit;
+    struct submit_library *submit; /* NULL on standard input; rewriter and resolver too */
     struct access *access;
     struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards;
     struct match_list *forbidden_commands, *bare_lf_exclusions, *limit_exceptions, *xclient_hosts,
@@ -67,6 +67,7 @@ struct xforward { /* what XFORWARD said about the client before us; p == NULL: n
 struct transaction {
     struct submit_begin begin;
     struct submission *submission; /* NULL until the first recipient is accepted */
+    struct standalone *standalone; /* the same for sendmail -bs */
     struct timespec arrival;
     long recipients;            /* accepted */
     long overshoot;             /* refused beyond smtpd_recipient_limit */
@@ -112,6 +113,7 @@ bool smtpd_has_changed(struct service_env *env, void *state);
 void smtpd_session(struct service_env *env, void *state, int fd);
 void session_greet(struct session *s);
 void session_end(struct session *s, const char *reason);
+void session_broke(struct session *s, enum rc rc); /* a read failed: RC_EOF, RC_TIMEOUT ... */
 
 /* peer.c: who is it? Fills s->access.client. RC_NONE: nobody to talk to. */
 enum rc peer_find(struct session *s, int fd);

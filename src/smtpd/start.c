@@ -180,19 +180,24 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
 
     s->env = env;
     s->config = env->config;
-    TRY(refuse_unbuilt(s, why));
+    if (!env->on_stdin)
+        TRY(refuse_unbuilt(s, why));
     TRY(bare_lf_mode(s->config->smtpd_forbid_bare_newline, &s->bare_lf, why));
     if (ehlo_keywords_parse(s->config->smtpd_discard_ehlo_keywords, &s->ehlo_discard, why) !=
         RC_OK) {
         why_prefix(why, "smtpd_discard_ehlo_keywords");
         return RC_CONFIG;
     }
+    *state = s;
+    s->footer_filter = unescape(s->config->smtpd_expansion_filter);
     TRY(open_lists(s, why));
+    if (env->on_stdin) {
+        s->access = access_unrestricted(s->config, &env->log);
+        return RC_OK;
+    }
     TRY(open_libraries(s, why));
     s->submit_flags = submit_flags_for(s->config, SUBMIT_FROM_SMTPD);
-    s->footer_filter = unescape(s->config->smtpd_expansion_filter);
     s->anvil = service_pool_new(env, "private/anvil");
-    *state = s;
     return RC_OK;
 }
 

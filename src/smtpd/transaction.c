@@ -5,7 +5,7 @@
 #include "global/address.h"
 #include "global/date.h"
 #include "global/dsn.h"
-#include "smtpd/smtpd.h"
+#include "smtpd/standalone.h"
 #include "util/clock.h"
 
 static bool rewrites_locally(struct session *s)
@@ -95,8 +95,10 @@ bool transaction_open(struct session *s)
 {
     struct submit_begin *begin = &s->t.begin;
 
-    if (s->t.submission)
+    if (s->t.submission || s->t.standalone)
         return true;
+    if (s->on_stdin)
+        return standalone_open(s);
     begin->flags = s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0);
     begin->sendopts = s->t.smtputf8 ? 1 : 0;
     begin->arrival_sec = s->t.arrival.tv_sec;
@@ -178,6 +180,8 @@ void transaction_begin_content(struct session *s)
     stream_grow(&s->wire.stream, STREAM_BIG);
     wire_content_begin(&s->t.content, &s->wire);
     s->wire.saw_bare_lf = false;
+    if (s->on_stdin)
+        return; /* pickup adds Received: */
     for (size_t i = 0; i < actions->headers.n; i++)
         submit_prepend_header(s->t.submission, actions->headers.v[i]);
     add_received(s);
@@ -227,14 +231,14 @@ bool transaction_finish(struct session *s, struct str *reply)
     unsigned status;
 
     s->access.stage = "END-OF-MESSAGE";
-    s->access.size = submit_size(s->t.submission);
+    s->access.size = message_size(s);
     s->access.recipient = s->t.only_recipient;
     *reply = STR_NONE;
     if (bare_lf_is_refused(s)) {
         session_refuse_bare_lf(s);
         return false;
     }
-    if (submit_status(s->t.submission) == 0) {
+    if (message_status(s) == 0) {
         enum verdict v = access_at_end_of_data(&s->access);
         if (v == REJECT || v == HANGUP) {
             if (v == REJECT)
@@ -244,11 +248,19 @@ bool transaction_finish(struct session *s, struct str *reply)
             return false;
         }
     }
-    apply_actions(s);
-    status = submit_finish(s->t.submission, &reason);
-    *reply = status ? failure_reply(s, status, reason)
-                    : arena_printf(s->access.arena, "250 2.0.0 Ok: queued as " STR_FMT,
-                                   STR_ARG(s->access.queue_id));
+    if (s->t.submission) {
+        apply_actions(s);
+        status = submit_finish(s->t.submission, &reason);
+    } else {
+        status = standalone_finish(s);
+    }
+    if (status)
+        *reply = failure_reply(s, status, reason);
+    else if (s->access.queue_id.n)
+        *reply = arena_printf(s->access.arena, "250 2.0.0 Ok: queued as " STR_FMT,
+                              STR_ARG(s->access.queue_id));
+    else
+        *reply = STR("250 2.0.0 Ok");
     return status == 0;
 }
 

@@ -1,0 +1,37 @@
+/* The way of messages of sendmail -bs (standalone.c), and the choice between it and the queue. */
+#pragma once
+
+#include "smtpd/smtpd.h"
+
+bool standalone_open(struct session *s); /* false: answered */
+void standalone_recipient(struct session *s, const struct recipient *r);
+void standalone_line(struct session *s, struct str line, bool more);
+unsigned standalone_status(const struct session *s);
+long standalone_size(const struct session *s);
+unsigned standalone_finish(struct session *s);
+
+static inline void message_recipient(struct session *s, const struct recipient *r)
+{
+    if (s->t.submission)
+        submit_recipient(s->t.submission, r);
+    else
+        standalone_recipient(s, r);
+}
+
+static inline void message_line(struct session *s, struct str line, bool more)
+{
+    if (s->t.submission)
+        submit_line(s->t.submission, line, more);
+    else
+        standalone_line(s, line, more);
+}
+
+static inline unsigned message_status(const struct session *s)
+{
+    return s->t.submission ? submit_status(s->t.submission) : standalone_status(s);
+}
+
+static inline long message_size(const struct session *s)
+{
+    return s->t.submission ? submit_size(s->t.submission) : standalone_size(s);
+}
