@@ -203,14 +203,26 @@ enum rc ipc_wait(struct ipc *c, struct why *why)
     return receive_some(c, 0, why);
 }
 
-/* Wait until n bytes are buffered. */
+/* The kernel keeps the time of a blocking read: one system call instead of three. */
+static void use_kernel_timeout(struct ipc *c)
+{
+    struct timeval limit = {c->timeout_ms / 1000, c->timeout_ms % 1000 * 1000};
+
+    if (c->kernel_timeout_ms == c->timeout_ms)
+        return;
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    c->kernel_timeout_ms = c->timeout_ms;
+}
+
+/* Wait until n bytes are buffered. A descriptor that does not block is polled. */
 static enum rc need(struct ipc *c, size_t n, long deadline, struct why *why)
 {
     while (c->in_end - c->in_start < n) {
         enum rc rc;
         if (c->in_size - c->in_start < n || c->in_end == c->in_size)
             make_room(c, n);
-        rc = receive_some(c, deadline ? MSG_DONTWAIT : 0, why);
+        use_kernel_timeout(c);
+        rc = receive_some(c, 0, why);
         if (rc == RC_NONE) {
             int ready = wait_ready(c->fd, POLLIN, deadline);
             if (ready == 0)

@@ -61,9 +61,10 @@ enum { IPC_MAGIC = 0xF5, IPC_FRAME_MAX = 1024 * 1024 };
 
 /* One end of a connection. Not shared between threads at the same time. */
 struct ipc {
-    int fd;          /* -1: closed; owned */
-    long timeout_ms; /* for one message, each way; 0: for ever */
-    char *in;        /* bytes received, not yet used */
+    int fd;                 /* -1: closed; owned */
+    long timeout_ms;        /* for one message, each way; 0: for ever */
+    long kernel_timeout_ms; /* private: what the socket is set to, so that a read is one call */
+    char *in;               /* bytes received, not yet used */
     size_t in_start, in_end, in_size;
     int fds[8]; /* descriptors received, not yet used */
     unsigned n_fds;
