@@ -46,7 +46,7 @@ static int print_run_version(const struct log *log)
     library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (library)
         *(void **)&version = dlsym(library, "OpenSSL_version");
-    if (version == NULL)
+    if (!version)
         log_fatal(log, 1, "cannot load %s; run: apt-get install libssl3", name);
     puts(version(0));
     return 0;

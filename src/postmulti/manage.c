@@ -186,29 +186,35 @@ static int create(struct postmulti *m)
     return 0;
 }
 
-/* A directory that is there: its own name counts unless another is given. */
+/* A directory that is there: the names in its main.cf count unless others are given. */
+static void read_names(struct postmulti *m, const char *dir, struct options *o)
+{
+    struct config_request request = {.dir = dir};
+    struct config *config = NULL;
+    struct why why = {0};
+
+    if (config_load(&request, &config, &why) != RC_OK)
+        log_fatal(m->log, 1, "%s", why.text);
+    if (o->new_name == NULL && config->multi_instance_name.n)
+        o->new_name = arena_text(m->arena, config->multi_instance_name);
+    if (o->new_group == NULL && config->multi_instance_group.n)
+        o->new_group = arena_text(m->arena, config->multi_instance_group);
+    config_free(config);
+}
+
 static int import(struct postmulti *m)
 {
+    struct options *o = arena_new_of(m->arena, struct options);
     struct settings settings = read_settings(m);
     struct config_setting *dir = find(&settings, STR("config_directory"));
-    struct config_request request = {0};
-    struct config *config = NULL;
-    struct options o = *m->o;
     struct instance i;
-    struct why why = {0};
 
     check_initialised(m);
     if (dir == NULL)
         log_fatal(m->log, 1, "-e import requires config_directory=path");
-    request.dir = arena_text(m->arena, dir->value);
-    if (config_load(&request, &config, &why) != RC_OK)
-        log_fatal(m->log, 1, "%s", why.text);
-    if (o.new_name == NULL && config->multi_instance_name.n)
-        o.new_name = arena_text(m->arena, config->multi_instance_name);
-    if (o.new_group == NULL && config->multi_instance_group.n)
-        o.new_group = arena_text(m->arena, config->multi_instance_group);
-    config_free(config);
-    m->o = &o;
+    *o = *m->o;
+    read_names(m, arena_text(m->arena, dir->value), o);
+    m->o = o;
     i = describe(m, &settings);
     take_out(&settings, STR("config_directory"));
     set_default(m, &settings, STR("multi_instance_name"), i.name);

@@ -54,7 +54,7 @@ void log_debug(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3)
 
 /* Log "fatal: text", pause a second in daemons (commands do not), exit with that status. Start-up
  * only. */
-_Noreturn void log_fatal(const struct log *log, int status, const char *format, ...)
+__attribute__((noreturn)) void log_fatal(const struct log *log, int status, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
 /* One finished text of any level; for postlog and postlogd. */
