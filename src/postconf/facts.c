@@ -1,8 +1,8 @@
 /* What this build can do. */
 #include <dlfcn.h>
 #include <stdio.h>
-#include <unistd.h>
 
+#include "deliver/template.h"
 #include "postconf/postconf.h"
 #include "table/table.h"
 
@@ -71,20 +71,31 @@ static int show_tls(const char *mode, const struct log *log)
 }
 #endif
 
-/* The bounce service knows the templates. */
+/* The texts of notifications, of a file or those that bounce(8) would use. */
 static int show_templates(const struct options *o, const struct log *log)
 {
-    struct config_request request = {.dir = o->dir, .process_name = "postconf"};
+    struct config_setting file = {.name = STR("bounce_template_file"), .value = str_of(*o->args)};
+    struct config_request request = {.dir = o->dir,
+                                     .process_name = "postconf",
+                                     .overrides = &file,
+                                     .overrides_n = *o->args != NULL};
+    AUTO_ARENA a = arena_new(16 * 1024);
     struct config *config = NULL;
-    char path[4096];
+    struct templates templates;
     struct why why = {0};
+    AUTO_BUF out;
 
-    if (config_load(&request, &config, &why) != RC_OK)
+    buf_init(&out, 1024 * 1024);
+    if (config_load(&request, &config, &why) != RC_OK ||
+        templates_load(config, a, &templates, &why) != RC_OK)
         log_fatal(log, 1, "%s", why.text);
-    snprintf(path, sizeof path, STR_FMT "/bounce", STR_ARG(config->daemon_directory));
-    execl(path, "bounce", "-S", "-c", config->config_directory.p, "-n",
-          o->expand_templates ? "expand_templates" : "dump_templates", *o->args, (char *)NULL);
-    log_fatal(log, 1, "exec %s: %m", path);
+    if (o->expand_templates)
+        templates_print_expanded(&out, config, &templates);
+    else
+        templates_print(&out, &templates);
+    fputs(buf_text(&out), stdout);
+    config_free(config);
+    return 0;
 }
 
 int show_facts(const struct options *o, const struct log *log)
