@@ -133,10 +133,9 @@ static void add_spaced(struct buf *b, const struct token *t, const struct token 
                        bool with_quotes)
 {
     bool after_word = b->n && before->kind != TOKEN_OPERATOR;
-    bool command =
-        before->kind == TOKEN_ATOM && str_eq(before->text, STR("|")) && t->kind == TOKEN_QUOTED;
+    bool command = before->kind == TOKEN_ATOM && str_eq(before->text, STR("|"));
 
-    if (after_word && !command && (t->kind != TOKEN_OPERATOR || t->text.p[0] == '<'))
+    if (after_word && (t->kind == TOKEN_OPERATOR ? t->text.p[0] == '<' : !command))
         buf_addc(b, ' ');
     add_token(b, t, with_quotes);
 }

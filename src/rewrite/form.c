@@ -23,6 +23,11 @@ struct form form_of(const struct config *config, enum rewrite_context context)
     return form;
 }
 
+struct str form_join(struct arena *a, struct str x, struct str between, struct str y)
+{
+    return arena_join(a, arena_join(a, x, between), y);
+}
+
 struct str form_without_dot(struct str address)
 {
     if (address.n < 2 || address.p[address.n - 1] != '.' || address.p[address.n - 2] == '.' ||
@@ -49,24 +54,24 @@ static struct str without_route(struct str address)
 /* Give an address without domain one: site!user, user%domain, user. */
 static struct str with_domain(const struct form *form, struct str user, struct arena *a)
 {
-    if (!is_one_word(user, a)) {
+    if (form->looks_into_quotes || !is_one_word(user, a)) {
         ssize_t at = form->swap_bangpath ? str_index(user, '!') : -1;
         if (at >= 0) {
             struct str rest = str_from(user, (size_t)at + 1), site = str_head(user, (size_t)at);
-            return arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(rest), STR_ARG(site));
+            return form_join(a, rest, STR("@"), site);
         }
         at = form->percent_hack ? str_rindex(user, '%') : -1;
         if (at >= 0) {
             struct str domain = str_from(user, (size_t)at + 1);
             user = str_head(user, (size_t)at);
-            return arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(user), STR_ARG(domain));
+            return form_join(a, user, STR("@"), domain);
         }
     }
     if (form->origin.n == 0)
         return user;
     if (form->origin.p[0] == '@')
         return arena_join(a, user, form->origin);
-    return arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(user), STR_ARG(form->origin));
+    return form_join(a, user, STR("@"), form->origin);
 }
 
 struct str form_rewrite(const struct form *form, struct str address, struct arena *a)
@@ -86,6 +91,6 @@ struct str form_rewrite(const struct form *form, struct str address, struct aren
         return address;
     domain = str_from(address, (size_t)at + 1);
     if (form->domain.n && domain.n && domain.p[0] != '[' && str_index(domain, '.') < 0)
-        return arena_printf(a, STR_FMT "." STR_FMT, STR_ARG(address), STR_ARG(form->domain));
+        return form_join(a, address, STR("."), form->domain);
     return form_without_dot(address);
 }

@@ -39,9 +39,10 @@ static bool is_open(const struct config *config, struct str local, struct arena 
 static enum rc peel(struct rewriter *r, struct str address, struct arena *a, struct peeled *out,
                     struct why *why)
 {
-    const struct form form = form_of(r->config, REWRITE_LOCAL);
+    struct form form = form_of(r->config, REWRITE_LOCAL);
     struct str domain = r->config->myhostname;
 
+    form.looks_into_quotes = r->config->resolve_dequoted_address;
     for (size_t rounds = address.n + 100; rounds > 0; rounds--) {
         ssize_t at = str_rindex(address, '@');
         if (at >= 0) {
@@ -294,10 +295,10 @@ enum rc resolve_uncached(struct rewriter *r, const struct routes *routes, struct
     TRY(peel(r, recipient, a, &p, why));
     if (!domain_is_valid(r->config, &p, a)) {
         out->flags |= RESOLVE_BAD_ADDRESS | RESOLVE_DEFAULT;
-        out->recipient = arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(p.local), STR_ARG(p.domain));
+        out->recipient = form_join(a, p.local, STR("@"), p.domain);
         return RC_OK;
     }
-    out->recipient = arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(p.local), STR_ARG(p.domain));
+    out->recipient = form_join(a, p.local, STR("@"), p.domain);
     t.domain = str_tail(out->recipient, p.domain.n);
     if (str_index_any(p.local, "@!%") >= 0)
         out->flags |= RESOLVE_ROUTED; /* whatever our settings: the next host may act on it */

@@ -39,9 +39,13 @@ struct rewriter {
 struct form {
     struct str origin, domain; /* what is appended; empty: nothing */
     bool swap_bangpath, percent_hack;
+    bool looks_into_quotes; /* operators count also in a local part that needs quotes */
 };
 struct form form_of(const struct config *config, enum rewrite_context context);
 struct str form_rewrite(const struct form *form, struct str address, struct arena *a);
+
+/* x, between, y; any bytes. */
+struct str form_join(struct arena *a, struct str x, struct str between, struct str y);
 
 /* Without the dot at the end, unless that is all or there are two. */
 struct str form_without_dot(struct str address);

@@ -40,7 +40,7 @@ struct table {
     _Atomic bool stuck;     /* it has changed, and could not be opened again */
 };
 
-enum { SURROGATE_RETRY_SECONDS = 5, CLOCK_TICK_NS = 10 * 1000 * 1000 };
+enum { SURROGATE_RETRY_SECONDS = 2, CLOCK_TICK_NS = 10 * 1000 * 1000 };
 
 static bool has_flag(const struct instance *i, unsigned flag)
 {
@@ -234,13 +234,13 @@ static bool file_has_changed(const struct instance *i)
             opened.st_mtim.tv_nsec != i->seen.st_mtim.tv_nsec || opened.st_size != i->seen.st_size);
 }
 
-static void open_again(struct table *t)
+static void open_again(struct table *t, bool was_surrogate)
 {
     struct instance *new = NULL, *old;
     struct why why;
 
     if (instance_open(t, &new, &why) != RC_OK) {
-        if (!t->now->surrogate)
+        if (!was_surrogate)
             atomic_store(&t->stuck, true);
         return;
     }
@@ -256,20 +256,21 @@ static void open_again(struct table *t)
 static void look(struct table *t)
 {
     long now = (long)clock_seconds(), before = atomic_load(&t->looked_at);
-    bool again;
+    bool again, surrogate;
 
     if (before == now || (t->flags & TABLE_CREATE) || atomic_load(&t->stuck))
         return;
     pthread_rwlock_rdlock(&t->use);
-    if (t->now->surrogate && now - before < SURROGATE_RETRY_SECONDS) {
+    surrogate = t->now->surrogate;
+    if (surrogate && now - before < SURROGATE_RETRY_SECONDS) {
         pthread_rwlock_unlock(&t->use);
         return;
     }
     again = atomic_compare_exchange_strong(&t->looked_at, &before, now) &&
-            (t->now->surrogate || file_has_changed(t->now));
+            (surrogate || file_has_changed(t->now));
     pthread_rwlock_unlock(&t->use);
     if (again)
-        open_again(t);
+        open_again(t, surrogate);
 }
 
 bool table_has_changed(struct table *t)

@@ -150,6 +150,12 @@ static const struct resolution plain[] = {
      "user%x@else.example"},
     {"", "", "x!user@relay.example", RESOLVE_RELAY | RESOLVE_ROUTED, "relay", "relay.example",
      "x!user@relay.example"},
+    {"", "", "a b%else.example@localhost", RESOLVE_DEFAULT, "smtp", "else.example",
+     "a b@else.example"},
+    {"", "", "else.example!a b@localhost", RESOLVE_DEFAULT, "smtp", "else.example",
+     "a b@else.example"},
+    {"resolve_dequoted_address = no\n", "", "a b%else.example@localhost",
+     RESOLVE_LOCAL | RESOLVE_ROUTED, "local", "host.example", "a b%else.example@localhost"},
     {"", "", "user%localhost@localhost", RESOLVE_LOCAL, "local", "host.example", "user@localhost"},
     /* relayhost and nexthops of main.cf */
     {"relayhost = [gate.example]:587\n", "", "user@else.example", RESOLVE_DEFAULT, "smtp",
