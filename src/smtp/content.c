@@ -1,3 +1,4 @@
+#include "global/address.h"
 #include "global/header.h"
 #include "global/mime.h"
 #include "smtp/checks.h"
@@ -126,6 +127,32 @@ static bool is_unchanged(const struct smtp *s, bool downgrade)
            maps_empty(s->body_checks);
 }
 
+/* Fields in front of the message, by flags=DOR of master.cf; then there is one recipient. */
+static void put_prefix(struct attempt *at, struct wire_text *text)
+{
+    const struct deliver_request *q = &at->d->request;
+    const struct recipient *r = &q->recipients[0];
+    struct arena *a = at->arena;
+    unsigned flags = at->smtp->flags;
+    struct str original = r->original.n ? r->original : r->address;
+
+    if (flags & FLAG_RETURN_PATH)
+        wire_text_put(text,
+                      arena_printf(a, "Return-Path: <" STR_FMT ">",
+                                   STR_ARG(address_quote_822(a, at->sender))),
+                      false);
+    if (flags & FLAG_ORIGINAL_TO)
+        wire_text_put(
+            text,
+            arena_printf(a, "X-Original-To: " STR_FMT, STR_ARG(address_quote_822(a, original))),
+            false);
+    if (flags & FLAG_DELIVERED_TO)
+        wire_text_put(
+            text,
+            arena_printf(a, "Delivered-To: " STR_FMT, STR_ARG(address_quote_822(a, at->to[0]))),
+            false);
+}
+
 enum rc content_send(struct attempt *at, struct session *s, struct why *why)
 {
     long limit = at->smtp->set.line_length_limit;
@@ -135,6 +162,7 @@ enum rc content_send(struct attempt *at, struct session *s, struct why *why)
                      !(s->features.bits & FEATURE_8BITMIME) &&
                      !at->smtp->config->disable_mime_output_conversion;
 
+    put_prefix(at, &text);
     if (is_unchanged(at->smtp, downgrade)) {
         TRY(deliver_content(at->d, put_line, &text, why));
     } else {

@@ -34,7 +34,7 @@ static bool keeps(struct attempt *at, const struct session *s)
 {
     const struct smtp_settings *set = &at->smtp->set;
 
-    if (s->broken || s->closing)
+    if (s->broken || s->closing || service_is_draining(at->d->env))
         return false;
     if (set->connection_cache_on_demand && (at->busy || at->d->request.flags & DELIVER_CACHE_STORE))
         return true;
@@ -51,7 +51,7 @@ static enum rc use(struct attempt *at, struct session *s)
     if (keeps(at, s))
         session_pool_put(at->smtp->pool, s);
     else
-        session_close(s);
+        session_close(s, true);
     return rc;
 }
 
@@ -186,6 +186,11 @@ void smtp_deliver(void *context, struct delivery *d)
     if (!attempt_begin(&at, s, d)) {
         attempt_end(&at);
         return;
+    }
+    if (s->flags & FLAG_DELIVERED_TO && deliver_is_loop(d, at.to[0])) {
+        struct dsn loop =
+            dsn_local(&at, "5.4.6", "mail forwarding loop for " STR_FMT, STR_ARG(at.to[0]));
+        attempt_message(&at, &loop, NULL);
     }
     at.busy = session_pool_note(s->pool, d->request.nexthop);
     while (at.left > 0 && str_token(&list, LIST_SEPARATORS, &hop))

@@ -173,5 +173,7 @@ bool session_greet(struct attempt *at, struct session *s, bool best)
         s->features.bits = s->features.xforward = 0;
     if (s->features.bad_size)
         log_warning(&s->smtp->log, "bad EHLO SIZE limit from %s", s->where);
+    if (s->features.bits & FEATURE_STARTTLS && set->tls_note_starttls_offer)
+        log_info(&s->smtp->log, "Host offered STARTTLS: [%s]", s->host);
     return is_somebody_else(at, s, best);
 }

@@ -65,7 +65,7 @@ static void close_all(struct session *s)
 {
     while (s) {
         struct session *next = s->next;
-        session_close(s);
+        session_close(s, false);
         s = next;
     }
 }
@@ -102,7 +102,7 @@ void session_pool_put(struct session_pool *p, struct session *s)
     s->rested_ms = clock_ms();
     if (s->broken || s->closing || s->rested_ms - s->opened_ms >= p->age_ms ||
         (p->reuse_limit > 0 && s->messages > p->reuse_limit)) {
-        session_close(s);
+        session_close(s, false);
         return;
     }
     pthread_mutex_lock(&p->lock);
@@ -114,12 +114,12 @@ void session_pool_put(struct session_pool *p, struct session *s)
     close_all(expired);
 }
 
-void session_pool_expire(struct session_pool *p)
+void session_pool_expire(struct session_pool *p, bool all)
 {
     struct session *expired;
 
     pthread_mutex_lock(&p->lock);
-    expired = take_expired(p, RESTING_MAX);
+    expired = take_expired(p, all ? 0 : RESTING_MAX);
     pthread_mutex_unlock(&p->lock);
     close_all(expired);
 }

@@ -20,5 +20,5 @@ struct session *session_pool_take(struct session_pool *p, struct str key,
 /* Let it rest; closes it when it is too old, has been used too often, or is out of order. */
 void session_pool_put(struct session_pool *p, struct session *s);
 
-/* Close what has rested too long. */
-void session_pool_expire(struct session_pool *p);
+/* Close what has rested too long, or all. */
+void session_pool_expire(struct session_pool *p, bool all);

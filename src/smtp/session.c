@@ -101,14 +101,14 @@ static void session_free(struct session *s)
     free(s);
 }
 
-void session_close(struct session *s)
+void session_close(struct session *s, bool wait)
 {
     struct wire_client_reply reply;
 
     if (!s->broken && !s->closing) {
         stream_put(&s->wire.stream, STR("QUIT\r\n"));
         session_limit(s, s->smtp->set.quit_timeout, 0);
-        if (s->smtp->set.skip_quit_response)
+        if (!wait || s->smtp->set.skip_quit_response)
             (void)!stream_flush(&s->wire.stream, NULL);
         else
             (void)!session_read(s, &reply);
@@ -155,7 +155,7 @@ static struct session *greeted(struct attempt *at, struct session *s, bool best)
     if (session_greet(at, s, best))
         return s;
     at->d->time.connected = clock_now();
-    session_close(s);
+    session_close(s, true);
     return NULL;
 }
 

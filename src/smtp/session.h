@@ -37,8 +37,8 @@ struct session *session_open(struct attempt *at, const struct nexthop *hop, cons
                              bool best, bool *connected);
 struct session *session_open_unix(struct attempt *at, const struct nexthop *hop);
 
-/* QUIT if that makes sense, close, free. */
-void session_close(struct session *s);
+/* QUIT if that makes sense, close, free. wait: for the reply, unless smtp_skip_quit_response. */
+void session_close(struct session *s, bool wait);
 
 /* What tls= of the log line shows: the level that was asked for, and what came of it. */
 struct str tls_feature(const struct smtp *s, bool decided);

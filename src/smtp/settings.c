@@ -114,8 +114,50 @@ enum rc settings_read(struct smtp *s, struct why *why)
     TRY(refuse_unprotected(s, why));
     warn_unprotected(s);
     read_dns(s);
+    if (s->lmtp && c->lmtp_assume_final)
+        s->flags |= FLAG_FINAL;
     TRY(wire_features_mask(s->set.discard_keywords, &s->discard, why));
     return pix_mask(s->set.pix_workarounds, &s->pix, why);
+}
+
+/* One recipient at a time, or its address would be told to the others. */
+static enum rc check_recipient_limit(const struct smtp *s, char flag, struct why *why)
+{
+    long limit = 0;
+
+    TRY(config_transport_long(s->config, str_of(s->env->name), "destination_recipient_limit",
+                              &limit, why));
+    if (limit == 1)
+        return RC_OK;
+    return FAIL(why, RC_CONFIG,
+                "flag `%c' requires %s_destination_recipient_limit = 1; run: postconf -e "
+                "'%s_destination_recipient_limit = 1'",
+                flag, s->env->name, s->env->name);
+}
+
+enum rc flags_read(struct smtp *s, struct why *why)
+{
+    for (int i = 0; i < s->env->argc; i++) {
+        struct str value = str_of(s->env->argv[i]), name = str_cut(&value, '=');
+        if (!str_eq(name, STR("flags")))
+            return FAIL(why, RC_CONFIG,
+                        "unknown argument %s in master.cf; only flags=DORX is known",
+                        s->env->argv[i]);
+        for (size_t j = 0; j < value.n; j++)
+            switch (value.p[j]) {
+            case 'D': s->flags |= FLAG_DELIVERED_TO; break;
+            case 'O': s->flags |= FLAG_ORIGINAL_TO; break;
+            case 'R': s->flags |= FLAG_RETURN_PATH; break;
+            case 'X': s->flags |= FLAG_FINAL; break;
+            case ' ': break;
+            default:
+                return FAIL(why, RC_CONFIG, "unknown flag '%c' in %s of master.cf", value.p[j],
+                            s->env->argv[i]);
+            }
+    }
+    if (s->flags & (FLAG_DELIVERED_TO | FLAG_ORIGINAL_TO))
+        return check_recipient_limit(s, s->flags & FLAG_DELIVERED_TO ? 'D' : 'O', why);
+    return RC_OK;
 }
 
 unsigned smtp_port(const struct smtp *s, struct str text)

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "config/config.h"
 #include "deliver/deliver.h"
 #include "dns/dns.h"
@@ -27,14 +29,25 @@ struct addr_list {
     size_t n;
 };
 
+/* Arguments "flags=DORX" of master.cf. */
+enum smtp_flags {
+    FLAG_DELIVERED_TO = 1,
+    FLAG_ORIGINAL_TO = 2,
+    FLAG_RETURN_PATH = 4,
+    FLAG_FINAL = 8, /* success is reported as delivered, not as relayed */
+};
+
 struct smtp {
     bool lmtp;
+    unsigned flags; /* enum smtp_flags */
+    struct service_env *env;
     const struct config *config;
     struct smtp_settings set;
     struct log log; /* without queue id */
     struct arena *arena;
     struct deliver_shared *deliver;
     struct session_pool *pool;
+    atomic_long serving; /* connections from the queue manager */
 
     struct resolver *resolver;
     enum dns_use dns;
@@ -64,6 +77,9 @@ void smtp_deliver(void *context, struct delivery *d);
 bool has_word(struct str list, const char *word);
 enum rc settings_read(struct smtp *s, struct why *why) MUST_USE;
 enum rc pix_mask(struct str words, unsigned *bits, struct why *why) MUST_USE;
+
+/* The arguments behind the options (settings.c). */
+enum rc flags_read(struct smtp *s, struct why *why) MUST_USE;
 
 /* Port number by known_tcp_ports, then services(5); 0: unknown. */
 unsigned smtp_port(const struct smtp *s, struct str text);

@@ -56,10 +56,12 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     struct smtp *s = NEW(struct smtp);
 
     s->lmtp = strcmp(env->service->name, "lmtp") == 0;
+    s->env = env;
     s->config = env->config;
     s->log = env->log;
     s->arena = arena_new(4096);
     TRY(settings_read(s, why));
+    TRY(flags_read(s, why));
     TRY(own_addresses_read(s, why));
     TRY(open_tables(s, why));
     TRY(requiretls_open(s, &s->requiretls, why));
@@ -92,14 +94,16 @@ bool smtp_has_changed(struct service_env *env, void *state)
 static void idle(void *context, bool end)
 {
     struct smtp *s = context;
+    bool last = end && atomic_fetch_sub(&s->serving, 1) == 1;
 
-    (void)end; /* other threads may still want what is kept */
-    session_pool_expire(s->pool);
+    /* nobody would look at resting connections after the last thread */
+    session_pool_expire(s->pool, last || (end && service_is_draining(s->env)));
 }
 
 void smtp_serve(struct service_env *env, void *state, int fd)
 {
     struct smtp *s = state;
 
+    atomic_fetch_add(&s->serving, 1);
     deliver_serve(env, s->deliver, fd, smtp_deliver, idle, s);
 }

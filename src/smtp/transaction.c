@@ -207,8 +207,7 @@ static void taken(struct transaction *t, size_t i, const struct wire_client_repl
     struct recipient *r = &at->d->request.recipients[i];
     struct dsn dsn = {
         .status = arena_copy(at->arena, reply->status),
-        .action = at->smtp->lmtp && at->smtp->config->lmtp_assume_final ? STR("delivered")
-                                                                        : STR("relayed"),
+        .action = at->smtp->flags & FLAG_FINAL ? STR("delivered") : STR("relayed"),
         .reason = str_of(reply_words(at, reply)),
         .diag_type = STR("smtp"),
         .mta_type = STR("dns"),

@@ -117,7 +117,7 @@ def record(kind, payload):
 # ---- the agent ----
 
 class Agent:
-    def __init__(self, program="smtp", **main):
+    def __init__(self, program="smtp", arguments=(), **main):
         ensure_accounts()
         self.top = tempfile.mkdtemp(prefix="pa-", dir="/tmp")
         os.chmod(self.top, 0o755)
@@ -144,9 +144,9 @@ class Agent:
         self.socket.bind(f"{self.spool}/private/agent")
         os.chmod(f"{self.spool}/private/agent", 0o666)
         self.socket.listen(100)
-        self.start(program)
+        self.start(program, arguments)
 
-    def start(self, program):
+    def start(self, program, arguments):
         status, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.status = ours
 
@@ -157,7 +157,7 @@ class Agent:
             for i, fd in enumerate(high):  # as master arranges them: flow control, status, the socket
                 os.dup2(fd, 3 + i)
         env = {**os.environ, "MAIL_CONFIG": f"{self.top}/etc", "GENERATION": "1"}
-        self.process = subprocess.Popen([f"{BUILD}/bin/{program}", "-t", "unix", "-u"], preexec_fn=arrange, close_fds=False, env=env,
+        self.process = subprocess.Popen([f"{BUILD}/bin/{program}", "-t", "unix", "-u", *arguments], preexec_fn=arrange, close_fds=False, env=env,
                                         cwd=self.spool, stderr=open(f"{self.top}/stderr", "w"))
         status.close()
         null.close()

@@ -415,6 +415,7 @@ def test_pix(reply, dot):
         assert s.commands[0].startswith("HELO" if dot else "EHLO")
         if dot:
             assert lines[0] == f"enabling PIX workarounds: disable_esmtp delay_dotcrlf for {s.where}:{s.port}"
+            s.wait_commands("QUIT")
             assert s.chunks[-1] == b"QUIT\r\n" and s.chunks[-2] == b".\r\n"
 
 
@@ -466,3 +467,29 @@ def test_sessions_at_once():
             t.join()
         assert out == [0] * 24 and len(s.messages) == 24 and s.connections <= 10
         assert time.time() - start < 20
+
+
+def test_flags_of_master_cf():
+    with Agent("lmtp", arguments=["flags=DOR"], agent_destination_recipient_limit="1", lmtp_destination_recipient_limit="1") as agent, \
+            FakeServer(lmtp=True) as s:
+        agent.deliver(f"inet:127.0.0.1:{s.port}", to={"address": "u@d.example", "original": "o@d.example"})
+        assert s.messages[0]["lines"][:4] == [b"Return-Path: <sender@src.example>", b"X-Original-To: o@d.example", b"Delivered-To: u@d.example",
+                                              b"Subject: x"]
+        lines, _ = agent.deliver(f"inet:127.0.0.1:{s.port}", to="u@d.example", content=b"Delivered-To: u@d.example\n\nx\n")
+        got = status(lines)
+        assert (got["dsn"], got["status"], got["reason"]) == ("5.4.6", "bounced", "mail forwarding loop for u@d.example")
+
+
+def test_flags_need_single_recipients():
+    a = Agent("lmtp", arguments=["flags=D"])
+    a.process.wait(20)
+    assert "flag `D' requires lmtp_destination_recipient_limit = 1" in a.logs()
+    a.process.returncode = 0
+    a.stop()
+
+
+def test_resting_connections_end_with_quit():
+    with FakeServer() as s:
+        with Agent(smtp_connection_cache_destinations="[127.0.0.1]", smtp_connection_cache_time_limit="60s") as agent:
+            agent.deliver(s.hop)
+        s.wait_commands("QUIT")
