@@ -115,9 +115,10 @@ static int class_bits(const struct sockaddr_in *a)
 
 static void clear_host_bits(unsigned char *p, size_t n, int bits)
 {
-    for (size_t i = 0; i < n; i++, bits -= 8)
-        if (bits < 8)
-            p[i] = bits <= 0 ? 0 : (unsigned char)(p[i] & (0xff << (8 - bits)));
+    for (size_t i = 0; i < n; i++, bits -= 8) {
+        unsigned mask = bits >= 8 ? 0xff : bits <= 0 ? 0 : 0xffU << (8 - bits);
+        p[i] = (unsigned char)(p[i] & mask);
+    }
 }
 
 static struct str network_text(struct arena *a, struct addr at, int bits)

@@ -180,13 +180,13 @@ def test_facts():
     assert postconf(STOCK, "-T", "x")[0] == 1
 
 
-def test_templates(etc):
+def test_templates(tmp_path):
     raw = postconf(STOCK, "-t")[1]
     assert raw.startswith("failure_template = <<EOF\n") and "$myhostname" in raw
-    (etc / "templates").write_text(raw.replace("From: Mail", "From: Post"))
-    assert postconf(etc, "-t", f"{etc}/templates")[1].count("From: Post") == 4
-    assert "$myhostname" not in postconf(etc, "-b")[1]
-    assert postconf(etc, "-t", "/nonexistent")[0] == 1
+    (tmp_path / "templates").write_text(raw.replace("From: Mail", "From: Post"))
+    assert postconf(STOCK, "-t", f"{tmp_path}/templates")[1].count("From: Post") == raw.count("From: Mail") > 0
+    assert "$myhostname" not in postconf(STOCK, "-b")[1]
+    assert postconf(STOCK, "-t", "/nonexistent")[0] == 1
 
 
 def test_edit_main_cf(etc):
