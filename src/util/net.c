@@ -131,13 +131,16 @@ enum rc network_parse(struct str text, struct network *out, struct why *why)
     struct network n = {0};
     unsigned char *bytes;
     long bits;
-    int full;
+    int full, mapped = 0;
 
     TRY(addr_parse(host, 0, &n.base, why));
     full = addr_family(&n.base) == AF_INET ? 32 : 128;
-    bits = full;
-    if (rest.p && !str_to_long(rest, 0, full, &bits))
+    if (full == 32 && str_index(host, ':') >= 0)
+        mapped = 96; /* "[::ffff:127.0.0.0]/104" is 127.0.0.0/8 */
+    bits = full + mapped;
+    if (rest.p && !str_to_long(rest, mapped, full + mapped, &bits))
         return FAIL(why, RC_PERM, "bad network mask in \"" STR_FMT "\"", STR_ARG(text));
+    bits -= mapped;
     n.bits = (int)bits;
     bytes = (unsigned char *)addr_bytes(&n.base);
     for (int i = n.bits; i < full; i++) {
