@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "config/evaluate.h"
+#include "util/file.h"
 #include "util/net.h"
 
 #define LOCAL_DOMAIN STR("localdomain")
@@ -85,6 +86,21 @@ enum rc computed_text(struct config_source *s, int index, struct str *text, stru
     case PARAM_INDEX_service_name: *text = s->service_name; return RC_OK;
     default: return FAIL(why, RC_CONFIG, "no computed default");
     }
+}
+
+enum rc computed_first_line(struct arena *a, struct str *text, struct why *why)
+{
+    struct str rest, line;
+
+    if (file_read(text->p, 64 * 1024, a, &rest, why) != RC_OK) {
+        why_prefix(why, "first line of that file");
+        return RC_CONFIG;
+    }
+    line = str_trim(str_cut(&rest, '\n'));
+    if (line.n == 0)
+        return FAIL(why, RC_CONFIG, "the first line of that file is empty; write a domain name");
+    *text = arena_copy(a, line);
+    return RC_OK;
 }
 
 static int mask_bits(const struct sockaddr *mask)

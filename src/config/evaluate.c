@@ -67,6 +67,8 @@ enum rc source_evaluate(struct config_source *s, int index, struct why *why)
         rc = computed_text(s, index, &result, why);
     else if (p->kind != PARAM_RAW)
         rc = source_expand(s, text, &result, why);
+    if (rc == RC_OK && index == PARAM_INDEX_myorigin && str_has_prefix(result, STR("/")))
+        rc = computed_first_line(s->arena, &result, why);
     if (rc != RC_OK) {
         s->states[index] = TEXT_BAD;
         return with_place(s, s->definitions[index], p->name, text, why);

@@ -80,6 +80,10 @@ bool computed_is(int index);
 enum rc computed_text(struct config_source *s, int index, struct str *text,
                       struct why *why) MUST_USE;
 
+/* Replace the name of a file by its first line: "myorigin = /etc/mailname", as Debian installs it.
+ */
+enum rc computed_first_line(struct arena *a, struct str *text, struct why *why) MUST_USE;
+
 /* The networks of mynetworks_style on the addresses that inet_interfaces and inet_protocols name.
  */
 struct str computed_networks(struct arena *a, struct str style, struct str interfaces,

@@ -319,6 +319,25 @@ static void test_networks(void **state)
     assert_str(computed_networks(a, STR("class"), STR("localhost"), STR("ipv4")), "127.0.0.0/8");
 }
 
+static void test_myorigin_in_a_file(void **state)
+{
+    char path[] = "/tmp/test_config.XXXXXX", text[64];
+    int fd = mkstemp(path);
+    struct config *c = NULL;
+    struct why why = {0};
+
+    (void)state;
+    assert_true(write(fd, "mail.example \nother\n", 20) == 20);
+    close(fd);
+    snprintf(text, sizeof text, "myorigin = %s\n", path);
+    c = loaded(text);
+    assert_str(c->myorigin, "mail.example");
+    config_free(c);
+    unlink(path);
+    assert_int_equal(load(text, NULL, 0, &c, &why), RC_CONFIG);
+    assert_non_null(strstr(why.text, "No such file"));
+}
+
 static void test_snapshot(void **state)
 {
     int fd = memfd_create("main.cf", 0);
@@ -384,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_parsers),
         cmocka_unit_test(test_words_in_lower_case),
         cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_myorigin_in_a_file),
         cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_rows_are_sorted_and_sane),
