@@ -115,7 +115,7 @@ static bool mail_envid(struct session *s, struct str option, struct str value)
         return false;
     if (value.n && value.n <= ENVID_MAX && s->t.begin.envid.n == 0 &&
         xtext_decode(s->access.arena, value, &decoded, &s->why) == RC_OK && is_printable(decoded)) {
-        s->t.begin.envid = arena_copy(s->access.arena, value);
+        s->t.begin.envid = arena_copy(s->access.arena, decoded);
         return true;
     }
     session_replyf(s, "501 5.5.4 Bad ENVID parameter syntax");

@@ -4,27 +4,47 @@
 #include "global/text.h"
 #include "submit/intake.h"
 
-enum { LOGGED_TEXT_MAX = 200 };
+enum { LOGGED_TEXT_MAX = 200, LOGGED_MIME_MAX = 100 };
+
+/* "header Subject: x from host[addr]; from=<s> to=<r>" */
+static void add_where(struct submission *s, struct buf *b, struct str text)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct str shown = arena_copy(a, text);
+    struct str from = address_quote(a, s->sender), to = address_quote(a, s->last_recipient);
+
+    text_printable((char *)shown.p, shown.n, '?', true);
+    buf_addf(b, STR_FMT " from " STR_FMT "; from=<" STR_FMT ">", STR_ARG(shown), STR_ARG(s->from),
+             STR_ARG(from));
+    if (to.n)
+        buf_addf(b, " to=<" STR_FMT ">", STR_ARG(to));
+}
 
 /* "reject: header Subject: x from host[addr]; from=<s> to=<r> proto=ESMTP helo=<h>: text" */
 void checks_log(struct submission *s, const char *action, const char *what, struct str text,
                 struct str optional)
 {
-    AUTO_ARENA a = arena_new(1024);
     AUTO_BUF b;
-    struct str shown = arena_copy(a, str_head(text, LOGGED_TEXT_MAX));
-    struct str from = address_quote(a, s->sender), to = address_quote(a, s->last_recipient);
 
-    text_printable((char *)shown.p, shown.n, '?', true);
     buf_init(&b, 8 * 1024);
-    buf_addf(&b, "%s: %s " STR_FMT " from " STR_FMT "; from=<" STR_FMT "> to=<" STR_FMT ">", action,
-             what, STR_ARG(shown), STR_ARG(s->from), STR_ARG(from), STR_ARG(to));
+    buf_addf(&b, "%s: %s ", action, what);
+    add_where(s, &b, str_head(text, LOGGED_TEXT_MAX));
     if (s->origin.protocol.n)
         buf_addf(&b, " proto=" STR_FMT, STR_ARG(s->origin.protocol));
     if (s->origin.helo.n)
         buf_addf(&b, " helo=<" STR_FMT ">", STR_ARG(s->origin.helo));
     if (optional.n)
         buf_addf(&b, ": " STR_FMT, STR_ARG(optional));
+    log_info(&s->log, "%s", buf_text(&b));
+}
+
+void checks_log_mime(struct submission *s, const char *reason, struct str text)
+{
+    AUTO_BUF b;
+
+    buf_init(&b, 8 * 1024);
+    buf_addf(&b, "reject: mime-error %s: ", reason);
+    add_where(s, &b, str_head(text, LOGGED_MIME_MAX));
     log_info(&s->log, "%s", buf_text(&b));
 }
 

@@ -36,7 +36,7 @@ static void reject_mime(struct submission *s, const char *dsn, const char *text,
 
     if (s->status & SUBMIT_CONTENT)
         return;
-    checks_log(s, "reject", arena_printf(a, "mime-error %s:", text).p, line, STR_NONE);
+    checks_log_mime(s, text, line);
     submission_fail(s, SUBMIT_CONTENT, arena_printf(a, "%s %s", dsn, text));
 }
 
@@ -84,6 +84,7 @@ void content_begin(struct submission *s)
     if (s->content_begun)
         return;
     envelope_write(s);
+    envelope_put_warn_time(s);
     if (!(s->flags & SUBMIT_FILTER)) { /* mail of our own is not judged */
         o.strict_7bit_headers = o.strict_8bitmime = o.strict_8bitmime_body = false;
         o.strict_encoding_domain = false;
@@ -163,7 +164,7 @@ static void before_client_text(struct submission *s, struct str *line)
     while (rest.n && rest.p[0] == '>')
         rest = str_from(rest, 1);
     if (str_has_prefix_nocase(rest, STR("From ")))
-        *line = arena_join(s->arena, STR("Mailbox-Line: "), *line);
+        *line = arena_join(s->arena, STR("X-Mailbox-Line: "), *line);
     else if (line->n && is_blank(line->p[0]))
         take_line(s, STR(""), false);
 }

@@ -2,6 +2,7 @@
  */
 #include <stdio.h>
 
+#include "global/address.h"
 #include "global/dsn.h"
 #include "submit/intake.h"
 
@@ -52,7 +53,7 @@ static struct str sender_of_log(struct submission *s)
     if (o->client_name.n)
         return arena_printf(s->arena, STR_FMT "[" STR_FMT "]", STR_ARG(o->client_name),
                             STR_ARG(o->client_address));
-    return (s->flags & (SUBMIT_FILTER | SUBMIT_BCC_OK)) ? STR("local") : STR("unknown");
+    return STR("local");
 }
 
 static struct str copy_text(struct submission *s, struct str text)
@@ -124,12 +125,15 @@ static void put_before_sender(struct submission *s)
         queue_file_put(s->file, REC_FILTER, s->begin->filter);
     }
     put_text(s, "log_ident", o->log_ident);
-    put_text(s, "rewrite_context", o->rewrite_context);
+    if (o->client_name.n)
+        put_text(s, "rewrite_context", o->rewrite_context);
     put_text(s, "sasl_method", o->sasl_method);
     put_text(s, "sasl_username", o->sasl_username);
     put_text(s, "sasl_sender", o->sasl_sender);
     put_text(s, "envelope_id", s->envid);
     put_number(s, "ret_flags", s->dsn_ret);
+    if (o->client_name.n == 0)
+        put_text(s, "rewrite_context", o->rewrite_context);
     if (s->full_name.n)
         queue_file_put(s->file, REC_FULL, s->full_name);
 }
@@ -143,13 +147,13 @@ void envelope_write(struct submission *s)
     rewrite_sender(s);
     put_before_sender(s);
     queue_file_put(s->file, REC_SENDER, s->sender);
+    envelope_put_bcc(s);
     put_number(s, "trace_flags", s->trace_flags);
     put_text(s, "encoding", s->encoding);
     put_text(s, "log_client_name", s->origin.client_name);
     put_text(s, "log_client_address", s->origin.client_address);
     put_text(s, "log_client_port", s->origin.client_port);
-    if (!str_eq(s->from, STR("unknown")))
-        put_text(s, "log_message_origin", s->from);
+    put_text(s, "log_message_origin", s->from);
     put_text(s, "log_helo_name", s->origin.helo);
     put_text(s, "log_protocol_name", s->origin.protocol);
     if ((long)s->attributes.n > s->lib->config->queue_file_attribute_count_limit) {
@@ -165,13 +169,12 @@ void envelope_write(struct submission *s)
     s->begin = NULL;
 }
 
-/* Directly before the first recipient. */
-static void put_warn_time(struct submission *s)
+void envelope_put_warn_time(struct submission *s)
 {
     char text[32];
     int n;
 
-    if (s->lib->config->delay_warning_time <= 0 || s->sender.n == 0)
+    if (s->lib->config->delay_warning_time <= 0 || s->sender.n == 0 || s->warn_offset)
         return;
     s->warn_time = (long)s->arrival.tv_sec + s->lib->config->delay_warning_time;
     s->warn_offset = queue_file_offset(s->file);
@@ -186,8 +189,10 @@ static void put_warn_time(struct submission *s)
 static bool is_duplicate(struct submission *s, const struct recipient *r)
 {
     long limit = s->lib->config->duplicate_filter_limit;
-    struct str key = arena_join(s->arena, arena_join(s->arena, r->original, STR("\n")), r->address);
+    struct str key = arena_copy(s->arena, r->address);
 
+    if (s->lib->config->enable_original_recipient)
+        key = arena_join(s->arena, arena_join(s->arena, key, STR("\n")), r->original);
     str_lower_bytes((char *)key.p, key.n);
     if (!s->has_duplicates_map) {
         map_init(&s->duplicates);
@@ -223,10 +228,9 @@ static void put_recipient(struct submission *s, struct recipient *r)
     if (is_duplicate(s, r))
         return;
     if (s->n_recipients++ == 0 && !s->content_begun)
-        put_warn_time(s);
+        envelope_put_warn_time(s);
     if ((s->flags & SUBMIT_AUTO_UTF8) && !str_is_ascii(r->address))
         s->sendopts |= SENDOPT_UTF8_RECIPIENT;
-    s->notify_seen |= r->dsn_notify;
     put_number(s, "notify_flags", r->dsn_notify);
     put_text(s, "dsn_orig_rcpt", r->dsn_orcpt);
     if (r->original.n)
@@ -253,11 +257,10 @@ static void put_expanded(struct submission *s, struct recipient *r)
         return;
     if ((r->dsn_notify & DSN_NOTIFY_SUCCESS) &&
         (to.n > 1 || (to.n == 1 && !str_eq_nocase(to.v[0], r->address)))) {
-        trace_expanded(s, r); /* RFC 3461 5.2.7.2: success ends here */
+        trace_expanded(s, r); /* RFC 3461 5.2.7.2: success ends here; qmgr sees it in notify_seen */
         r->dsn_notify &= ~(long)DSN_NOTIFY_SUCCESS;
         if (r->dsn_notify == 0)
             r->dsn_notify = DSN_NOTIFY_NEVER;
-        s->notify_seen |= DSN_NOTIFY_SUCCESS; /* so that the trace is sent */
     }
     for (size_t i = 0; i < to.n; i++) {
         struct recipient one = *r;
@@ -266,36 +269,65 @@ static void put_expanded(struct submission *s, struct recipient *r)
     }
 }
 
-void envelope_recipient(struct submission *s, const struct recipient *r, bool may_bcc)
+/* RFC 3461 4.2: who named no original recipient meant this one; what a client said counts, what a
+ * program of this machine said is completed first. */
+static struct str as_orcpt(struct submission *s, struct str address)
+{
+    return arena_join(s->arena, STR("rfc822;"), address_quote(s->arena, address));
+}
+
+void envelope_recipient(struct submission *s, const struct recipient *r, bool is_bcc)
 {
     struct str address = r->address;
     struct recipient one = {.dsn_notify = r->dsn_notify};
 
     if (address.n == 0)
         address = s->lib->config->empty_address_recipient;
-    if (s->lib->config->enable_original_recipient)
-        one.original = arena_copy(s->arena, r->original.n ? r->original : address);
-    if (r->dsn_orcpt.n)
-        one.dsn_orcpt = arena_copy(s->arena, r->dsn_orcpt);
+    one.original = arena_copy(s->arena, r->original.n ? r->original : address);
+    one.dsn_orcpt = arena_copy(s->arena, r->dsn_orcpt);
+    if (one.dsn_orcpt.n == 0 && s->origin.client_name.n && !is_bcc)
+        one.dsn_orcpt = as_orcpt(s, address);
     address = mapping_rewrite(s, false, address);
     if (s->flags & SUBMIT_MAP_OK)
         address = mapping_recipient(s, address, ENVELOPE_RECIPIENT);
     one.address = arena_copy(s->arena, address);
-    if (may_bcc) {
+    if (one.dsn_orcpt.n == 0 && !is_bcc)
+        one.dsn_orcpt = as_orcpt(s, one.address);
+    if (!is_bcc) {
         s->last_recipient = one.address;
+        s->notify_seen |= one.dsn_notify;
         if (s->lib->recipient_bcc && (s->flags & SUBMIT_BCC_OK))
             mapping_bcc(s, s->lib->recipient_bcc, "recipient_bcc_maps", one.address);
     }
     put_expanded(s, &one);
+    if (!is_bcc)
+        envelope_put_bcc(s);
+}
+
+void envelope_put_bcc(struct submission *s)
+{
+    while (s->bcc_done < s->bcc.n && s->status == 0) {
+        struct recipient r = {.address = s->bcc.v[s->bcc_done++], .dsn_notify = DSN_NOTIFY_NEVER};
+        envelope_recipient(s, &r, true);
+    }
+}
+
+/* Named after the content (sendmail -t): written when that is complete. */
+static struct recipient copy_recipient(struct submission *s, const struct recipient *r)
+{
+    return (struct recipient){.address = copy_text(s, r->address),
+                              .original = copy_text(s, r->original),
+                              .dsn_orcpt = copy_text(s, r->dsn_orcpt),
+                              .dsn_notify = r->dsn_notify};
 }
 
 void submit_recipient(struct submission *s, const struct recipient *r)
 {
     envelope_write(s);
     if (s->content_begun)
-        submission_fail(s, SUBMIT_BAD, STR_NONE);
+        vec_add(s->arena, &s->late, copy_recipient(s, r));
     else if (s->status == 0)
-        envelope_recipient(s, r, true);
+        envelope_recipient(s, r, false);
     else
         s->last_recipient = arena_copy(s->arena, r->address);
 }

@@ -85,7 +85,6 @@ static void take_encoding(struct submission *s, struct str header)
         !str_eq_nocase(header_body(header), STR("8bit")))
         return;
     s->encoding = STR("8bit");
-    s->quiet_encoding_set = true;
 }
 
 static void take_special(struct submission *s, int type, struct str header)
@@ -108,7 +107,7 @@ static void take_primary(struct submission *s, const struct header_field *f, str
 {
     if (s->lib->n_drop && is_dropped(s->lib, name))
         return;
-    if ((s->flags & SUBMIT_AUTO_UTF8) && !str_is_ascii(header))
+    if ((s->flags & (SUBMIT_AUTO_UTF8 | SUBMIT_SMTPUTF8)) && !str_is_ascii(header))
         s->sendopts |= SENDOPT_UTF8_HEADER;
     if (f) {
         s->headers_seen |= 1ul << f->type;
@@ -220,8 +219,12 @@ static struct str name_as_phrase(struct submission *s, struct str name)
 static void add_from(struct submission *s)
 {
     const char *resent = s->resent ? "Resent-" : "";
-    struct str sender = s->sender.n ? s->sender : STR("MAILER-DAEMON"), name, text;
+    struct str sender = s->sender, name, text;
 
+    if (sender.n == 0) {
+        fields_put(s, arena_printf(s->arena, "%sFrom: MAILER-DAEMON", resent));
+        return;
+    }
     sender = mapping_rewrite(s, s->rewrite_remote, sender);
     if (s->flags & SUBMIT_MAP_OK)
         sender = mapping_sender(s, sender, HEADER_SENDERS);
@@ -261,6 +264,8 @@ void fields_complete(struct submission *s)
     bool adds = s->rewrites_headers || s->lib->config->always_add_missing_headers;
     char date[DATE_SIZE];
 
+    if (s->status)
+        return;
     if (adds && !was_seen(s, s->resent ? HEADER_IS_RESENT_MESSAGE_ID : HEADER_IS_MESSAGE_ID))
         add_message_id(s);
     if (s->message_id.n == 0)

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "global/dsn.h"
 #include "submit/intake.h"
 
 /* What came up while the content passed: actions of checks, and recipients nobody named. */
@@ -15,16 +14,15 @@ static void put_extracted(struct submission *s)
         queue_file_put(s->file, REC_FILTER, s->filter);
     if (s->redirect.n)
         queue_file_put(s->file, REC_REDIRECT, s->redirect);
-    if (s->quiet_encoding_set)
-        queue_file_put(s->file, REC_ATTR, STR("encoding=8bit"));
+    if (s->encoding.n)
+        queue_file_putf(s->file, REC_ATTR, "encoding=" STR_FMT, STR_ARG(s->encoding));
     if (s->message_id.n)
         queue_file_putf(s->file, REC_ATTR, "message_id=" STR_FMT, STR_ARG(s->message_id));
+    for (size_t i = 0; i < s->late.n && s->status == 0; i++)
+        envelope_recipient(s, &s->late.v[i], false);
     if (c->always_bcc.n && (s->flags & SUBMIT_BCC_OK) && s->n_recipients > 0)
         submit_add_bcc(s, c->always_bcc);
-    for (size_t i = 0; i < s->bcc.n && s->status == 0; i++) {
-        const struct recipient r = {.address = s->bcc.v[i], .dsn_notify = DSN_NOTIFY_NEVER};
-        envelope_recipient(s, &r, false);
-    }
+    envelope_put_bcc(s);
     queue_file_put(s->file, REC_END, STR(""));
 }
 

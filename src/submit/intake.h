@@ -100,7 +100,7 @@ struct submission {
 
     /* envelope */
     struct origin origin; /* as it was when the envelope was written */
-    struct str from;      /* who sent it, for log lines: "name[address]", "local", "unknown" */
+    struct str from;      /* who sent it, for log lines: "name[address]" or "local" */
     VEC(struct attribute) attributes;
     bool envelope_written;
     struct timespec arrival;
@@ -109,10 +109,11 @@ struct submission {
     struct str encoding;
     struct str envid, verp;
     long dsn_ret, trace_flags, sendopts;
-    long notify_seen; /* all dsn_notify bits of recipients */
+    long notify_seen; /* all dsn_notify bits that were asked for */
     long warn_time, warn_offset;
     struct str last_recipient;
     VEC(struct recipient) recipients; /* at most HANDED_OVER_RECIPIENTS */
+    VEC(struct recipient) late;       /* named after the content began */
     long n_recipients;
     struct map duplicates;
     bool has_duplicates_map;
@@ -121,6 +122,7 @@ struct submission {
     struct str filter, redirect;
     bool filter_changed; /* since the envelope was written */
     VEC(struct str) bcc;
+    size_t bcc_done; /* of them stand in the file */
 
     /* content */
     bool content_begun, client_text_begun, prepended;
@@ -142,7 +144,11 @@ void submission_fail(struct submission *s, unsigned bit, struct str reason);
 
 /* ---- envelope.c ---- */
 void envelope_write(struct submission *s); /* once */
-void envelope_recipient(struct submission *s, const struct recipient *r, bool may_bcc);
+/* Directly before the first recipient, or before the content when there is none yet. */
+void envelope_put_warn_time(struct submission *s);
+void envelope_recipient(struct submission *s, const struct recipient *r, bool is_bcc);
+/* Recipients of s->bcc that are not in the file yet; their delivery is nobody's news. */
+void envelope_put_bcc(struct submission *s);
 
 /* ---- mapping.c: each records trouble in the submission and then returns its input ---- */
 struct str mapping_rewrite(struct submission *s, bool remote, struct str address);
@@ -184,6 +190,7 @@ bool checks_apply(struct submission *s, struct maps *maps, const char *parameter
                   const char *what /* "header", "body" */, struct str *text);
 void checks_log(struct submission *s, const char *action, const char *what, struct str text,
                 struct str optional);
+void checks_log_mime(struct submission *s, const char *reason, struct str text);
 
 /* ---- handover.c ---- */
 void handover_open(struct submit_library *lib);

@@ -76,8 +76,8 @@ enum rc submit_begin(struct submit_library *lib, const struct submit_begin *begi
                      const struct log *log, struct submission **out, struct why *why) MUST_USE;
 const char *submit_queue_id(const struct submission *s);
 
-/* One envelope recipient (internal form); expanded and rewritten here. Trouble is remembered and
- * shows in submit_finish(). */
+/* One envelope recipient (internal form), before the content, or after it (sendmail -t); expanded
+ * and rewritten here. Trouble is remembered and shows in submit_finish(). */
 void submit_recipient(struct submission *s, const struct recipient *r);
 
 /* Attribute record "name=value" into the envelope, before the first recipient (client attributes of

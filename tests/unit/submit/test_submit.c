@@ -142,22 +142,18 @@ static void file_of_local_message(void **state)
     assert_int_equal(desk_finish(&d), 0);
     dump = desk_records(&d, "incoming", "AFSVWORL");
     dump = strchr(dump, '\n') + 1; /* create_time */
-    assert_memory_equal(dump,
-                        "A rewrite_context=local\n"
-                        "A envelope_id=env1\n"
-                        "A ret_flags=2\n"
-                        "F Charlie Root\n"
-                        "S root@example.test\n"
-                        "A trace_flags=1024\n"
-                        "A encoding=8bit\n"
-                        "A log_message_origin=local\n"
-                        "V +=\n"
-                        "W      1795271700\n"
-                        "O root\n"
-                        "R root@example.test\n"
-                        "A message_id=<",
-                        13);
-    assert_non_null(strstr(dump, "W      1795271700\nO root\nR root@example.test\n"));
+    assert_true(str_has_prefix(str_of(dump), STR("A envelope_id=env1\n"
+                                                 "A ret_flags=2\n"
+                                                 "A rewrite_context=local\n"
+                                                 "F Charlie Root\n"
+                                                 "S root@example.test\n"
+                                                 "A trace_flags=1024\n"
+                                                 "A encoding=8bit\n"
+                                                 "A log_message_origin=local\n"
+                                                 "V +=\n"
+                                                 "W ")));
+    assert_non_null(strstr(dump, "W      1795271700\nA dsn_orig_rcpt=rfc822;root@example.test\n"
+                                 "O root\nR root@example.test\n"));
     desk_close(&d);
 }
 
