@@ -2,7 +2,7 @@
  * Names that an installation may choose: directories, accounts, table types.
  *
  * The values here are those of Postfix on Debian. Another one is given at build time:
- * make CCARGS='-DDEF_QUEUE_DIRECTORY=\"/srv/spool/postfix\"'. Only params.def uses them.
+ * ./makedefs queue_directory=/srv/spool/postfix. Only src/config sees them.
  */
 #pragma once
 
