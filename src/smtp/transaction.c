@@ -105,7 +105,7 @@ static void answer(struct transaction *t, const struct said *c,
 {
     struct dsn dsn;
 
-    if (t->failed)
+    if (t->failed && c->verb != DATA) /* a server that now welcomes DATA must get its dot */
         return;
     switch (c->verb) {
     case RSET: /* a server that cannot even do this is of no use any more */
@@ -182,7 +182,6 @@ static void say_envelope(struct transaction *t)
 
     if (t->s->dirty)
         say(t, RSET, 0, STR("RSET\r\n"));
-    hear(t);
     xforward = xforward_commands(at, t->s, &n);
     for (; n > 0; n--) {
         ssize_t end = str_index(xforward, '\n') + 1;
@@ -398,7 +397,7 @@ static bool go_on(struct transaction *t)
 
 enum rc transaction_run(struct attempt *at, struct session *s)
 {
-    bool again = fits(at, s), kept = s->messages > 0;
+    bool again = fits(at, s), kept = s->rested_ms > 0;
 
     while (again) {
         struct transaction t = {.at = at, .s = s, .kept = kept};

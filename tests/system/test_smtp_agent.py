@@ -493,3 +493,10 @@ def test_resting_connections_end_with_quit():
         with Agent(smtp_connection_cache_destinations="[127.0.0.1]", smtp_connection_cache_time_limit="60s") as agent:
             agent.deliver(s.hop)
         s.wait_commands("QUIT")
+
+
+def test_server_that_welcomes_data_after_refusing_mail(agent):
+    with FakeServer(MAIL="550 5.7.1 no", RCPT="503 5.5.1 no", DATA="354 go") as s:
+        assert status(agent.deliver(s.hop)[0])["reason"].endswith("550 5.7.1 no (in reply to MAIL FROM command)")
+        s.wait_commands("QUIT")
+        assert s.messages[0]["lines"] == []
