@@ -49,6 +49,9 @@ struct deliver_shared; /* pools to bounce, defer, trace, verify; per process */
 enum rc deliver_start(struct service_env *env, struct deliver_shared **out,
                       struct why *why) MUST_USE;
 
+/* For has_changed() of an agent: was TRANSPORT_delivery_status_filter replaced? */
+bool deliver_tables_have_changed(const struct deliver_shared *shared);
+
 /* Serve one connection from qmgr until it closes; agent_ready is sent first. idle (may be NULL):
    called when no request came for a second, and at the end, e.g. to close cached SMTP connections.
  */

@@ -1,6 +1,4 @@
 /* Requests of qmgr, one after the other on a kept connection. */
-#include <errno.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -8,6 +6,8 @@
 #include "table/table.h"
 #include "util/clock.h"
 #include "util/memory.h"
+
+enum { IDLE_MS = 1000 };
 
 static enum rc filter_open(struct service_env *env, struct maps **out, struct why *why)
 {
@@ -73,6 +73,20 @@ static enum rc serve_request(struct ipc *qmgr, struct delivery *d,
     return ipc_send_deliver_result(qmgr, &d->result, -1, why);
 }
 
+bool deliver_tables_have_changed(const struct deliver_shared *shared)
+{
+    return maps_have_changed(shared->status_filter);
+}
+
+/* RC_OK: a request is there. RC_NONE: not within a second, when somebody wants to know. */
+static enum rc wait_for_request(struct service_env *env, struct ipc *qmgr, bool idle,
+                                struct why *why)
+{
+    enum ipc_type type;
+
+    return idle ? service_wait(env, qmgr, IDLE_MS, why) : service_next(env, qmgr, &type, why);
+}
+
 void deliver_serve(struct service_env *env, struct deliver_shared *shared, int fd,
                    void (*deliver)(void *, struct delivery *), void (*idle)(void *, bool),
                    void *context)
@@ -80,16 +94,14 @@ void deliver_serve(struct service_env *env, struct deliver_shared *shared, int f
     AUTO_ARENA arena = arena_new(8 * 1024);
     struct delivery d = {.env = env, .arena = arena, .log = env->log, .shared = shared};
     struct agent_ready ready = {1};
-    struct timeval second = {.tv_sec = 1};
     struct ipc qmgr;
     struct why why = {0};
     enum rc rc;
 
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
-    ipc_init(&qmgr, dup(fd), 0);
+    ipc_init(&qmgr, fd, 0);
     rc = ipc_send_agent_ready(&qmgr, &ready, -1, &why);
     while (rc == RC_OK || rc == RC_NONE) {
-        rc = ipc_wait(&qmgr, &why);
+        rc = wait_for_request(env, &qmgr, idle != NULL, &why);
         if (rc == RC_NONE && idle)
             idle(context, false);
         else if (rc == RC_OK)
@@ -102,5 +114,6 @@ void deliver_serve(struct service_env *env, struct deliver_shared *shared, int f
         log_warning(&env->log, "connection from the queue manager: %s", why.text);
     if (idle)
         idle(context, true);
+    qmgr.fd = -1; /* the runtime's */
     ipc_done(&qmgr);
 }

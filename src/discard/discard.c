@@ -28,6 +28,12 @@ static void session(struct service_env *env, void *state, int fd)
     deliver_serve(env, state, fd, discard_request, NULL, NULL);
 }
 
+static bool has_changed(struct service_env *env, void *state)
+{
+    (void)env;
+    return deliver_tables_have_changed(state);
+}
+
 static const struct service discard = {
     .name = "discard",
     .shape = SERVICE_SESSION,
@@ -35,6 +41,7 @@ static const struct service discard = {
     .may = MAY_WRITE_QUEUE,
     .start = start,
     .session = session,
+    .has_changed = has_changed,
 };
 
 int main(int argc, char **argv)

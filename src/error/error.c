@@ -37,6 +37,12 @@ static void session(struct service_env *env, void *state, int fd)
     deliver_serve(env, state, fd, report_text, NULL, env);
 }
 
+static bool has_changed(struct service_env *env, void *state)
+{
+    (void)env;
+    return deliver_tables_have_changed(state);
+}
+
 static const struct service error = {
     .name = "error",
     .shape = SERVICE_SESSION,
@@ -44,6 +50,7 @@ static const struct service error = {
     .may = MAY_WRITE_QUEUE,
     .start = start,
     .session = session,
+    .has_changed = has_changed,
 };
 
 int main(int argc, char **argv)

@@ -23,6 +23,7 @@ static const struct service local = {
     .default_sessions = 1,
     .start = local_start,
     .session = local_session,
+    .has_changed = local_has_changed,
 };
 
 int main(int argc, char **argv)

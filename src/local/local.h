@@ -62,6 +62,7 @@ struct forward { /* addresses that get the same new message */
 };
 
 enum rc local_start(struct service_env *env, void **state, struct why *why);
+bool local_has_changed(struct service_env *env, void *state);
 void local_session(struct service_env *env, void *state, int fd);
 
 /* ---- reporting ---- */

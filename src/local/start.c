@@ -89,6 +89,16 @@ enum rc local_start(struct service_env *env, void **out, struct why *why)
     return RC_OK;
 }
 
+bool local_has_changed(struct service_env *env, void *state)
+{
+    const struct local_state *s = state;
+
+    (void)env;
+    return maps_have_changed(s->aliases) || maps_have_changed(s->commands) ||
+           maps_have_changed(s->transports) || maps_have_changed(s->fallbacks) ||
+           deliver_tables_have_changed(s->shared);
+}
+
 /* ---- requests ---- */
 
 struct context {

@@ -1,192 +1,94 @@
-#include <limits.h>
+/* Records of a local program become a submission. */
+#include <stdio.h>
 
 #include "config/config.h"
 #include "global/date.h"
 #include "global/logline.h"
 #include "pickup/pickup.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
-void local_message_init(struct local_message *m, struct pickup *p, struct service_env *env,
-                        struct arena *a, long uid)
+enum rc pickup_start(struct service_env *env, void **state, struct why *why)
 {
-    *m = (struct local_message){.pickup = p, .env = env, .arena = a, .uid = uid};
-    m->begin.flags = submit_flags_for(env->config, SUBMIT_FROM_SENDMAIL) | SUBMIT_BOUNCE;
-    m->begin.origin.rewrite_context = STR("local");
-    m->begin.filter = env->config->content_filter;
+    struct pickup *p = NEW(struct pickup);
+    const struct config *cleanup = NULL, *rewrite = NULL;
+
+    pthread_mutex_init(&p->lock, NULL);
+    TRY(queue_open(env->config, &p->queue, why));
+    TRY(service_config_of(env, env->config->cleanup_service_name, &cleanup, why));
+    TRY(service_config_of(env, env->config->rewrite_service_name, &rewrite, why));
+    TRY(rewriter_new(rewrite, &env->log, &p->rewriter, why));
+    TRY(submit_open(cleanup, p->rewriter, &env->log, &p->submit, why));
+    TRY(drop_access_open(env->config, &env->log, &p->access, why));
+    p->flags = submit_flags_for(env->config, SUBMIT_FROM_SENDMAIL) | SUBMIT_BOUNCE;
+    *state = p;
+    return RC_OK;
 }
 
-static long number(struct str text)
+bool pickup_has_changed(struct service_env *env, void *state)
 {
-    long value = 0;
+    struct pickup *p = state;
 
-    (void)str_to_long(str_trim(text), LONG_MIN, LONG_MAX, &value);
-    return value;
+    (void)env;
+    return submit_tables_have_changed(p->submit) || rewriter_has_changed(p->rewriter) ||
+           drop_access_has_changed(p->access);
 }
 
-/* Where the value of a named attribute goes. */
-static struct str *text_of(struct local_message *m, struct str name)
+void message_init(struct message *m, struct service_env *env, struct pickup *pickup,
+                  enum drop_source source, uid_t uid, struct arena *a)
 {
-    struct submit_begin *b = &m->begin;
-    const struct {
-        const char *name;
-        struct str *place;
-        bool trusted;
-    } rows[] = {
-        {"encoding", &b->encoding, false},
-        {"envelope_id", &b->envid, false},
-        {"dsn_orig_rcpt", &m->next.dsn_orcpt, false},
-        {"rewrite_context", &b->origin.rewrite_context, false},
-        {"log_ident", &b->origin.log_ident, true},
-        {"log_client_name", &b->origin.client_name, true},
-        {"log_client_address", &b->origin.client_address, true},
-        {"log_client_port", &b->origin.client_port, true},
-        {"log_helo_name", &b->origin.helo, true},
-        {"log_protocol_name", &b->origin.protocol, true},
-        {"sasl_method", &b->origin.sasl_method, true},
-        {"sasl_username", &b->origin.sasl_username, true},
-        {"sasl_sender", &b->origin.sasl_sender, true},
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (str_eq(name, str_of(rows[i].name)) && (m->trusted || !rows[i].trusted))
-            return rows[i].place;
-    return NULL;
+    *m = (struct message){.env = env, .pickup = pickup, .arena = a, .log = env->log};
+    drop_init(&m->drop, source, uid, a);
 }
 
-static void take_attribute(struct local_message *m, struct str payload)
+enum rc message_record(struct message *m, int type, struct str payload, bool *is_text,
+                       struct why *why)
 {
-    struct str value = payload, name = str_cut(&value, '='), *text = text_of(m, name);
+    enum drop_kind kind;
 
-    if (text)
-        *text = arena_copy(m->arena, value);
-    else if (str_eq(name, STR("notify_flags")))
-        m->next.dsn_notify = number(value);
-    else if (str_eq(name, STR("ret_flags")))
-        m->begin.dsn_ret = number(value);
-    else if (str_eq(name, STR("trace_flags")))
-        m->begin.trace_flags = number(value);
+    TRY(drop_record(&m->drop, type, payload, &kind, why));
+    *is_text = kind == DROP_TEXT;
+    if (kind == DROP_UNKNOWN)
+        log_warning(&m->log, "%s", why->text);
+    else if (kind == DROP_RECIPIENT)
+        vec_add(m->arena, &m->recipients, m->drop.recipient);
+    return RC_OK;
 }
 
-static void take_time(struct local_message *m, struct str payload)
+static void add_received(struct message *m)
 {
-    struct str usec = payload, sec = str_cut(&usec, ' ');
-
-    m->begin.arrival_sec = number(sec);
-    m->begin.arrival_usec = number(usec);
-}
-
-/* Last of the six numbers: the options of this message. */
-static void take_size(struct local_message *m, struct str payload)
-{
-    struct str word, rest = payload;
-    long value = 0;
-
-    for (int i = 0; i < 6 && str_token(&rest, " ", &word); i++)
-        value = i == 5 ? number(word) : 0;
-    m->begin.sendopts = value > 0 ? value : 0;
-    if (m->begin.sendopts & 1)
-        m->begin.flags |= SUBMIT_SMTPUTF8;
-    if (m->begin.sendopts & 32)
-        m->begin.flags |= SUBMIT_REQUIRETLS;
-}
-
-static void take_recipient(struct local_message *m, struct str address)
-{
-    m->next.address = arena_copy(m->arena, address);
-    vec_add(m->arena, &m->recipients, m->next);
-    m->next = (struct recipient){0};
-}
-
-static void received_header(struct local_message *m)
-{
-    const struct config *c = m->env->config;
+    const struct config *config = m->env->config;
     char date[DATE_SIZE];
 
     date_rfc5322(date, clock_seconds());
     submit_prepend_header(m->submission,
                           arena_printf(m->arena,
                                        "Received: by " STR_FMT " (" STR_FMT
-                                       ", from userid %ld)\n\tid %s; %s",
-                                       STR_ARG(c->myhostname), STR_ARG(c->mail_name), m->uid,
-                                       submit_queue_id(m->submission), date));
+                                       ", from userid %u)\n\tid %s; %s",
+                                       STR_ARG(config->myhostname), STR_ARG(config->mail_name),
+                                       m->drop.uid, submit_queue_id(m->submission), date));
 }
 
-static void give_recipients(struct local_message *m)
+enum rc message_open(struct message *m, struct why *why)
 {
+    struct submit_begin *begin = &m->drop.begin;
+
+    begin->flags = m->pickup->flags;
+    if (begin->arrival_sec == 0) {
+        struct timespec now = clock_now();
+        begin->arrival_sec = now.tv_sec;
+        begin->arrival_usec = now.tv_nsec / 1000;
+    }
+    TRY(submit_begin(m->pickup->submit, begin, m->arena, &m->env->log, &m->submission, why));
+    log_set_queue_id(&m->log, str_of(submit_queue_id(m->submission)));
+    logline_uid(&m->log, (long)m->drop.uid, begin->sender, m->orig_id);
     for (size_t i = 0; i < m->recipients.n; i++)
         submit_recipient(m->submission, &m->recipients.v[i]);
-    m->recipients.n = 0;
-}
-
-static enum rc begin_content(struct local_message *m, struct why *why)
-{
-    struct log log = m->env->log;
-
-    TRY(submit_begin(m->pickup->submit, &m->begin, m->arena, &log, &m->submission, why));
-    log_set_queue_id(&log, str_of(submit_queue_id(m->submission)));
-    logline_uid(&log, m->uid, m->begin.sender, m->original_id);
-    give_recipients(m);
-    received_header(m);
+    add_received(m);
     return RC_OK;
 }
 
-/* A requeued file has more kinds of records than sendmail makes; what was done or replaced is left
- * out. */
-static enum rc envelope_record(struct local_message *m, int type, struct str payload,
-                               struct why *why)
+unsigned message_finish(struct message *m, struct str *reason)
 {
-    switch (type) {
-    case REC_SIZE: take_size(m, payload); return RC_OK;
-    case REC_TIME: take_time(m, payload); return RC_OK;
-    case REC_FULL: m->begin.full_name = arena_copy(m->arena, payload); return RC_OK;
-    case REC_SENDER: m->begin.sender = arena_copy(m->arena, payload); return RC_OK;
-    case REC_RCPT: take_recipient(m, payload); return RC_OK;
-    case REC_DONE:
-    case REC_CANCELLED: m->next = (struct recipient){0}; return RC_OK;
-    case REC_VERP: m->begin.verp = arena_copy(m->arena, payload); return RC_OK;
-    case REC_ATTR: take_attribute(m, payload); return RC_OK;
-    case REC_DSN_ENVID: m->begin.envid = arena_copy(m->arena, payload); return RC_OK;
-    case REC_DSN_NOTIFY: m->next.dsn_notify = number(payload); return RC_OK;
-    case REC_ORCPT:
-    case REC_WARN:
-    case REC_KILLED:
-    case REC_CTIME:
-    case REC_FILTER:
-    case REC_INSPECT:
-    case REC_REDIRECT: return RC_OK;
-    case REC_MESSAGE: return begin_content(m, why);
-    default: return FAIL(why, RC_PERM, "unexpected record type: %c", type);
-    }
-}
-
-enum rc local_message_record(struct local_message *m, int type, struct str payload, struct why *why)
-{
-    if (m->submission == NULL)
-        return envelope_record(m, type, payload, why);
-    switch (type) {
-    case REC_NORM:
-    case REC_CONT:
-        if (submit_status(m->submission) == 0)
-            submit_line(m->submission, payload, type == REC_CONT);
-        return RC_OK;
-    case REC_EXTRACTED:
-    case REC_END:
-    case REC_RRTO:
-    case REC_ERTO: return RC_OK;
-    case REC_RCPT:
-        take_recipient(m, payload);
-        give_recipients(m);
-        return RC_OK;
-    case REC_DONE:
-    case REC_CANCELLED:
-    case REC_ORCPT: return RC_OK;
-    case REC_ATTR: take_attribute(m, payload); return RC_OK;
-    default: return FAIL(why, RC_PERM, "unexpected record type: %c", type);
-    }
-}
-
-unsigned local_message_finish(struct local_message *m, struct str *reason)
-{
-    *reason = STR("");
-    return m->submission ? submit_finish(m->submission, reason) : (unsigned)SUBMIT_BAD;
+    return submit_finish(m->submission, reason);
 }

@@ -1,9 +1,12 @@
 /*
- * pickup - take local mail into the queue.
+ * pickup - take local mail from sendmail(1) and maildrop/ into the queue.
  *
- * Serves sendmail(1) on its own socket (submit_socket_directory), and scans maildrop/ when
- * postdrop, postsuper or the timer of master.cf wakes it: each file is submitted once, then
- * removed.
+ * Serves sendmail(1) on the socket in submit_socket_directory, and scans maildrop/ when postdrop
+ * or the timer of master.cf wakes it: each file is submitted once, then removed.
+ *
+ *   message  records become a submission
+ *   session  one connection of sendmail(1)
+ *   scan     the files of maildrop/
  */
 #include "pickup/pickup.h"
 
@@ -16,6 +19,7 @@ static const struct service pickup = {
     .start = pickup_start,
     .session = pickup_session,
     .wakeup = pickup_scan,
+    .has_changed = pickup_has_changed,
 };
 
 int main(int argc, char **argv)

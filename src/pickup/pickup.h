@@ -1,49 +1,48 @@
-/* Private to pickup(8). */
+/* Private to pickup/. */
 #pragma once
 
 #include <pthread.h>
 
 #include "service/service.h"
+#include "submit/drop.h"
 #include "submit/submit.h"
-#include "util/map.h"
 
-enum { PICKUP_SESSIONS = 50, PICKUP_SESSIONS_PER_USER = 20, PICKUP_TIMEOUT_MS = 100 * 1000 };
-
-struct match_list;
+enum { PICKUP_SESSIONS = 50, SESSIONS_PER_USER = 20, MESSAGE_SECONDS = 60 };
 
 struct pickup {
+    struct queue queue;
     struct rewriter *rewriter;
     struct submit_library *submit;
-    struct queue queue;
-    struct match_list *users; /* authorized_submit_users */
-    pthread_mutex_t lock;     /* guards below */
-    struct map sessions;      /* uid as text -> struct user_sessions */
+    struct drop_access *access;
+    unsigned flags; /* enum submit_flags of all messages */
+    pthread_mutex_t lock;
+    uid_t users[PICKUP_SESSIONS]; /* lock: who is being served */
+    size_t n_users;               /* lock */
+};
+
+/* One message on its way in. */
+struct message {
+    struct service_env *env;
+    struct pickup *pickup;
+    struct arena *arena;
+    struct log log;
+    struct str orig_id; /* id of the maildrop file; empty: from the socket */
+    struct drop drop;
+    VEC(struct recipient) recipients;
+    struct submission *submission; /* NULL: not begun */
 };
 
 enum rc pickup_start(struct service_env *env, void **state, struct why *why);
+bool pickup_has_changed(struct service_env *env, void *state);
 void pickup_session(struct service_env *env, void *state, int fd);
 void pickup_scan(struct service_env *env, void *state, struct str requests);
 
-/* ---- message.c: a submission made of local records ---- */
-struct local_message {
-    struct pickup *pickup;
-    struct service_env *env;
-    struct arena *arena;
-    long uid;
-    bool trusted;           /* a file of mail_owner's: the queue's own records, requeued */
-    struct str original_id; /* of a requeued message; else empty */
-    struct submit_begin begin;
-    struct submission *submission; /* NULL until the content begins */
-    VEC(struct recipient) recipients;
-    struct recipient next; /* attributes of the recipient that comes */
-};
-
-void local_message_init(struct local_message *m, struct pickup *p, struct service_env *env,
-                        struct arena *a, long uid);
-
-/* The next record. RC_TEMP: no queue file could be made. RC_PERM: no such record here. */
-enum rc local_message_record(struct local_message *m, int type, struct str payload,
-                             struct why *why) MUST_USE;
-
-/* End: status bits as submit_finish() has them. */
-unsigned local_message_finish(struct local_message *m, struct str *reason);
+void message_init(struct message *m, struct service_env *env, struct pickup *pickup,
+                  enum drop_source source, uid_t uid, struct arena *a);
+/* Take a record of the envelope or of the end; *is_text: it is one of the content instead. */
+enum rc message_record(struct message *m, int type, struct str payload, bool *is_text,
+                       struct why *why) MUST_USE;
+/* Envelope and recipients are known: make the queue file. RC_PERM: refused. */
+enum rc message_open(struct message *m, struct why *why) MUST_USE;
+/* Bits of enum submit_status; reason in the arena. */
+unsigned message_finish(struct message *m, struct str *reason);

@@ -1,120 +1,139 @@
-/* maildrop/: files of postdrop(1) and of "postsuper -r". */
+/* Files of maildrop/, which postdrop(1) and postsuper(1) leave there. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/config.h"
 #include "pickup/pickup.h"
-#include "submit/local.h"
 #include "util/file.h"
 
 struct scan {
-    struct pickup *pickup;
     struct service_env *env;
-    struct arena *arena; /* of one message */
+    struct pickup *pickup;
 };
 
-/* RC_NONE: not complete yet, or somebody works on it. RC_PERM: not a file of ours. */
-static enum rc open_drop(struct scan *s, const char *path, int *out, struct stat *st,
-                         struct why *why)
+/* A file that was in the queue before begins with the sizes that cleanup wrote. */
+static bool is_queue_file(int fd, struct arena *a)
 {
-    int fd = openat(s->pickup->queue.dir, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    enum rc rc = RC_OK;
+    struct record_reader r;
+    struct str payload, field;
+    struct why why;
+    long offset = 0;
+    int type;
 
-    if (fd < 0)
-        return errno == ENOENT ? RC_NONE : FAIL(why, RC_TEMP, "open %s: %m", path);
-    if (fstat(fd, st) < 0)
-        rc = FAIL(why, RC_TEMP, "%s: %m", path);
-    else if (!S_ISREG(st->st_mode) || st->st_nlink != 1)
-        rc = FAIL(why, RC_PERM, "%s: not a regular file with one name", path);
-    else if (!(st->st_mode & QUEUE_MODE_IS_READY) || flock(fd, LOCK_EX | LOCK_NB) < 0)
-        rc = RC_NONE;
-    if (rc == RC_OK)
-        *out = fd;
-    else
-        close(fd);
-    return rc;
+    record_reader_init(&r, fd, a, 0);
+    return record_read(&r, true, &type, &payload, &why) == RC_OK && type == REC_SIZE &&
+           str_token(&payload, " ", &field) && str_token(&payload, " ", &field) &&
+           str_to_long(field, 1, LONG_MAX, &offset);
 }
 
-static enum rc read_drop(struct scan *s, struct local_message *m, int fd, struct why *why)
+/* Everything but the content; *content: where that begins. */
+static enum rc read_envelope(struct message *m, int fd, long *content, struct why *why)
 {
-    struct local_check check = {0};
     struct record_reader r;
     struct str payload;
-    int type = 0;
-    enum rc rc;
+    bool is_text;
+    int type;
 
-    record_reader_init(&r, fd, s->arena, 0);
-    while (type != REC_END && (rc = record_read(&r, true, &type, &payload, why)) == RC_OK) {
-        bool keep = true;
-        /* postdrop has checked what users say; the time is the one that it wrote */
-        if (!m->trusted && type != REC_TIME)
-            TRY(local_check_record(&check, type, payload, &keep, why));
-        if (keep)
-            TRY(local_message_record(m, type, payload, why));
+    record_reader_init(&r, fd, m->arena, 0);
+    while (m->drop.part != DROP_COMPLETE) {
+        enum rc rc = record_read(&r, true, &type, &payload, why);
+        if (rc == RC_NONE)
+            return FAIL(why, RC_PERM, "the file ends early");
+        if (rc != RC_OK)
+            return rc;
+        TRY(message_record(m, type, payload, &is_text, why));
+        if (type == REC_MESSAGE)
+            *content = record_tell(&r);
     }
-    if (type == REC_END)
-        return RC_OK;
-    return rc == RC_NONE ? FAIL(why, RC_PERM, "file ends early") : rc;
+    return drop_check(&m->drop, why);
 }
 
-static void submit_drop(struct scan *s, struct str id, const char *path, int fd,
-                        const struct stat *st)
+static enum rc copy_content(struct message *m, int fd, long content, struct why *why)
 {
-    struct pickup *p = s->pickup;
-    struct local_message m;
-    struct why why = {0};
-    struct str reason = STR("");
-    unsigned status = 0;
-    enum rc rc;
+    struct record_reader r;
+    struct str payload;
+    int type;
 
-    local_message_init(&m, p, s->env, s->arena, (long)st->st_uid);
-    m.trusted = st->st_uid == s->env->mail_uid && !s->env->rootless;
-    if (m.trusted)
-        m.original_id = id;
-    rc = read_drop(s, &m, fd, &why);
-    if (rc == RC_OK)
-        status = local_message_finish(&m, &reason);
-    if (rc == RC_PERM) {
-        log_warning(&s->env->log, "uid=%lu: %s: %s; moved to corrupt/", (unsigned long)st->st_uid,
-                    path, why.text);
-        if (queue_move(&p->queue, STR("maildrop"), STR("corrupt"), id, &why) != RC_OK)
-            log_warning(&s->env->log, "%s: %s", path, why.text);
-    } else if (rc != RC_OK || status != 0) {
-        log_warning(&s->env->log, "%s: not submitted (%s" STR_FMT "); tried again later", path,
-                    rc != RC_OK ? why.text : "", STR_ARG(reason));
-    } else if (unlinkat(p->queue.dir, path, 0) < 0 && errno != ENOENT) {
-        log_warning(&s->env->log, "remove %s: %m", path);
+    record_reader_init(&r, fd, m->arena, content);
+    for (;;) {
+        TRY(record_read(&r, true, &type, &payload, why));
+        if (type == REC_EXTRACTED)
+            return RC_OK;
+        submit_line(m->submission, payload, type == REC_CONT);
     }
 }
 
-static bool one_file(void *context, struct str id, const char *path)
+/* RC_OK: the message is in the queue, or its sender was told that it cannot be. */
+static enum rc submit_file(struct message *m, int fd, struct why *why)
+{
+    struct str reason = STR("");
+    long content = 0;
+    unsigned status;
+
+    TRY(read_envelope(m, fd, &content, why));
+    if (message_open(m, why) != RC_OK)
+        return RC_TEMP;
+    TRY(copy_content(m, fd, content, why));
+    status = message_finish(m, &reason);
+    if (status != 0)
+        return FAIL(why, RC_TEMP, STR_FMT,
+                    STR_ARG(reason.n ? reason : str_of(submit_outcome(status)->text)));
+    return RC_OK;
+}
+
+/* Ours to take: complete, a file of its own, and no other pickup works on it. */
+static bool is_ready(int fd, struct stat *st)
+{
+    return fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_nlink == 1 &&
+           (st->st_mode & QUEUE_MODE_IS_READY) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+           fstat(fd, st) == 0 && st->st_nlink == 1;
+}
+
+static void done(struct scan *s, struct message *m, struct str id, enum rc rc, struct why *why)
+{
+    struct queue *q = &s->pickup->queue;
+
+    if (rc == RC_OK)
+        rc = queue_remove(q, STR("maildrop"), id, why);
+    else if (rc == RC_PERM) {
+        log_warning(&m->log, "maildrop/" STR_FMT ": %s -- saving damaged message to corrupt/",
+                    STR_ARG(id), why->text);
+        rc = queue_move(q, STR("maildrop"), STR("corrupt"), id, why);
+    }
+    if (rc != RC_OK && rc != RC_NONE)
+        log_warning(&m->log, "maildrop/" STR_FMT ": %s", STR_ARG(id), why->text);
+}
+
+static bool take_file(void *context, struct str id, const char *path)
 {
     struct scan *s = context;
+    AUTO_ARENA a = NULL;
+    AUTO_CLOSE int fd = openat(s->pickup->queue.dir, path,
+                               O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    struct message m;
     struct why why = {0};
     struct stat st;
-    int fd = -1;
-    enum rc rc = open_drop(s, path, &fd, &st, &why);
 
-    if (rc == RC_OK) {
-        submit_drop(s, id, path, fd, &st);
-        close(fd);
-    } else if (rc != RC_NONE) {
-        log_warning(&s->env->log, "%s", why.text);
+    if (fd < 0 || !is_ready(fd, &st))
+        return true; /* being written, or gone */
+    a = arena_new(16 * 1024);
+    message_init(&m, s->env, s->pickup, DROP_FROM_MAILDROP, st.st_uid, a);
+    if (st.st_uid == s->env->mail_uid && is_queue_file(fd, a)) {
+        m.drop.source = DROP_FROM_QUEUE;
+        m.orig_id = id;
     }
-    arena_reset(s->arena);
+    done(s, &m, id, submit_file(&m, fd, &why), &why);
     return !service_is_draining(s->env);
 }
 
 void pickup_scan(struct service_env *env, void *state, struct str requests)
 {
-    AUTO_ARENA arena = arena_new(16 * 1024);
-    struct scan s = {state, env, arena};
-    struct why why;
+    struct scan s = {env, state};
+    struct why why = {0};
+    enum rc rc = queue_scan(&s.pickup->queue, STR("maildrop"), take_file, &s, &why);
 
     (void)requests;
-    if (queue_scan(&s.pickup->queue, STR("maildrop"), one_file, &s, &why) != RC_OK)
-        log_warning(&env->log, "%s", why.text);
+    if (rc != RC_OK && rc != RC_NONE)
+        log_warning(&env->log, "scan maildrop: %s", why.text);
 }

@@ -1,182 +1,171 @@
-/* A sendmail(1) that hands over its message directly: who it is says the kernel. */
-#include <pwd.h>
-#include <stdio.h>
-#include <stdlib.h>
+/*
+ * One connection of sendmail(1), which is whoever its socket says: local_submit, the message as
+ * records, submit_end; the answer is submit_done.
+ */
+#include <errno.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "config/config.h"
-#include "config/master_cf.h"
 #include "pickup/pickup.h"
-#include "submit/local.h"
-#include "table/table.h"
-#include "util/memory.h"
 
-struct user_sessions {
-    int n;
+enum { RECORD_BYTES_MAX = 128 * 1024 };
+
+struct session {
+    struct pickup *pickup;
+    struct ipc ipc;
+    struct message message;
+    struct buf rest; /* of a record that is not complete yet */
+    struct why why;
 };
 
-enum rc pickup_start(struct service_env *env, void **state, struct why *why)
-{
-    struct table_env tables = {env->config, &env->log};
-    struct pickup *p = NEW(struct pickup);
-    const struct config *cleanup = NULL, *rewrite = NULL;
+/* ---- no more than a few at once for each user ---- */
 
-    pthread_mutex_init(&p->lock, NULL);
-    TRY(service_config_of(env, env->config->cleanup_service_name, &cleanup, why));
-    TRY(service_config_of(env, env->config->rewrite_service_name, &rewrite, why));
-    TRY(rewriter_new(rewrite, &env->log, &p->rewriter, why));
-    TRY(submit_open(cleanup, p->rewriter, &env->log, &p->submit, why));
-    TRY(queue_open(env->config, &p->queue, why));
-    TRY(match_open("authorized_submit_users", env->config->authorized_submit_users, MATCH_STRING,
-                   false, &tables, &p->users, why));
-    *state = p;
+static bool enter(struct pickup *p, uid_t uid)
+{
+    size_t same = 0;
+    bool fine;
+
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->n_users; i++)
+        same += p->users[i] == uid;
+    fine = same < SESSIONS_PER_USER && p->n_users < PICKUP_SESSIONS;
+    if (fine)
+        p->users[p->n_users++] = uid;
+    pthread_mutex_unlock(&p->lock);
+    return fine;
+}
+
+static void leave(struct pickup *p, uid_t uid)
+{
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < p->n_users; i++)
+        if (p->users[i] == uid) {
+            p->users[i] = p->users[--p->n_users];
+            break;
+        }
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- the message ---- */
+
+static enum rc may(struct session *s)
+{
+    struct drop_access *x = s->pickup->access;
+    uid_t uid = s->message.drop.uid;
+
+    TRY(drop_may_submit(x, uid, &s->why));
+    return drop_may_send_as(x, uid, s->message.drop.begin.sender, &s->why);
+}
+
+static enum rc take_record(struct session *s, int type, struct str payload)
+{
+    struct message *m = &s->message;
+    bool is_text;
+
+    TRY(message_record(m, type, payload, &is_text, &s->why));
+    if (is_text) {
+        if (submit_status(m->submission) == 0)
+            submit_line(m->submission, payload, type == REC_CONT);
+        return RC_OK;
+    }
+    if (type == REC_MESSAGE) {
+        if (!m->drop.has_sender || m->recipients.n == 0)
+            return FAIL(&s->why, RC_PERM, "uid=%u: sender and recipients must stand in front",
+                        m->drop.uid);
+        TRY(may(s));
+        return message_open(m, &s->why);
+    }
+    if (m->submission && type == REC_RCPT)
+        return FAIL(&s->why, RC_PERM, "uid=%u: recipient after the content", m->drop.uid);
     return RC_OK;
 }
 
-/* One more session of this user; false: too many at once. */
-static bool enter(struct pickup *p, struct str uid)
+static enum rc take_text(struct session *s)
 {
-    struct user_sessions *u;
-    bool room;
-
-    pthread_mutex_lock(&p->lock);
-    u = map_get(&p->sessions, uid);
-    if (u == NULL) {
-        u = NEW(struct user_sessions);
-        map_put(&p->sessions, uid, u);
-    }
-    room = u->n < PICKUP_SESSIONS_PER_USER;
-    u->n += room;
-    pthread_mutex_unlock(&p->lock);
-    return room;
-}
-
-static void leave(struct pickup *p, struct str uid)
-{
-    struct user_sessions *u;
-
-    pthread_mutex_lock(&p->lock);
-    u = map_get(&p->sessions, uid);
-    if (u && --u->n == 0)
-        free(map_remove(&p->sessions, uid));
-    pthread_mutex_unlock(&p->lock);
-}
-
-static bool may_submit(struct pickup *p, struct service_env *env, uid_t uid)
-{
-    struct passwd space, *found = NULL;
-    char names[2048];
-    struct why why = {0};
+    AUTO_ARENA frame = arena_new(66 * 1024); /* content must not pile up in the message's arena */
+    struct submit_text m = {0};
+    struct str bytes, payload;
+    int type;
     enum rc rc;
 
-    if (uid == 0)
-        return true;
-    (void)getpwuid_r(uid, &space, names, sizeof names, &found);
-    rc = match_get(p->users, found ? str_of(found->pw_name) : STR("unknown"), &why);
-    if (rc != RC_OK && rc != RC_NONE)
-        log_warning(&env->log, "authorized_submit_users: %s", why.text);
-    if (rc != RC_OK)
-        log_error(&env->log, "User %s(%lu) is not allowed to submit mail",
-                  found ? found->pw_name : "unknown", (unsigned long)uid);
-    return rc == RC_OK;
-}
-
-/* Records of one frame; a record never spans two. */
-static enum rc take_frame(struct local_message *m, struct local_check *check, struct str bytes,
-                          struct why *why)
-{
-    struct str payload;
-    int type;
-
-    while (bytes.n) {
-        bool keep;
-        if (record_take(&bytes, &type, &payload, why) != RC_OK)
-            return FAIL(why, RC_PERM, "incomplete record");
-        TRY(local_check_record(check, type, payload, &keep, why));
-        if (!keep && type == REC_ATTR)
-            log_warning(&m->env->log, "uid=%ld: %s", m->uid, why->text);
-        else if (keep)
-            TRY(local_message_record(m, type, payload, why));
+    TRY(ipc_read_submit_text(&s->ipc, frame, &m, NULL, &s->why));
+    bytes = m.records;
+    if (s->rest.n) {
+        buf_add(&s->rest, bytes);
+        bytes = arena_copy(frame, buf_str(&s->rest));
     }
-    return RC_OK;
+    while ((rc = record_take(&bytes, &type, &payload, &s->why)) == RC_OK)
+        TRY(take_record(s, type, payload));
+    if (rc != RC_NONE)
+        return rc;
+    buf_reset(&s->rest);
+    buf_add(&s->rest, bytes);
+    return s->rest.over ? FAIL(&s->why, RC_PERM, "record is too long") : RC_OK;
 }
 
-/* One message. The answer's status says what became of it; anything but RC_OK ends the connection.
- */
-static enum rc take_message(struct local_message *m, struct ipc *c, struct submit_done *answer,
-                            struct why *why)
+static enum rc take_message(struct session *s)
 {
-    struct local_check check = {0};
-    struct local_submit hello = {0};
+    struct local_submit hello;
     struct submit_end end = {0};
     enum ipc_type type;
 
-    TRY(ipc_read_local_submit(c, m->arena, &hello, NULL, why));
+    TRY(ipc_read_local_submit(&s->ipc, s->message.arena, &hello, NULL, &s->why));
     for (;;) {
-        TRY(ipc_next(c, &type, why));
-        if (type == IPC_submit_text) {
-            AUTO_ARENA frame =
-                arena_new(66 * 1024); /* content must not pile up in the message's arena */
-            struct submit_text text = {0};
-            TRY(ipc_read_submit_text(c, frame, &text, NULL, why));
-            TRY(take_frame(m, &check, text.records, why));
-            continue;
-        }
-        TRY(ipc_read_submit_end(c, m->arena, &end, NULL, why));
-        if (end.cancel)
-            return RC_NONE;
-        TRY(local_check_end(&check, why));
-        answer->status = local_message_finish(m, &answer->reason);
-        return RC_OK;
+        TRY(ipc_next(&s->ipc, &type, &s->why));
+        if (type != IPC_submit_text)
+            break;
+        TRY(take_text(s));
     }
+    TRY(ipc_read_submit_end(&s->ipc, s->message.arena, &end, NULL, &s->why));
+    if (end.cancel)
+        return RC_EOF;
+    return drop_check(&s->message.drop, &s->why);
 }
 
-static void serve(struct pickup *p, struct service_env *env, struct ipc *c, uid_t uid)
+static void answer(struct session *s, unsigned status, struct str reason)
 {
-    AUTO_ARENA arena = arena_new(16 * 1024);
-    struct submit_done answer = {0};
-    struct local_message m;
-    struct why why = {0};
-    enum rc rc;
+    struct submit_done done = {.status = status, .reason = str_head(reason, 1000)};
+    struct why why;
 
-    local_message_init(&m, p, env, arena, (long)uid);
-    if (!may_submit(p, env, uid)) {
-        answer = (struct submit_done){SUBMIT_NOPERM, STR("User is not allowed to submit mail")};
-    } else {
-        rc = take_message(&m, c, &answer, &why);
-        if (rc == RC_PERM)
-            answer = (struct submit_done){SUBMIT_BAD, str_of(why.text)};
-        else if (rc == RC_TEMP)
-            answer = (struct submit_done){SUBMIT_WRITE, str_of(why.text)};
-        if (rc != RC_OK && rc != RC_NONE)
-            log_warning(&env->log, "uid=%lu: %s", (unsigned long)uid, why.text);
-        if (rc != RC_OK && rc != RC_PERM && rc != RC_TEMP)
-            return;
+    (void)!ipc_send_submit_done(&s->ipc, &done, -1, &why);
+}
+
+static void serve(struct session *s)
+{
+    struct str reason = STR("");
+    enum rc rc = take_message(s);
+
+    if (rc == RC_OK) {
+        unsigned status = message_finish(&s->message, &reason);
+        answer(s, status, reason);
+        return;
     }
-    if (ipc_send_submit_done(c, &answer, -1, &why) != RC_OK)
-        log_warning(&env->log, "uid=%lu: %s", (unsigned long)uid, why.text);
+    if (rc == RC_EOF)
+        return; /* sendmail was interrupted: there is no message */
+    log_warning(&s->message.log, "%s", s->why.text);
+    answer(s, rc == RC_PERM ? SUBMIT_NOPERM : SUBMIT_DEFER, str_of(s->why.text));
 }
 
 void pickup_session(struct service_env *env, void *state, int fd)
 {
-    struct pickup *p = state;
-    struct ucred peer = {0};
+    AUTO_ARENA arena = arena_new(8 * 1024);
+    struct session s = {.pickup = state};
+    struct ucred peer;
     socklen_t n = sizeof peer;
-    char text[32];
-    struct ipc c;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
-        return;
-    snprintf(text, sizeof text, "%lu", (unsigned long)peer.uid);
-    if (!enter(p, str_of(text))) {
-        log_warning(&env->log,
-                    "uid=%s: more than %d submissions at once; sendmail uses maildrop instead",
-                    text, PICKUP_SESSIONS_PER_USER);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0) {
+        log_warning(&env->log, "who is it that submits mail: %m");
         return;
     }
-    ipc_init(&c, dup(fd), PICKUP_TIMEOUT_MS);
-    serve(p, env, &c, peer.uid);
-    ipc_done(&c);
-    leave(p, str_of(text));
+    message_init(&s.message, env, state, DROP_FROM_PROGRAM, peer.uid, arena);
+    ipc_init(&s.ipc, fd, MESSAGE_SECONDS * 1000);
+    buf_init(&s.rest, RECORD_BYTES_MAX);
+    if (enter(s.pickup, peer.uid)) {
+        serve(&s);
+        leave(s.pickup, peer.uid);
+    } else {
+        answer(&s, SUBMIT_DEFER, STR("4.3.2 too many messages at once, try again later"));
+    }
+    buf_done(&s.rest);
+    s.ipc.fd = -1; /* the runtime's */
+    ipc_done(&s.ipc);
 }

@@ -95,3 +95,11 @@ void pipe_session(struct service_env *env, void *state, int fd)
 
     deliver_serve(env, c.state->shared, fd, deliver_request, NULL, &c);
 }
+
+bool pipe_has_changed(struct service_env *env, void *state)
+{
+    const struct pipe_state *s = state;
+
+    (void)env;
+    return deliver_tables_have_changed(s->shared);
+}

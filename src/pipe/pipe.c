@@ -15,6 +15,7 @@ static const struct service pipe_service = {
     .default_sessions = 1,
     .start = pipe_start,
     .session = pipe_session,
+    .has_changed = pipe_has_changed,
 };
 
 int main(int argc, char **argv)

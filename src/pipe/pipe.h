@@ -18,6 +18,7 @@ struct pipe_state { /* read-only after start */
 
 enum rc pipe_start(struct service_env *env, void **state, struct why *why);
 void pipe_session(struct service_env *env, void *state, int fd);
+bool pipe_has_changed(struct service_env *env, void *state);
 
 /* The attributes of the master.cf line. RC_CONFIG: words name the line's service and the remedy. */
 enum rc pipe_attributes(struct service_env *env, struct pipe_state *s, struct arena *a,

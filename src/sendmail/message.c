@@ -17,9 +17,12 @@ struct reading {
     struct options *o;
     struct arena *arena;
     struct buf *out;
-    bool strip_cr, first, in_header;
-    struct buf header; /* the logical header line that is being collected, for -t */
-    VEC(struct str) recipients;
+    bool strip_cr, first;
+    /* for -t */
+    bool in_header;
+    struct buf header; /* the logical header line that is being collected */
+    struct buf held;   /* records of the header, until all recipients are known */
+    VEC(struct str) recipients, resent;
 };
 
 static void putf(struct buf *b, int type, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -135,7 +138,8 @@ static void put_envelope(struct reading *r)
         for (size_t i = 0; i < n; i++)
             put_recipient(r, list[i].address);
     }
-    record_put(r->out, REC_MESSAGE, STR(""));
+    if (!o->from_headers)
+        record_put(r->out, REC_MESSAGE, STR(""));
 }
 
 /* -t: recipients of a header line that is complete now. */
@@ -149,27 +153,48 @@ static void take_header(struct reading *r)
 
     if (field && (field->flags & HEADER_EXTRACT)) {
         struct str body = arena_copy(r->arena, str_from(line, (size_t)str_index(line, ':') + 1));
-        if (address_list_parse(body, r->arena, &list, &n, &why) == RC_OK)
-            for (size_t i = 0; i < n; i++)
-                if (list[i].address.n)
-                    vec_add(r->arena, &r->recipients, list[i].address);
+        if (address_list_parse(body, r->arena, &list, &n, &why) != RC_OK)
+            FATAL(r->o, "cannot read the recipients in header %s: %s", field->name, why.text);
+        for (size_t i = 0; i < n; i++) {
+            if (list[i].address.n && (field->flags & HEADER_RESENT))
+                vec_add(r->arena, &r->resent, list[i].address);
+            else if (list[i].address.n)
+                vec_add(r->arena, &r->recipients, list[i].address);
+        }
     }
     buf_reset(&r->header);
 }
 
+/* The envelope ends with the recipients; a message that was sent again goes to the new ones. */
+static void end_header(struct reading *r)
+{
+    take_header(r);
+    for (size_t i = 0; r->resent.n == 0 && i < r->recipients.n; i++)
+        put_recipient(r, r->recipients.v[i]);
+    for (size_t i = 0; i < r->resent.n; i++)
+        put_recipient(r, r->resent.v[i]);
+    if (r->recipients.n + r->resent.n == 0)
+        FATAL(r->o, "No recipient addresses found in message header");
+    record_put(r->out, REC_MESSAGE, STR(""));
+    buf_add(r->out, buf_str(&r->held));
+    r->in_header = false;
+}
+
 static void follow_header(struct reading *r, struct str line)
 {
-    if (!r->o->from_headers || !r->in_header)
+    if (!r->in_header)
         return;
     if (line.n && is_blank(line.p[0]) && r->header.n) {
         buf_addc(&r->header, '\n');
         buf_add(&r->header, line);
         return;
     }
+    if (header_name_length(line) == 0) {
+        end_header(r);
+        return;
+    }
     take_header(r);
-    r->in_header = line.n > 0 && header_name_length(line) > 0;
-    if (r->in_header)
-        buf_add(&r->header, line);
+    buf_add(&r->header, line);
 }
 
 /* One line, without its end; more: it goes on. False: a lone dot ends the message. */
@@ -189,7 +214,7 @@ static bool take_line(struct reading *r, struct str line, bool more, bool contin
         return true; /* the separator of a mailbox file is no header */
     if (!continued)
         follow_header(r, line);
-    record_put(r->out, more ? REC_CONT : REC_NORM, line);
+    record_put(r->in_header ? &r->held : r->out, more ? REC_CONT : REC_NORM, line);
     r->first = false;
     return true;
 }
@@ -220,23 +245,22 @@ static void read_content(struct reading *r)
         FATAL(r->o, "read standard input: %m");
     if (going && (n || continued))
         take_line(r, (struct str){buffer, n}, false, continued);
-    follow_header(r, STR(""));
+    if (r->in_header)
+        end_header(r);
 }
 
 void message_records(struct options *o, struct arena *a, struct buf *b)
 {
-    struct reading r = {.o = o, .arena = a, .out = b, .first = true, .in_header = true};
+    struct reading r = {.o = o, .arena = a, .out = b, .first = true, .in_header = o->from_headers};
 
-    buf_init(&r.header, (size_t)o->command.config->header_size_limit);
+    buf_init(&r.header, b->max);
+    buf_init(&r.held, b->max);
     put_envelope(&r);
     read_content(&r);
     record_put(b, REC_EXTRACTED, STR(""));
-    if (o->from_headers && r.recipients.n == 0)
-        FATAL(o, "No recipient addresses found in message header");
-    for (size_t i = 0; i < r.recipients.n; i++)
-        put_recipient(&r, r.recipients.v[i]);
     record_put(b, REC_END, STR(""));
-    buf_done(&r.header);
-    if (b->over)
+    if (b->over || r.held.over || r.header.over)
         FATAL(o, "message file too big");
+    buf_done(&r.header);
+    buf_done(&r.held);
 }

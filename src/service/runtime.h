@@ -44,7 +44,7 @@ struct runtime {
     int n_listeners;
 
     atomic_bool draining;
-    long looked_ms; /* of the leader: when it asked has_changed() */
+    _Atomic long looked_ms; /* of the leader: when it asked has_changed() */
     pthread_mutex_t wakeup_lock; /* one wakeup() at a time */
 
     /* sessions */

@@ -85,8 +85,9 @@ struct service {
        master.cf ('W'). Runs on one thread at a time. For connections that start with a letter
        instead of a frame. */
     void (*wakeup)(struct service_env *env, void *state, struct str requests);
-    /* SESSION: was a table replaced since start()? Asked before a connection is accepted, at most
-     * once a second; the process drains then, and its successor opens the new one. May be NULL. */
+    /* SESSION: was a table replaced since start()? Asked before a connection is accepted and before
+     * a request is read, by any thread, at most once a second; the process drains then, and its
+     * successor opens the new one. May be NULL. */
     bool (*has_changed)(struct service_env *env, void *state);
     /* LOOP: drain was asked, nothing more is accepted; call service_exit() when done. NULL: exit at
      * once. */
@@ -108,6 +109,14 @@ void service_retire(struct service_env *env);
  * somebody else; the client connects again. Between the messages of one request use ipc_read().
  */
 enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type,
+                     struct why *why) MUST_USE;
+
+/*
+ * The waiting alone. RC_OK: there is something to read; RC_NONE: not within timeout_ms (0: no
+ * limit); RC_EOF: a table has changed. In that case nothing was read, and the client learns from
+ * ECONNRESET that its request must go to another process.
+ */
+enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms,
                      struct why *why) MUST_USE;
 
 /*

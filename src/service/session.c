@@ -34,21 +34,60 @@ bool service_is_draining(const struct service_env *env)
 
 /* ---- kept connections ---- */
 
+static bool drains_for_tables(struct runtime *r);
+
+/* Block until there is something to read, the end included. RC_NONE: not within timeout_ms. */
+static enum rc wait_for_bytes(int fd, long timeout_ms, struct why *why)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte;
+    ssize_t n;
+
+    do
+        n = timeout_ms > 0 ? poll(&p, 1, (int)timeout_ms) : recv(fd, &byte, 1, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != ECONNRESET)
+        return FAIL(why, RC_TEMP, "receive: %m");
+    return timeout_ms > 0 && n == 0 ? RC_NONE : RC_OK;
+}
+
+static void begin_to_wait(struct service_env *env, const struct ipc *c)
+{
+    atomic_store(&env->slot->idle_since_ms, clock_ms());
+    if (service_is_draining(env)) /* what the client has sent before can still be read */
+        shutdown(c->fd, SHUT_RD);
+}
+
+enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms, struct why *why)
+{
+    enum ipc_type type;
+    enum rc rc;
+
+    if (env->slot == NULL || ipc_has_frame(c, &type))
+        return RC_OK;
+    begin_to_wait(env, c);
+    rc = wait_for_bytes(c->fd, timeout_ms, why);
+    if (rc == RC_OK && drains_for_tables(env->runtime))
+        return FAIL(why, RC_EOF, "a table has changed");
+    atomic_store(&env->slot->idle_since_ms, 0);
+    return rc;
+}
+
 enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type, struct why *why)
 {
-    struct slot *slot = env->slot;
     long timeout_ms = c->timeout_ms;
     enum rc rc;
 
-    if (slot == NULL || ipc_has_frame(c, type))
+    if (env->slot == NULL || ipc_has_frame(c, type))
         return ipc_next(c, type, why);
-    atomic_store(&slot->idle_since_ms, clock_ms());
-    if (service_is_draining(env)) /* what the client has sent before can still be read */
-        shutdown(c->fd, SHUT_RD);
+    if (env->service->has_changed)
+        TRY(service_wait(env, c, 0, why));
+    else
+        begin_to_wait(env, c);
     c->timeout_ms = 0;
     rc = ipc_next(c, type, why);
     c->timeout_ms = timeout_ms;
-    atomic_store(&slot->idle_since_ms, 0);
+    atomic_store(&env->slot->idle_since_ms, 0);
     return rc;
 }
 
@@ -192,9 +231,9 @@ static bool drains_for_tables(struct runtime *r)
 {
     long now = clock_ms();
 
-    if (r->service->has_changed == NULL || now - r->looked_ms < LOOK_MS)
+    if (r->service->has_changed == NULL || now - atomic_load(&r->looked_ms) < LOOK_MS)
         return false;
-    r->looked_ms = now;
+    atomic_store(&r->looked_ms, now);
     if (!r->service->has_changed(&r->env, r->state))
         return false;
     pthread_mutex_lock(&r->lock);

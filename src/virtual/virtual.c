@@ -144,6 +144,15 @@ static void session(struct service_env *env, void *state, int fd)
     deliver_serve(env, c.state->shared, fd, deliver_request, NULL, &c);
 }
 
+static bool has_changed(struct service_env *env, void *state)
+{
+    const struct virtual_state *s = state;
+
+    (void)env;
+    return maps_have_changed(s->mailbox) || maps_have_changed(s->uid) ||
+           maps_have_changed(s->gid) || deliver_tables_have_changed(s->shared);
+}
+
 static const struct service virtual = {
     .name = "virtual",
     .shape = SERVICE_SESSION,
@@ -152,6 +161,7 @@ static const struct service virtual = {
     .default_sessions = 1,
     .start = start,
     .session = session,
+    .has_changed = has_changed,
 };
 
 int main(int argc, char **argv)
