@@ -164,7 +164,7 @@ def test_same_queue_file(postern, postfix, name):  # noqa: F811
     assert not differ, "\n" + "\n".join(differ)
     ours, theirs = said(p), said(real)
     if name == "strict":  # Postfix goes on after a MIME error and may report another
-        theirs = [line for line in theirs if line in ours]
+        ours, theirs = ([line for line in lines if "reject" in line and "body" not in line] for lines in (ours, theirs))
     assert ours == theirs, explain([theirs], [ours])
 
 
