@@ -99,8 +99,8 @@ int service_main(const struct service *service, int argc, char **argv);
 /* Is this process asked to end after the current work? Sessions look at it between messages. */
 bool service_is_draining(const struct service_env *env);
 
-/* SESSION services: let this process drain, e.g. because a table has changed that only a new process
- * can open. */
+/* SESSION services with kept connections: let this process drain now, as has_changed() does before
+ * a new connection. */
 void service_retire(struct service_env *env);
 
 /*
