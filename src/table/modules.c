@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "table/dbconf.h"
 #include "table/driver.h"
 #include "table/replace.h"
 #include "table/rules.h"
@@ -19,6 +20,8 @@
 __attribute__((used)) static void (*const for_modules[])(void) = {
     (void (*)(void))replacement_begin,
     (void (*)(void))rules_open,
+    (void (*)(void))dbconf_open,
+    (void (*)(void))dbquery_new,
 };
 
 static bool readable(struct str directory, const char *module, struct arena *a, char **path)

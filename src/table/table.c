@@ -53,8 +53,7 @@ static enum rc check_flags(struct str type_name, const struct table_driver *d, u
                            struct why *why)
 {
     if ((flags & TABLE_NO_UNAUTH) && (d->flags & DRIVER_UNAUTH))
-        return FAIL(why, RC_CONFIG,
-                    STR_FMT ": this type of table is not allowed for security-sensitive data",
+        return FAIL(why, RC_CONFIG, STR_FMT " map is not allowed for security sensitive data",
                     STR_ARG(type_name));
     if ((flags & TABLE_CREATE) && !(d->flags & DRIVER_CREATES))
         return FAIL(why, RC_CONFIG,

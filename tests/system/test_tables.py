@@ -1,8 +1,12 @@
 """postmap and postalias as administrators use them; proxymap, trivial-rewrite and changed tables in a running instance."""
+import contextlib
 import os
 import shutil
+import socket
+import sqlite3
 import stat
 import subprocess
+import threading
 
 import pytest
 
@@ -281,3 +285,171 @@ def test_changed_table_is_seen(postern):
         return any(f"b@{domain}" in line and "(second)" in line for line in p.logs().splitlines())
     wait_until(lambda: second("one.test"), what="second transport")
     wait_until(lambda: second("two.test"), what="second transport")
+
+
+# ---- tables of other servers and databases ----
+
+class Server:
+    """A lookup server for one test: handle(connection) runs for each connection on a thread of its own."""
+
+    def __init__(self, handle):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.handle = handle
+        self.connections = 0
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                c, _ = self.socket.accept()
+                self.connections += 1
+                threading.Thread(target=self.one, args=(c,), daemon=True).start()
+
+    def one(self, c):
+        with contextlib.suppress(OSError, ValueError), c, c.makefile("rwb") as f:
+            self.handle(f)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+@pytest.fixture
+def server():
+    made = []
+
+    def make(handle):
+        made.append(Server(handle))
+        return made[-1]
+    yield make
+    for s in made:
+        s.close()
+
+
+def test_tcp(tool, server):
+    answers = {b"get key": b"200 a%20b%25\n", b"get a%20%25b": b"200 blank\n", b"get none": b"500 no\n", b"get temp": b"400 later\n",
+               b"get bad": b"hello\n", b"get long": b"200 " + b"x" * 5000 + b"\n"}
+
+    def handle(f):
+        for line in f:
+            f.write(answers.get(line.rstrip(b"\n"), b""))
+            f.flush()
+            if line.startswith(b"get close"):
+                return
+    s = server(handle)
+    name = f"tcp:127.0.0.1:{s.port}"
+    assert tool.map("-q", "KEY", name).stdout == "a b%\n"
+    assert tool.map("-q", "a %b", name).stdout == "blank\n"
+    assert tool.map("-q", "none", name).returncode == 1
+    assert "later" in tool.map("-q", "temp", name).stderr
+    for key in ("bad", "long", "close"):
+        assert "query error" in tool.map("-q", key, name).stderr
+    before = s.connections
+    assert tool.map("-q", "-", name, text="key\nnone\nkey\n").stdout == "key\ta b%\n" * 2
+    assert s.connections == before + 1
+    s.close()
+    assert "Connection refused" in tool.map("-q", "key", name).stderr
+
+
+def test_socketmap(tool, server):
+    answers = {b"map key": b"OK value 1", b"map none": b"NOTFOUND ", b"map temp": b"TEMP later", b"map perm": b"PERM never", b"map bad": b"HUH"}
+
+    def handle(f):
+        while True:
+            size = b""
+            while not size.endswith(b":"):
+                more = f.read(1)
+                if not more:
+                    return
+                size += more
+            request = f.read(int(size[:-1]))
+            assert f.read(1) == b","
+            reply = answers[request]
+            f.write(b"%d:%s," % (len(reply), reply))
+            f.flush()
+    s = server(handle)
+    name = f"socketmap:inet:127.0.0.1:{s.port}:map"
+    assert tool.map("-q", "key", name).stdout == "value 1\n"
+    assert tool.map("-q", "none", name).returncode == 1
+    for key, text in (("temp", "TEMP later"), ("perm", "PERM never"), ("bad", "unknown reply")):
+        assert text in tool.map("-q", key, name).stderr
+    assert tool.map("-q", "-", name, text="key\nnone\nkey\n").stdout == "key\tvalue 1\n" * 2
+    assert "socketmap requires" in tool.map("-q", "key", "socketmap:foo").stderr
+
+
+def test_memcache(tool, server):
+    stored = {}
+
+    def handle(f):
+        for line in f:
+            word = line.split()
+            if word[0] == b"get":
+                value = stored.get(word[1])
+                f.write(b"END\r\n" if value is None else b"VALUE %s 0 %d\r\n%s\r\nEND\r\n" % (word[1], len(value), value))
+            elif word[0] == b"set":
+                stored[word[1]] = f.read(int(word[4]))
+                f.read(2)
+                f.write(b"STORED\r\n")
+            elif word[0] == b"delete":
+                f.write(b"NOT_FOUND\r\n" if stored.pop(word[1], None) is None else b"DELETED\r\n")
+            f.flush()
+    s = server(handle)
+    tool.write("t", "old 1\n")
+    tool.map("lmdb:t")
+    tool.write("plain", f"memcache = inet:127.0.0.1:{s.port}\nkey_format = p:%s\n")
+    tool.write("backed", f"memcache = inet:127.0.0.1:{s.port}\nbackup = lmdb:{tool.dir}/t\n")
+    assert tool.map("-i", "memcache:plain", text="k v\n").returncode == 0
+    assert stored == {b"p:k": b"v"}
+    assert tool.map("-q", "k", "memcache:plain").stdout == "v\n"
+    assert tool.map("-q", "with blank", "memcache:plain").returncode == 1
+    assert tool.map("-d", "k", "memcache:plain").returncode == 0
+    assert tool.map("-d", "k", "memcache:plain").returncode == 1
+    assert tool.map("-q", "old", "memcache:backed").stdout == "1\n"
+    assert stored == {b"old": b"1"}
+    stored[b"old"] = b"cached"
+    assert tool.map("-q", "old", "memcache:backed").stdout == "cached\n"
+    assert tool.map("-s", "memcache:backed").stdout == "old\t1\n"
+    s.close()
+    tool.write("away", f"memcache = inet:127.0.0.1:{s.port}\nbackup = lmdb:{tool.dir}/t\nretry_pause = 0\n")
+    assert tool.map("-q", "old", "memcache:away").stdout == "1\n"
+    tool.write("bad", "memcache = inet:127.0.0.1:1\nkey_format = %s\nmisspelt = 1\nretry_pause = 0\n")
+    r = tool.map("-q", "old", "memcache:bad")
+    assert "unused parameter: misspelt" in r.stderr and "query error" in r.stderr
+
+
+@pytest.mark.skipif("sqlite" not in TYPES, reason="built without SQLite")
+def test_sqlite(tool):
+    db = sqlite3.connect(tool.dir / "db")
+    db.execute("create table aliases (address text, goto text, other text)")
+    db.executemany("insert into aliases values (?, ?, ?)", [
+        ("a@one.example", "x@y.example", None), ("two@one.example", "p", "q"), ("two@one.example", "r", ""), ("o'neill@one.example", "ok", None)])
+    db.commit()
+    db.close()
+
+    def ask(key, **settings):
+        settings = {"dbpath": f"{tool.dir}/db", "query": "select goto, other from aliases where address = '%s'", **settings}
+        tool.write("cf", "# comment\n" + "".join(f"{k} = {v}\n" for k, v in settings.items() if v))
+        r = tool.map("-q", key, "sqlite:cf")
+        return r.stderr or (r.stdout.rstrip("\n") if r.returncode == 0 else None)
+
+    assert ask("A@one.example") == "x@y.example"
+    assert ask("none@one.example") is None
+    assert ask("two@one.example") == "p,q,r"
+    assert ask("o'neill@one.example") == "ok"
+    assert "expansion_limit" in ask("two@one.example", expansion_limit=2)
+    assert ask("a@one.example", domain="two.example") is None
+    assert ask("a@one.example", domain="two.example, one.example") == "x@y.example"
+    assert ask("@one.example", domain="one.example") is None
+    assert ask("a@one.example", result_format="<%u/%d/%U/%D/%1/%%>") == "<x/y.example/a/one.example/example/%>"
+    assert ask("two@one.example", result_format="%d") is None
+    assert ask("a@one.example", query="select '%u|%d|%2'") == "a|one.example|one"
+    assert ask("a", query="select '%d'") is None
+    assert ask("a@example", query="select '%2'") is None
+    assert ask("a@one.example", query=None, select_field="goto", table="aliases", where_field="address") == "x@y.example"
+    assert "bad query" in ask("a@one.example", query="selec")
+    assert "inside double quotes" in ask("a@one.example", query='select "%s"')
+    assert "unused parameter: misspelt" in ask("none@one.example", misspelt="1")
+    assert "dbpath is not set" in ask("a", dbpath=None)
+    assert "open database" in ask("a", dbpath=f"{tool.dir}/none/db")
