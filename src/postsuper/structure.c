@@ -18,9 +18,10 @@ static const struct directory {
     bool has_messages; /* names hold inode numbers; else logs, named as their message */
     bool has_temporary;
 } directories[] = {
-    {"maildrop", false, true}, {"incoming", true, true}, {"active", true, true},
-    {"deferred", true, true},  {"hold", true, true},     {"bounce", false, false},
-    {"defer", false, false},   {"trace", false, false},  {"flush", false, false},
+    /* logs first: they are renamed with their message, from where they belong */
+    {"bounce", false, false}, {"defer", false, false},   {"trace", false, false},
+    {"flush", false, false},  {"maildrop", false, true}, {"incoming", true, true},
+    {"active", true, true},   {"deferred", true, true},  {"hold", true, true},
 };
 
 struct task {

@@ -184,6 +184,7 @@ bool agent_deliver(struct transport *t, struct entry *e)
     g->since_ms = clock_ms();
     q->n_in_flight++;
     e->message->n_using_file++;
+    t->paused = t->transport_rate_delay > 0; /* one at a time, and then a pause */
     return true;
 }
 
@@ -238,9 +239,9 @@ static void take_result(struct agent *g, struct why *why, enum rc *rc)
     g->state = AGENT_IDLE;
     g->since_ms = clock_ms();
     list_append(&t->idle, &g->idle);
-    entry_done(e, &result);
     if (t->transport_rate_delay > 0)
         transport_pause(t);
+    entry_done(e, &result);
 }
 
 static void take_greeting(struct agent *g, struct why *why, enum rc *rc)
@@ -270,6 +271,7 @@ static void agent_gone(struct agent *g, enum rc rc, bool unread, const struct wh
     if (e && unread) {
         t->q->n_in_flight--;
         e->message->n_using_file--;
+        t->paused = false;
         destination_put_back(e->destination, e);
     } else if (e) {
         log_warning(t->q->log, "private/" STR_FMT " socket: %s", STR_ARG(t->name),
@@ -278,6 +280,7 @@ static void agent_gone(struct agent *g, enum rc rc, bool unread, const struct wh
                     "transport " STR_FMT " failure -- see a previous warning/fatal/panic logfile "
                     "record for the problem description",
                     STR_ARG(t->name));
+        t->paused = false;
         entry_crashed(e);
         transport_die(t, &crashed);
     } else if (state == AGENT_WAITING &&

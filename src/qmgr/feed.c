@@ -22,6 +22,7 @@ struct found { /* a file that is to be read */
     struct link link;
     struct loop_timer *timer;
     bool ignore_times, loading;
+    bool again; /* it was found in deferred/ while we looked for it elsewhere */
     struct str queue_name;
     struct str id;
     char text[QUEUE_ID_SIZE];
@@ -159,7 +160,11 @@ static void load_done(void *context)
             message_discard(msg);
         return;
     }
-    if (result == LOAD_LOCKED) {
+    if (msg == NULL && e->again && !map_get(&q->messages, e->id)) {
+        e->again = e->loading = false;
+        e->queue_name = STR("deferred");
+        enqueue(e);
+    } else if (result == LOAD_LOCKED && !map_get(&q->messages, e->id)) {
         if (age >= SHORT_RETRY_SECONDS) {
             struct log log = *q->log;
             log_set_queue_id(&log, e->id);
@@ -190,6 +195,18 @@ struct take {
     enum rc rc;
 };
 
+/* It may be known from a time when it was elsewhere. */
+static struct found *note_due(struct feed *f, struct str id)
+{
+    struct found *e = map_get(&f->known, id);
+
+    if (e && e->loading)
+        e->again = true;
+    if (e && !e->loading)
+        forget(e);
+    return note(f, STR("deferred"), id);
+}
+
 static void take_work(void *context)
 {
     struct take *t = context;
@@ -216,7 +233,7 @@ static void take_done(void *context)
     if (!f->more_is_due)
         f->flushing = false;
     for (size_t i = 0; i < t->n; i++) {
-        struct found *e = note(f, STR("deferred"), t->ids[i]);
+        struct found *e = note_due(f, t->ids[i]);
         if (e) {
             e->ignore_times = ignore_times;
             enqueue(e);
@@ -370,6 +387,8 @@ void feed_one(struct feed *f, struct str id)
 
     if (msg)
         msg->look_again = msg->file_is_gone;
+    if (e && e->loading)
+        e->again = true;
     if (e && !e->loading) /* look again, it may be elsewhere now */
         forget(e);
     e = note(f, STR(""), id);

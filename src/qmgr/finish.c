@@ -163,6 +163,8 @@ static void ending_done(void *context)
     struct message *msg = e->message;
 
     arena_free(e->arena);
+    if (msg->next_attempt && msg->flushes != msg->q->flushes)
+        msg->look_again = true; /* it is deferred, but not yet where a flush in between looked */
     if (msg->next_attempt)
         feed_due_at(msg->q->feed, msg->next_attempt);
     message_free(msg);
@@ -190,6 +192,7 @@ void finish_message(struct message *msg)
         message_free(msg);
         return;
     }
+    msg->flushes = q->flushes;
     a = arena_new(512);
     e = arena_new_of(a, struct ending);
     *e = (struct ending){.message = msg, .arena = a};

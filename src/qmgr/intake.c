@@ -195,6 +195,8 @@ void qmgr_trigger(struct qmgr *q, struct str requests)
         case '\0': break; /* postkick and old programs end requests so */
         default: log_warning(q->log, "ignoring unknown request code %d", requests.p[i]);
         }
+    if (what & SCAN_IGNORE_TIMES)
+        q->flushes++;
     if (revive)
         for (struct map_item *t = NULL; (t = map_next(&q->transports, t));)
             transport_revive(t->value);

@@ -72,6 +72,7 @@ struct qmgr {
     struct buf scratch;              /* frames to be sent */
     struct arena *reply_arena;       /* of the result that is looked at */
     struct timespec last_clog_warning;
+    unsigned flushes; /* how often "flush" was asked for */
     bool draining;
 };
 
@@ -93,6 +94,7 @@ struct message {
     bool force_expire;
     long next_attempt;   /* of what remains; 0: nothing does */
     bool file_is_gone;   /* postsuper removed it or put it on hold */
+    unsigned flushes;    /* of qmgr, when the end of this message began */
     bool look_again;     /* and has put it back */
     size_t n_using_file; /* requests and jobs that need fd */
 };
