@@ -90,6 +90,8 @@ static void handle(struct child *c, const struct status_report *r)
     else if (r->word == STATUS_ROOM && !is_draining)
         account_change(&s->account, &c->account, CHILD_ROOM, sessions);
     s->at_limit = false;
+    if (r->word == STATUS_DRAINING && !is_draining)
+        children_ask(s, STATUS_LOOK);
     /* a busy process that retires: its successor need not wait for somebody to ask */
     if (r->word == STATUS_DRAINING && !is_draining && r->value > 0 && s->entry && !s->throttled &&
         s->account.with_room == 0 && account_next(&s->account) > 0)
@@ -172,6 +174,8 @@ static void ended(struct child *c, int status)
         if (!c->dismissed)
             failed(s, path, c->served);
     }
+    if (c->account.state != CHILD_DRAINING)
+        children_ask(s, STATUS_LOOK);
     free(c->command);
     free(c);
     s->at_limit = false;

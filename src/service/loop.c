@@ -77,8 +77,12 @@ static void drain(struct runtime *r)
         return;
     status_tell(r, STATUS_DRAINING, 1);
     loop_unwatch(r->env.loop, r->status_fd);
-    for (int i = 0; i < r->n_listeners; i++)
+    for (int i = 0; i < r->n_listeners; i++) {
+        if (r->listeners[i].is_dgram) /* the service's own business */
+            continue;
         loop_unwatch(r->env.loop, r->listeners[i].fd);
+        close(r->listeners[i].fd); /* whoever starts next may want to listen there */
+    }
     if (r->service->drain == NULL)
         service_exit(&r->env);
     r->service->drain(&r->env, r->state);

@@ -44,7 +44,7 @@ struct runtime {
     int n_listeners;
 
     atomic_bool draining;
-    _Atomic long looked_ms; /* of the leader: when it asked has_changed() */
+    _Atomic long looked_ms;      /* of the leader: when it asked has_changed() */
     pthread_mutex_t wakeup_lock; /* one wakeup() at a time */
 
     /* sessions */
@@ -83,6 +83,7 @@ enum rc sandbox_enter(struct runtime *r, const struct sandbox *s, struct why *wh
 void status_tell(struct runtime *r, enum status_word word, long value);
 bool status_read(struct runtime *r);   /* what master says; false: the process shall drain */
 void sessions_shed(struct runtime *r); /* end kept connections that are idle, when full */
+void sessions_look(struct runtime *r); /* see whether somebody waits to be accepted */
 
 /* Accept a connection; -1: there is none (any more). */
 int listener_accept(struct runtime *r, int listener, bool blocking);

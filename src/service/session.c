@@ -242,29 +242,54 @@ static bool drains_for_tables(struct runtime *r)
     return true;
 }
 
+/*
+ * EPOLLEXCLUSIVE wakes one process for a connection. When that one drains or dies before it
+ * accepts, nobody else would look: master asks the others to.
+ */
+void sessions_look(struct runtime *r)
+{
+    if (r->service->shape == SERVICE_SESSION)
+        wake(r->accept_wake);
+}
+
+static int accept_any(struct runtime *r)
+{
+    int fd = -1;
+
+    for (int i = 0; i < r->n_listeners && fd < 0; i++)
+        if (!r->listeners[i].is_fifo)
+            fd = listener_accept(r, r->listeners[i].fd, true);
+    return fd;
+}
+
+static int listener_speaks(struct runtime *r, const struct listener *l)
+{
+    struct service_env env = r->env;
+
+    if (!l->is_fifo)
+        return listener_accept(r, l->fd, true);
+    use_current_config(r, &env);
+    run_trigger(r, &env, l->fd);
+    return -1;
+}
+
 /* A connection; -1 when the process drains. */
 static int wait_for_connection(struct runtime *r)
 {
-    while (!atomic_load(&r->draining)) {
+    int fd = -1;
+
+    while (fd < 0 && !atomic_load(&r->draining)) {
         struct epoll_event e;
-        const struct listener *l;
-        int fd;
-        if (epoll_wait(r->accept_epoll, &e, 1, -1) <= 0 || e.data.ptr == NULL)
+        uint64_t count;
+        if (epoll_wait(r->accept_epoll, &e, 1, -1) <= 0)
             continue;
-        l = e.data.ptr;
-        if (l->is_fifo) {
-            struct service_env env = r->env;
-            use_current_config(r, &env);
-            run_trigger(r, &env, l->fd);
-            continue;
-        }
-        if (drains_for_tables(r))
+        if (e.data.ptr == NULL)
+            (void)!read(r->accept_wake, &count, sizeof count);
+        if (atomic_load(&r->draining) || drains_for_tables(r))
             break;
-        fd = listener_accept(r, l->fd, true);
-        if (fd >= 0)
-            return fd;
+        fd = e.data.ptr ? listener_speaks(r, e.data.ptr) : accept_any(r);
     }
-    return -1;
+    return fd;
 }
 
 /* A pass service gets the connection to serve from the one that connects. */
@@ -388,12 +413,26 @@ static void set_up(struct runtime *r)
     }
 }
 
+/* Whoever starts next may want to listen there. lock held. */
+static void release_listeners(struct runtime *r)
+{
+    if (r->accept_epoll < 0)
+        return;
+    close(r->accept_epoll);
+    r->accept_epoll = -1;
+    for (int i = 0; i < r->n_listeners; i++)
+        close(r->listeners[i].fd);
+}
+
 static bool is_finished(struct runtime *r)
 {
     bool finished;
 
     pthread_mutex_lock(&r->lock);
-    finished = atomic_load(&r->draining) && r->running == 0 && !r->has_leader;
+    finished = atomic_load(&r->draining) && !r->has_leader;
+    if (finished)
+        release_listeners(r);
+    finished = finished && r->running == 0;
     pthread_mutex_unlock(&r->lock);
     return finished;
 }

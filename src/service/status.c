@@ -10,7 +10,7 @@ void status_tell(struct runtime *r, enum status_word word, long value)
     struct status_report report = {(int32_t)word, (int32_t)value};
 
     if (r->status_fd >= 0)
-        (void)!send(r->status_fd, &report, sizeof report, MSG_NOSIGNAL);
+        (void)!send(r->status_fd, &report, sizeof report, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Texts of the other configuration, made when it is first needed. The first one stays for those who
@@ -49,5 +49,7 @@ bool status_read(struct runtime *r)
         set_stress(r, request == STATUS_STRESS_ON);
     if (request == STATUS_SHED)
         sessions_shed(r);
+    if (request == STATUS_LOOK)
+        sessions_look(r);
     return true;
 }

@@ -34,5 +34,7 @@ enum status_request { /* master to daemon, one byte each */
                       STATUS_STRESS_OFF = 's',
                       STATUS_SHED =
                           'I', /* somebody waits for a session: end idle kept connections */
+                      STATUS_LOOK =
+                          'L', /* a connection may wait that another process was woken for */
                       STATUS_DRAIN = 'D', /* the same as the end of the channel */
 };

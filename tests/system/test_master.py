@@ -245,8 +245,8 @@ def test_drain_lets_sessions_finish(postern):
         begin(c)
         assert p.run("postfix", "-c", p.etc, "drain").returncode == 0
         assert not p.master_pid()
+        p.start()  # the old process has let go of the port
         finish(c)
-    p.start()
     p.wait_mail(USER)
 
 
