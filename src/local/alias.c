@@ -1,5 +1,4 @@
 /* alias_maps. */
-#include <sys/stat.h>
 
 #include "config/config.h"
 #include "global/address.h"
@@ -46,29 +45,23 @@ static enum rc find(struct attempt *at, const struct target *t, struct alias *ou
     return rc;
 }
 
-/* Commands and files of an alias run as the owner of the table; root's as default_privs. */
+/* Commands and files of an alias run as the owner of the table; root's, and those of tables that
+ * are no files, as default_privs. */
 static enum rc rights_of(struct attempt *at, const struct alias *alias, const struct user **out,
                          struct why *why)
 {
-    static const char *const suffixes[] = {"", ".lmdb", ".db", ".cdb", ".pag"};
-    struct str type_name = table_name(alias->table), path = type_name;
-    struct stat st;
+    struct str name = table_name(alias->table);
+    uid_t owner;
+    enum rc rc;
 
     *out = NULL;
-    (void)str_cut(&path, ':');
-    if (path.n == 0 || path.p[0] != '/')
+    if (table_owner(alias->table, &owner) != RC_OK || owner == 0 || at->env->rootless)
         return RC_OK;
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if (stat(arena_printf(at->arena, STR_FMT "%s", STR_ARG(path), suffixes[i]).p, &st) == 0) {
-            enum rc rc;
-            if (st.st_uid == 0 || at->env->rootless)
-                return RC_OK;
-            rc = user_by_uid(st.st_uid, at->arena, out, why);
-            return rc == RC_NONE ? FAIL(why, RC_TEMP, "no account has the user id %u of " STR_FMT,
-                                        st.st_uid, STR_ARG(path))
-                                 : rc;
-        }
-    return RC_OK;
+    rc = user_by_uid(owner, at->arena, out, why);
+    return rc == RC_NONE
+               ? FAIL(why, RC_TEMP, "no account has the user id %u, the owner of " STR_FMT, owner,
+                      STR_ARG(name))
+               : rc;
 }
 
 /* "owner-NAME": troubles of a mailing list go there, not to those who write to it. */

@@ -35,8 +35,13 @@ struct driver_open {
     unsigned driver_flags; /* in: those of the driver; wrappers change them to fit what is inside */
     const char *watch_path; /* out: file whose replacement means that the table has changed */
     int watch_fd;           /* out: descriptor of that file as it was opened, or -1; not owned */
-    const char *label;      /* out: name in "duplicate entry" messages; NULL: type:name */
+    bool has_owner; /* out: wrappers tell who owns what is inside; else it is the file's owner */
+    uid_t owner;
+    const char *label; /* out: name in "duplicate entry" messages; NULL: type:name */
 };
+
+/* For wrappers: adopt the owner of a table inside, unless another one than root is known. */
+void driver_adopt_owner(struct driver_open *o, struct table *inside);
 
 struct table_driver {
     const char *type;

@@ -12,6 +12,7 @@ static enum rc debug_open(struct driver_open *o, struct why *why)
 
     d->log = o->env->log;
     TRY(table_open(o->name, o->flags, o->env, &d->inner, why));
+    driver_adopt_owner(o, d->inner);
     if (table_is_pattern(d->inner))
         o->driver_flags |= DRIVER_WHOLE;
     o->state = d;

@@ -18,6 +18,7 @@ static enum rc open_members(struct driver_open *o, struct members *m, struct str
         if (str_index(one, ':') < 0)
             return syntax_error(o, why);
         TRY(table_open(one, o->flags, o->env, &t, why));
+        driver_adopt_owner(o, t);
         vec_add(o->arena, &tables, t);
         m->tables = tables.v; /* always whole, for members_close() */
         m->n = tables.n;

@@ -12,6 +12,19 @@ bool settings_open_error_is_fatal(const struct table_env *env)
     return env->config && env->config->daemon_table_open_error_is_fatal;
 }
 
+struct str settings_type(const struct table_env *env, struct str type)
+{
+    const struct config *c = env->config;
+    bool hash = str_eq(type, STR("hash"));
+    struct str other;
+
+    if (c == NULL || (!hash && !str_eq(type, STR("btree"))) ||
+        str_eq(c->non_bdb_migration_level, STR("disable")))
+        return type;
+    other = hash ? c->default_database_type : c->default_cache_db_type;
+    return str_eq(other, STR("hash")) || str_eq(other, STR("btree")) ? type : other;
+}
+
 size_t settings_lmdb_map_size(const struct table_env *env)
 {
     return env->config ? (size_t)env->config->lmdb_map_size : 16777216;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "table/base64.h"
 #include "table/driver.h"
 #include "table/settings.h"
@@ -146,6 +147,18 @@ static enum rc open_first(struct table *t, struct why *why)
     return rc == RC_OK ? RC_OK : FAIL(why, rc, "%s", words.text);
 }
 
+/* hash:x and btree:x may be on their way to another type. */
+static enum rc open_redirected(struct str type, struct str name, struct str old, unsigned flags,
+                               const struct table_env *env, struct table **out, struct why *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    struct str other = arena_printf(a, STR_FMT ":" STR_FMT, STR_ARG(type), STR_ARG(name));
+
+    if (env->log && env->config->non_bdb_migration_log_redirect)
+        log_info(env->log, "redirecting " STR_FMT " to " STR_FMT, STR_ARG(old), STR_ARG(other));
+    return table_open(other, flags, env, out, why);
+}
+
 enum rc table_open(struct str type_name, unsigned flags, const struct table_env *env,
                    struct table **out, struct why *why)
 {
@@ -159,6 +172,8 @@ enum rc table_open(struct str type_name, unsigned flags, const struct table_env 
         return FAIL(why, RC_CONFIG,
                     "open dictionary: expecting \"type:name\" form instead of \"" STR_FMT "\"",
                     STR_ARG(type_name));
+    if (!str_eq(settings_type(env, type), type))
+        return open_redirected(settings_type(env, type), rest, type_name, flags, env, out, why);
     TRY(driver_find(type, env, &driver, why));
     if ((flags & TABLE_NO_PROXY) && str_eq(type, STR("proxy")))
         return table_open(rest, flags, env, out, why);
@@ -202,6 +217,31 @@ void table_close(struct table *t)
 struct str table_name(const struct table *t)
 {
     return t->name;
+}
+
+enum rc table_owner(struct table *t, uid_t *owner)
+{
+    struct stat st;
+    bool known;
+
+    pthread_rwlock_rdlock(&t->use);
+    known = t->now->open.has_owner;
+    if (known)
+        *owner = t->now->open.owner;
+    else if (t->now->fd >= 0 && fstat(t->now->fd, &st) == 0)
+        *owner = st.st_uid, known = true;
+    pthread_rwlock_unlock(&t->use);
+    return known ? RC_OK : RC_NONE;
+}
+
+void driver_adopt_owner(struct driver_open *o, struct table *inside)
+{
+    uid_t owner;
+
+    if ((o->has_owner && o->owner != 0) || table_owner(inside, &owner) != RC_OK)
+        return;
+    o->has_owner = true;
+    o->owner = owner;
 }
 
 bool table_is_pattern(struct table *t)

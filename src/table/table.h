@@ -52,6 +52,12 @@ bool table_is_pattern(struct table *t); /* cidr, regexp, pcre, ...: only whole k
 /* Its file was changed, and the new one cannot be opened from here (chroot, privileges): the
    process should end soon. What can be opened again is, within a second, without a word. */
 bool table_has_changed(struct table *t);
+/*
+ * Whose file is it? RC_NONE: there is no file: the answers come from main.cf, or from a server. A
+ * table made of tables has the first owner among them who is not root.
+ */
+enum rc table_owner(struct table *t, uid_t *owner) MUST_USE;
+
 /* A number that changes when the file is written, also in place; 0 without a file. For caches of
  * answers, which look once a second. */
 unsigned long table_stamp(struct table *t);

@@ -453,3 +453,13 @@ def test_sqlite(tool):
     assert "unused parameter: misspelt" in ask("none@one.example", misspelt="1")
     assert "dbpath is not set" in ask("a", dbpath=None)
     assert "open database" in ask("a", dbpath=f"{tool.dir}/none/db")
+
+
+def test_other_type_instead_of_berkeley_db(tool):
+    with open(tool.dir / "main.cf", "a") as f:
+        f.write("non_bdb_migration_level = enable-redirect\n")
+    tool.write("t", "a 1\n")
+    r = tool.map("hash:t")
+    assert (r.returncode, r.stderr) == (0, "postmap: redirecting hash:t to lmdb:t\n")
+    assert (tool.dir / "t.lmdb").exists() and not (tool.dir / "t.db").exists()
+    assert tool.map("-q", "a", "hash:t").stdout == "1\n"

@@ -310,6 +310,39 @@ static void test_flags(void **state)
     assert_int_equal(table_open(STR("texthash:/x"), TABLE_WRITE, &env, &t, &why), RC_CONFIG);
 }
 
+static void test_owner(void **state)
+{
+    AUTO_ARENA a = arena_new(512);
+    char *path = put_file(a, "owned", "a b\n");
+    const struct {
+        const char *format;
+        enum rc rc;
+    } tables[] = {{"texthash:%s", RC_OK},
+                  {"debug:texthash:%s", RC_OK},
+                  {"pipemap:{static:x,texthash:%s}", RC_OK},
+                  {"static:%s", RC_NONE}};
+    bool root = geteuid() == 0;
+
+    (void)state;
+    if (root)
+        assert_int_equal(chown(path, 7, 7), 0);
+    for (size_t i = 0; i < COUNT(tables); i++) {
+        struct str format = str_of(tables[i].format);
+        ssize_t at = str_find(format, STR("%s"));
+        uid_t owner = 0;
+        struct table *t;
+        struct why why;
+        assert_int_equal(table_open(arena_printf(a, STR_FMT "%s" STR_FMT, (int)at, format.p, path,
+                                                 STR_ARG(str_from(format, (size_t)at + 2))),
+                                    0, &env, &t, &why),
+                         RC_OK);
+        assert_int_equal(table_owner(t, &owner), tables[i].rc);
+        if (tables[i].rc == RC_OK)
+            assert_int_equal(owner, root ? 7 : geteuid());
+        table_close(t);
+    }
+}
+
 static void test_fold(void **state)
 {
     static const struct {
@@ -342,7 +375,7 @@ int main(void)
         cmocka_unit_test(test_made),      cmocka_unit_test(test_list_and_delete),
         cmocka_unit_test(test_abandoned), cmocka_unit_test(test_internal),
         cmocka_unit_test(test_utf8),      cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_fold),      cmocka_unit_test(test_owner),
     };
     char *command = NULL;
     int failed;
