@@ -424,3 +424,53 @@ def test_stop_ends_what_services_run(postern):
     sleepers = wait_until(lambda: children(p, "sleep"))
     assert p.run("postfix", "-c", p.etc, "stop").returncode == 0
     wait_until(lambda: not any(os.path.exists(f"/proc/{x}") for x in sleepers), what="end of the command")
+
+
+DEBIAN_MASTER = """\
+127.0.0.1:{port} inet n - y - - smtpd
+pickup    unix  n       -       y       60      1       pickup
+cleanup   unix  n       -       y       -       0       cleanup
+qmgr      unix  n       -       n       300     1       qmgr
+tlsmgr    unix  -       -       y       1000?   1       tlsmgr
+rewrite   unix  -       -       y       -       -       trivial-rewrite
+bounce    unix  -       -       y       -       0       bounce
+defer     unix  -       -       y       -       0       bounce
+trace     unix  -       -       y       -       0       bounce
+verify    unix  -       -       y       -       1       verify
+flush     unix  n       -       y       1000?   0       flush
+proxymap  unix  -       -       n       -       -       proxymap
+proxywrite unix -       -       n       -       1       proxymap
+smtp      unix  -       -       y       -       -       smtp
+relay     unix  -       -       y       -       -       smtp
+        -o syslog_name=postfix/$service_name
+showq     unix  n       -       y       -       -       showq
+error     unix  -       -       y       -       -       error
+retry     unix  -       -       y       -       -       error
+discard   unix  -       -       y       -       -       discard
+local     unix  -       n       n       -       -       local
+virtual   unix  -       n       n       -       -       virtual
+lmtp      unix  -       -       y       -       -       lmtp
+anvil     unix  -       -       y       -       1       anvil
+scache    unix  -       -       y       -       1       scache
+postlog   unix-dgram n  -       n       -       1       postlogd
+maildrop  unix  -       n       n       -       -       pipe
+  flags=DRXhu user=vmail argv=/usr/bin/maildrop -d ${{recipient}}
+mailman   unix  -       n       n       -       -       pipe
+  flags=FRX user=list argv=/usr/lib/mailman/bin/postfix-to-mailman.py ${{nexthop}} ${{user}}
+"""
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root")
+def test_services_of_debian(postern):
+    """Chroot jails for most services, pipes to programs that are not installed."""
+    p = postern({"compatibility_level": "3.6", "default_transport": "discard:"}, master=DEBIAN_MASTER)
+    assert os.readlink(f"/proc/{children(p, 'smtpd')[0]}/root") == p.spool
+    p.send(f"{USER}@example.test")
+    p.wait_mail(USER)
+    p.run("sendmail", USER + "@example.test", input="Subject: x\n\nx\n", check=True)
+    p.wait_mail(USER, count=2)
+    p.send("somebody@elsewhere.test")
+    p.wait_log("status=sent .elsewhere.test")
+    p.wait_empty()
+    assert "fatal" not in p.logs() and "throttling" not in p.logs()
+    assert p.run("mailq").stdout == "Mail queue is empty\n"
