@@ -16,6 +16,7 @@ static const struct service cleanup = {
     .may = MAY_WRITE_QUEUE,
     .start = cleanup_start,
     .session = cleanup_session,
+    .has_changed = cleanup_has_changed,
 };
 
 int main(int argc, char **argv)

@@ -10,4 +10,5 @@ struct cleanup {
 };
 
 enum rc cleanup_start(struct service_env *env, void **state, struct why *why);
+bool cleanup_has_changed(struct service_env *env, void *state);
 void cleanup_session(struct service_env *env, void *state, int fd);

@@ -60,8 +60,7 @@ static enum rc take_text(struct session *s)
     while ((rc = record_take(&bytes, &type, &payload, &s->why)) == RC_OK) {
         if (type != REC_NORM && type != REC_CONT)
             return FAIL(&s->why, RC_PERM, "record type %d in the content", type);
-        if (submit_status(s->message) == 0)
-            submit_line(s->message, payload, type == REC_CONT);
+        submit_line(s->message, payload, type == REC_CONT);
     }
     if (rc != RC_NONE)
         return rc;

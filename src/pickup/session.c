@@ -63,8 +63,7 @@ static enum rc take_record(struct session *s, int type, struct str payload)
 
     TRY(message_record(m, type, payload, &is_text, &s->why));
     if (is_text) {
-        if (submit_status(m->submission) == 0)
-            submit_line(m->submission, payload, type == REC_CONT);
+        submit_line(m->submission, payload, type == REC_CONT);
         return RC_OK;
     }
     if (type == REC_MESSAGE) {

@@ -6,6 +6,8 @@
  */
 #include "postsuper/postsuper.h"
 
+#include <grp.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include "postsuper/summary.h"
@@ -67,6 +69,20 @@ static void check_directories(struct postsuper *p)
     }
 }
 
+/* Directories and files that are made here must belong to the mail system. */
+static void become_mail_owner(const struct command *c)
+{
+    const struct passwd *owner;
+
+    if (geteuid() != 0)
+        return;
+    owner = getpwnam(c->config->mail_owner.p);
+    if (owner == NULL)
+        log_fatal(&c->log, 1, "mail_owner = %s: no such user", c->config->mail_owner.p);
+    if (setgroups(1, &owner->pw_gid) < 0 || setgid(owner->pw_gid) < 0 || setuid(owner->pw_uid) < 0)
+        log_fatal(&c->log, 1, "become user %s: %m", owner->pw_name);
+}
+
 int main(int argc, char **argv)
 {
     struct postsuper p = {.arena = arena_new(4096), .qmgr.fd = -1};
@@ -79,6 +95,7 @@ int main(int argc, char **argv)
     if (!p.command.privileged)
         log_fatal(&p.command.log, 1, "use of this command is reserved for the superuser");
     check_directories(&p);
+    become_mail_owner(&p.command);
     if (queue_open(p.command.config, &p.queue, &why) != RC_OK)
         log_fatal(&p.command.log, 1, "%s", why.text);
     for (size_t i = 0; i < o.requests.n; i++)

@@ -116,7 +116,8 @@ static bool do_reject(const struct check *c)
     told.argument = arena_printf(c->s->arena, STR_FMT " " STR_FMT, STR_ARG(status), STR_ARG(words));
     say(&told, "reject");
     submission_fail(c->s, SUBMIT_CONTENT, told.argument);
-    return false;
+    c->s->checks_over = true;
+    return true; /* a bounce shows it */
 }
 
 static bool do_hold(const struct check *c)

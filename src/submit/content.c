@@ -174,7 +174,7 @@ void submit_line(struct submission *s, struct str line, bool more)
     content_begin(s);
     if (s->prepended && !s->client_text_begun)
         before_client_text(s, &line);
-    if (s->status & (SUBMIT_SIZE | SUBMIT_WRITE | SUBMIT_CONTENT | SUBMIT_HOPS))
+    if (s->status & (submission_may_bounce(s) ? SUBMIT_SIZE : ~0u))
         return;
     take_line(s, line, more);
     if (is_too_big(s))

@@ -264,7 +264,7 @@ void fields_complete(struct submission *s)
     bool adds = s->rewrites_headers || s->lib->config->always_add_missing_headers;
     char date[DATE_SIZE];
 
-    if (s->status)
+    if (s->status && !submission_may_bounce(s))
         return;
     if (adds && !was_seen(s, s->resent ? HEADER_IS_RESENT_MESSAGE_ID : HEADER_IS_MESSAGE_ID))
         add_message_id(s);

@@ -107,10 +107,7 @@ static bool bounce(struct submission *s)
 
 static unsigned refuse(struct submission *s, struct str *reason)
 {
-    const unsigned for_ever = SUBMIT_SIZE | SUBMIT_HOPS | SUBMIT_CONTENT;
-
-    if ((s->flags & SUBMIT_BOUNCE) && (s->status & for_ever) && !(s->status & ~for_ever) &&
-        bounce(s)) {
+    if (submission_may_bounce(s) && bounce(s)) {
         *reason = STR("");
         return 0;
     }

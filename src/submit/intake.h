@@ -142,6 +142,9 @@ struct submission {
 /* Remember trouble; the first reason stays. */
 void submission_fail(struct submission *s, unsigned bit, struct str reason);
 
+/* Whatever trouble there was: the sender can be told by a bounce, for which the content is kept. */
+bool submission_may_bounce(const struct submission *s);
+
 /* ---- envelope.c ---- */
 void envelope_write(struct submission *s); /* once */
 /* Directly before the first recipient, or before the content when there is none yet. */

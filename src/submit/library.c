@@ -257,6 +257,8 @@ bool submit_tables_have_changed(struct submit_library *lib)
     for (int i = 0; i < 10; i++)
         if (maps[i] && maps_have_changed(maps[i]))
             return true;
+    if (lib->masquerade.exceptions && match_has_changed(lib->masquerade.exceptions))
+        return true;
     return rewriter_has_changed(lib->rewriter);
 }
 

@@ -30,6 +30,13 @@ void submission_fail(struct submission *s, unsigned bit, struct str reason)
     s->status |= bit;
 }
 
+bool submission_may_bounce(const struct submission *s)
+{
+    const unsigned for_ever = SUBMIT_SIZE | SUBMIT_HOPS | SUBMIT_CONTENT;
+
+    return (s->flags & SUBMIT_BOUNCE) && !(s->status & ~for_ever);
+}
+
 unsigned submit_status(const struct submission *s)
 {
     return s->status;

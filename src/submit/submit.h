@@ -95,7 +95,7 @@ void submit_add_bcc(struct submission *s, struct str address);
 void submit_prepend_header(struct submission *s, struct str header);
 
 /* Content, line by line without line end; more: the line goes on in the next call (over-long
- * lines). */
+ * lines). After trouble lines are taken and forgotten, except for what a bounce must show. */
 void submit_line(struct submission *s, struct str line, bool more);
 
 /* Trouble so far (bits of enum submit_status): smtpd stops storing early, still reads to the end.
