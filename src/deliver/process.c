@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/close_range.h>
 #include <paths.h>
 #include <poll.h>
 #include <signal.h>
@@ -118,6 +119,7 @@ _Noreturn static void run(const struct service_env *env, const struct process *p
     }
     if (p->directory && chdir(p->directory) < 0)
         give_up(report, STEP_DIRECTORY);
+    (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC); /* whoever forgot it */
     if (dup2(p->input, 0) < 0 || dup2(p->output, 1) < 0 || dup2(p->output, 2) < 0)
         give_up(report, STEP_EXEC);
     execvpe(p->argv[0], p->argv, p->environment);

@@ -145,6 +145,10 @@ static enum rc parse_header(const struct parser *p, struct template *t, struct s
                     "before the text",
                     p->file, p->line_number, STR_ARG(line));
     value = str_trim(value);
+    for (size_t i = 0; i < value.n; i++)
+        if ((unsigned char)value.p[i] < ' ' || value.p[i] == 127)
+            return FAIL(why, RC_CONFIG, "%s, line %d: control character in a header", p->file,
+                        p->line_number);
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
         if (str_eq_nocase(name, str_of(headers[i].name))) {
             if (value.n == 0)
@@ -207,6 +211,8 @@ enum rc templates_parse(struct str text, const char *file, struct templates *t, 
     struct str line, end;
     int kind;
 
+    if (str_index(text, '\0') >= 0)
+        return FAIL(why, RC_CONFIG, "%s: it holds a NUL byte, so it is no text", file);
     while (next_line(&p, &line)) {
         struct str begin = str_ltrim(line);
         if (begin.n == 0 || begin.p[0] == '#')

@@ -1,0 +1,48 @@
+/* bounce_template_file: what is accepted and printed is accepted again, and means the same. */
+#include "deliver/template.h"
+#include "fuzz.h"
+
+static void fill(struct templates *t)
+{
+    for (int k = 0; k < TEMPLATE_KINDS; k++)
+        t->of[k] = (struct template){STR("us-ascii"), STR("f"), STR("s"), STR("p"), STR("x\n")};
+}
+
+/* The end marker that printing uses may stand in the text. */
+static bool holds_marker(const struct templates *t)
+{
+    for (int k = 0; k < TEMPLATE_KINDS; k++) {
+        struct str rest = t->of[k].body;
+        while (rest.n)
+            if (str_eq(str_rtrim(str_cut(&rest, '\n')), STR("EOF")))
+                return true;
+    }
+    return false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str text = {(const char *)data, size};
+    struct templates t, again;
+    struct why why = {0};
+    struct buf printed;
+
+    fill(&t);
+    fill(&again);
+    if (templates_parse(text, "file", &t, &why) != RC_OK) {
+        FUZZ_CHECK(why.text[0] != '\0');
+        return 0;
+    }
+    buf_init(&printed, 16 * 1024 * 1024);
+    templates_print(&printed, &t);
+    if (!holds_marker(&t)) {
+        FUZZ_CHECK(templates_parse(buf_str(&printed), "printed", &again, &why) == RC_OK);
+        for (int k = 0; k < TEMPLATE_KINDS; k++) {
+            FUZZ_CHECK(str_eq(t.of[k].body, again.of[k].body));
+            FUZZ_CHECK(str_eq(t.of[k].subject, again.of[k].subject));
+            FUZZ_CHECK(str_eq(t.of[k].charset, again.of[k].charset));
+        }
+    }
+    buf_done(&printed);
+    return 0;
+}
