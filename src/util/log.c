@@ -22,6 +22,7 @@ struct log_sink {
     bool use_syslog, daemon;
     int fd;               /* of the file; -1 */
     int socket;           /* connected to postlogd; -1 */
+    int pid;              /* of the process that opened it */
     char host[64];        /* short host name for lines in a file */
     pthread_mutex_t lock; /* guards below */
     time_t second;        /* that stamp shows, and when the file was last looked at */
@@ -91,6 +92,7 @@ void log_open(struct log *log, const struct log_options *o)
     k->o.file_mode = text_or_null(o->file_mode);
     k->o.postlog = text_or_null(o->postlog);
     k->fd = k->socket = -1;
+    k->pid = (int)getpid();
     k->daemon = !o->to_stderr && !o->only_stderr;
     pthread_mutex_init(&k->lock, NULL);
     gethostname(k->host, sizeof k->host - 1);
@@ -195,8 +197,8 @@ void log_text(const struct log *log, enum log_level level, struct str text)
             refresh(k, now);
         fd = k->fd;
         to = k->socket;
-        n = snprintf(line, sizeof line, "%s %s %s[%d]: %s%s\n", k->stamp, k->host, k->o.tag,
-                     (int)getpid(), level_words[level], body);
+        n = snprintf(line, sizeof line, "%s %s %s[%d]: %s%s\n", k->stamp, k->host, k->o.tag, k->pid,
+                     level_words[level], body);
         pthread_mutex_unlock(&k->lock);
         if ((size_t)n >= sizeof line)
             n = (int)sizeof line - 1;
