@@ -183,11 +183,8 @@ static void cut_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(structure),
-        cmocka_unit_test(errors),
-        cmocka_unit_test(conversion),
-        cmocka_unit_test(long_lines),
-        cmocka_unit_test(cut_headers),
+        cmocka_unit_test(structure),  cmocka_unit_test(errors),      cmocka_unit_test(conversion),
+        cmocka_unit_test(long_lines), cmocka_unit_test(cut_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
