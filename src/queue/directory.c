@@ -51,7 +51,7 @@ enum rc queue_make_directories(const struct queue *q, const char *path, struct w
 {
     char part[QUEUE_PATH_SIZE];
 
-    for (size_t i = 1; path[i] && i < sizeof part; i++) {
+    for (size_t i = 1; i < sizeof part && path[i]; i++) {
         if (path[i] != '/')
             continue;
         memcpy(part, path, i);
