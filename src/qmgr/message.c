@@ -26,8 +26,12 @@ bool message_from_notice(struct qmgr *q, struct arena *a, const struct message_r
         return false;
     }
     msg = arena_new_of(a, struct message);
-    *msg =
-        (struct message){.q = q, .arena = a, .m = *notice, .queue_name = STR("incoming"), .fd = fd};
+    *msg = (struct message){.q = q,
+                            .arena = a,
+                            .m = *notice,
+                            .queue_name = STR("incoming"),
+                            .fd = fd,
+                            .has_trace = notice->traced};
     q->n_held++;
     if (!notice->complete) { /* more recipients than a notice holds: they are read from the file */
         message_close_file(msg);

@@ -64,6 +64,7 @@ static void tell_qmgr(struct submission *s, long size, int fd)
         .warn_time = s->warn_time,
         .warn_offset = s->warn_offset,
         .complete = s->n_recipients == (long)s->recipients.n,
+        .traced = s->traced,
         .origin = s->origin,
         .recipients = s->recipients.v,
         .n_recipients = s->recipients.n,

@@ -109,6 +109,7 @@ struct submission {
     struct str encoding;
     struct str envid, verp;
     long dsn_ret, trace_flags, sendopts;
+    bool traced;      /* an expanded alias stands in the trace log */
     long notify_seen; /* all dsn_notify bits that were asked for */
     long warn_time, warn_offset;
     struct str last_recipient;

@@ -88,6 +88,7 @@ void trace_expanded(struct submission *s, const struct recipient *r)
     struct why why;
     enum rc rc = connect_service(s, s->lib->config->trace_service_name, &c, &why);
 
+    s->traced = true;
     if (rc == RC_OK) {
         rc = append_one(s, &c, r, &dsn, 0, &why);
         ipc_done(&c);

@@ -70,8 +70,9 @@ enum rc submit_has_space(struct submit_library *lib, long message_size, struct w
 struct submission; /* one message, on the session's arena: freed (and its file removed) with it
                       unless finished */
 
-/* Creates the queue file. begin: envelope without recipients; begin->origin may still be filled
-   later until the first recipient. context: of header rewriting. log: gets the queue id. */
+/* Creates the queue file. begin: envelope without recipients; it must stay where it is, and its
+ * origin may still be filled, until the first recipient (or content) comes. log: gets the queue id.
+ */
 enum rc submit_begin(struct submit_library *lib, const struct submit_begin *begin, struct arena *a,
                      const struct log *log, struct submission **out, struct why *why) MUST_USE;
 const char *submit_queue_id(const struct submission *s);

@@ -141,3 +141,11 @@ def test_too_long_message(postern):
         c.send("Subject: x\r\n\r\n" + ("y" * 70 + "\r\n") * 1000 + ".\r\n")
         assert c.reply() == "552 5.3.4 Error: message file too big"
     assert not p.queue_files()
+
+
+def test_success_of_an_expanded_alias_is_reported(postern):
+    p = postern({"virtual_alias_maps": f"inline:{{ {{ all@example.test = x@elsewhere.test, y@elsewhere.test }} }}", "default_transport": "discard:"})
+    p.run("sendmail", "-f", MAILBOX, "-N", "success,failure", "all@example.test", input="Subject: x\n\nhi\n", check=True)
+    mail = text_of(p.wait_mail(USER)[0])
+    assert "Action: expanded" in mail and "Final-Recipient: rfc822; all@example.test" in mail
+    p.wait_empty()
