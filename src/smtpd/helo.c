@@ -1,4 +1,6 @@
 /* HELO, EHLO (RFC 5321 4.1.1.1). */
+#include <stdio.h>
+
 #include "global/text.h"
 #include "smtpd/smtpd.h"
 
@@ -62,8 +64,9 @@ static void offer_all(struct session *s, struct offer *o)
 
     offer(o, EHLO_PIPELINING, "PIPELINING");
     if (config->message_size_limit > 0) {
-        struct str size = arena_printf(s->access.arena, "SIZE %ld", config->message_size_limit);
-        offer(o, EHLO_SIZE, size.p);
+        char size[32];
+        snprintf(size, sizeof size, "SIZE %ld", config->message_size_limit);
+        offer(o, EHLO_SIZE, size);
     } else {
         offer(o, EHLO_SIZE, "SIZE");
     }
