@@ -14,15 +14,16 @@ ROOT = os.getuid() == 0
 USER = "daemon" if ROOT else __import__("pwd").getpwuid(os.getuid()).pw_name
 
 
+def program(pid):
+    """Name of the program, or None when it has ended (and perhaps nobody has asked for its status yet)."""
+    with contextlib.suppress(OSError):
+        name, state = re.fullmatch(r"\d+ \((.*)\) (\S) .*", open(f"/proc/{pid}/stat").read().strip()).groups()
+        return name if state != "Z" else None
+
+
 def children(p, name):
     """Pids of that program."""
-    out = []
-    for pid in descendants(p.master_pid()):
-        with contextlib.suppress(OSError):
-            if open(f"/proc/{pid}/stat").read().split(" ", 2)[1] == f"({name})" and \
-                    open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
-                out.append(pid)
-    return out
+    return [pid for pid in descendants(p.master_pid()) if program(pid) == name]
 
 
 def begin(c, n=1):
@@ -423,7 +424,7 @@ def test_stop_ends_what_services_run(postern):
     p.send(f"{USER}@example.test")
     sleepers = wait_until(lambda: children(p, "sleep"))
     assert p.run("postfix", "-c", p.etc, "stop").returncode == 0
-    wait_until(lambda: not any(os.path.exists(f"/proc/{x}") for x in sleepers), what="end of the command")
+    wait_until(lambda: not any(program(x) for x in sleepers), what="end of the command")
 
 
 DEBIAN_MASTER = """\
@@ -474,3 +475,26 @@ def test_services_of_debian(postern):
     p.wait_empty()
     assert "fatal" not in p.logs() and "throttling" not in p.logs()
     assert p.run("mailq").stdout == "Mail queue is empty\n"
+
+
+def test_master_dies_and_starts_again(postern):
+    p = postern()
+    for n in range(3):
+        p.send(f"{USER}@example.test")
+        old = p.processes()
+        with p.raw() as c:
+            begin(c)
+            os.kill(p.master_pid(), signal.SIGKILL)
+            wait_until(lambda: not program(old[0]), what="end of master")
+            p.start()
+            finish(c)
+        p.wait_mail(USER, count=2 * n + 2)
+        wait_until(lambda: not any(program(x) for x in old), what="end of the old processes")
+    p.wait_empty()
+
+
+def test_exit_time(postern):
+    p = postern(start=False)
+    p.run("postfix", "-c", p.etc, "check")
+    assert p.run("master", "-s", "-e", "1", "-c", p.etc).returncode == 0
+    assert "terminating: exit time" in p.logs()
