@@ -137,8 +137,12 @@ static void put_text(struct report *r)
     struct str text = template_expand(r->n->env->config, r->template, r->n->arena);
 
     put_part(r, "Notification", STR("text/plain"), charset, !ascii || r->utf8);
-    while (text.n)
-        post_line(r->post, str_cut(&text, '\n'), false);
+    while (text.n) {
+        struct str line = str_cut(&text, '\n');
+        if (str_has_suffix(line, STR("\r"))) /* the template file may come from elsewhere */
+            line.n--;
+        post_line(r->post, line, false);
+    }
     for (size_t i = 0; i < r->n->n_entries; i++)
         if (is_wanted(r, &r->n->entries[i]))
             put_reason(r, &r->n->entries[i]);

@@ -191,7 +191,7 @@ static enum rc parse_template(struct parser *p, struct template *out, struct str
             return RC_OK;
         }
         if (!in_header) {
-            t.body.n = (size_t)(line.p + line.n - t.body.p) + 1;
+            t.body.n = (size_t)((p->rest.p ? p->rest.p : line.p + line.n) - t.body.p);
         } else if (line.n == 0) {
             in_header = false;
             t.body = (struct str){p->rest.p ? p->rest.p : "", 0};
