@@ -1,5 +1,6 @@
 /* Who is the client? Address, name by PTR and back, and what follows from them. */
 #include "smtpd/smtpd.h"
+#include "wire/proxy_header.h"
 
 void peer_label(struct session *s)
 {
@@ -57,22 +58,55 @@ static struct str address_text(struct session *s, const struct addr *a)
     return arena_copy(s->arena, str_of(text));
 }
 
-enum rc peer_find(struct session *s, int fd)
+static void set_addresses(struct session *s, const struct addr *client, const struct addr *server)
 {
     struct access_client *c = &s->access.client;
-    struct addr server;
 
-    if (s->on_stdin || addr_of_socket(fd, true, &c->address, &s->why) != RC_OK ||
-        addr_family(&c->address) == AF_UNIX) {
-        if (!s->on_stdin && c->address.bytes == 0)
-            return RC_NONE; /* it went away before we looked */
+    c->address = *client;
+    c->address_text = address_text(s, client);
+    c->port = arena_printf(s->arena, "%u", addr_port(client));
+    c->server_address = address_text(s, server);
+    c->server_port = arena_printf(s->arena, "%u", addr_port(server));
+}
+
+/* A balancer in front of us tells whom it speaks for. Without that there is no session: the address
+ * would be its own, which may be trusted. */
+static enum rc read_proxy_header(struct session *s, struct addr *client, struct addr *server)
+{
+    long timeout_ms = s->wire.stream.timeout_ms;
+    struct proxy_header h;
+    enum rc rc;
+
+    s->wire.stream.timeout_ms = s->config->smtpd_upstream_proxy_timeout * 1000;
+    rc = proxy_header_read(&s->wire.stream, &h, &s->why);
+    s->wire.stream.timeout_ms = timeout_ms;
+    if (rc != RC_OK) {
+        log_warning(&s->log, "haproxy read: %s",
+                    rc == RC_TIMEOUT ? "time limit exceeded" : s->why.text);
+        return RC_NONE;
+    }
+    if (!h.is_local) {
+        *client = h.client;
+        *server = h.server;
+    }
+    return RC_OK;
+}
+
+enum rc peer_find(struct session *s, int fd)
+{
+    struct addr client = {0}, server = {0};
+    bool found = !s->on_stdin && addr_of_socket(fd, true, &client, &s->why) == RC_OK;
+
+    if (!found && !s->on_stdin)
+        return RC_NONE; /* it went away before we looked */
+    if (found)
+        TRY(addr_of_socket(fd, false, &server, &s->why));
+    if (found && s->config->smtpd_upstream_proxy_protocol.n)
+        TRY(read_proxy_header(s, &client, &server));
+    if (s->on_stdin || addr_family(&client) == AF_UNIX) {
         local_user(s);
     } else {
-        TRY(addr_of_socket(fd, false, &server, &s->why));
-        c->address_text = address_text(s, &c->address);
-        c->port = arena_printf(s->arena, "%u", addr_port(&c->address));
-        c->server_address = address_text(s, &server);
-        c->server_port = arena_printf(s->arena, "%u", addr_port(&server));
+        set_addresses(s, &client, &server);
         find_name(s);
     }
     peer_is_known(s);

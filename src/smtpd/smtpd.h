@@ -50,7 +50,6 @@ struct smtpd { /* the process */
     unsigned ehlo_discard;
     unsigned submit_flags;
     enum bare_lf bare_lf;
-    bool notify_protocol, notify_policy;    /* notify_classes */
     const char *footer_filter;              /* smtpd_expansion_filter, unescaped */
     _Atomic long space_second, space_bytes; /* free space of the queue, looked up once a second */
     _Atomic unsigned sequence;              /* of messages, for the instance attribute */

@@ -52,19 +52,30 @@ static enum rc refuse_unbuilt(const struct smtpd *s, struct why *why)
          "this version has no before-queue filter; use content_filter, or set it to nothing"},
         {c->smtpd_milters.n > 0 || c->smtpd_milter_maps.n > 0, "smtpd_milters",
          "this version has no milters; set it to nothing"},
-        {c->smtpd_upstream_proxy_protocol.n > 0, "smtpd_upstream_proxy_protocol",
-         "this version does not read proxy headers; set it to nothing"},
     };
 
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (settings[i].set)
             return FAIL(why, RC_CONFIG, "%s (for service %s): %s", settings[i].what, s->env->name,
                         settings[i].remedy);
-    if (str_eq(c->smtpd_tls_security_level, STR("may")) ||
-        (c->smtpd_tls_security_level.n == 0 && c->smtpd_use_tls))
+    return RC_OK;
+}
+
+/* Settings without effect that nobody's safety rests on. */
+static void warn_unbuilt(const struct smtpd *s)
+{
+    struct str rest = s->config->notify_classes, word;
+
+    if (str_eq(s->config->smtpd_tls_security_level, STR("may")) ||
+        (s->config->smtpd_tls_security_level.n == 0 && s->config->smtpd_use_tls))
         log_warning(&s->env->log,
                     "smtpd_tls_security_level = may: this version does not offer STARTTLS");
-    return RC_OK;
+    while (str_token(&rest, LIST_SEPARATORS, &word))
+        if (str_eq_nocase(word, STR("protocol")) || str_eq_nocase(word, STR("policy")))
+            log_warning(
+                &s->env->log,
+                "notify_classes: this version sends no transcripts of SMTP sessions (" STR_FMT ")",
+                STR_ARG(word));
 }
 
 static enum rc bare_lf_mode(struct str word, enum bare_lf *mode, struct why *why)
@@ -180,8 +191,10 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
 
     s->env = env;
     s->config = env->config;
-    if (!env->on_stdin)
+    if (!env->on_stdin) {
         TRY(refuse_unbuilt(s, why));
+        warn_unbuilt(s);
+    }
     TRY(bare_lf_mode(s->config->smtpd_forbid_bare_newline, &s->bare_lf, why));
     if (ehlo_keywords_parse(s->config->smtpd_discard_ehlo_keywords, &s->ehlo_discard, why) !=
         RC_OK) {

@@ -321,6 +321,25 @@ def test_xclient_and_xforward(postern):
     p.wait_log(r"NOQUEUE: reject: RCPT from n\.test\[2001:db8::7\]: 554 5\.7\.1 .* helo=<h2\.test>")
 
 
+def test_haproxy(postern):
+    p = postern({"smtpd_peername_lookup": "no"}, start=False)
+    p.main["smtpd_upstream_proxy_protocol"], p.main["smtpd_upstream_proxy_timeout"] = "haproxy", "2s"
+    p.write_config()
+    p.run("postfix", "-c", p.etc, "start", check=True)
+    v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\7\x7f\0\0\1\x04\xd2\0\x19"
+    for header in (b"PROXY TCP4 192.0.2.7 127.0.0.1 1234 25\r\n", v2):
+        with p.raw(greet=False) as c:
+            c.send(header)
+            assert c.reply().startswith("220 ")
+            c.cmd("EHLO c.test")
+            c.cmd("MAIL FROM:<s@x.test>")
+            assert c.cmd("RCPT TO:<u@elsewhere.test>") == "554 5.7.1 <u@elsewhere.test>: Relay access denied"
+    p.wait_log(r"reject: RCPT from unknown\[192\.0\.2\.7\]: 554", count=2)
+    with p.raw(greet=False) as c:
+        assert c.line() == b""
+    p.wait_log("warning: haproxy read: time limit exceeded")
+
+
 def test_sendmail_bs(postern):
     p = postern()
     talk = f"EHLO c.test\r\nMAIL FROM:<me@example.test>\r\nRCPT TO:<{USER}@example.test>\r\nDATA\r\n"
