@@ -74,6 +74,7 @@ enum rc message_open(struct message *m, struct why *why)
     struct submit_begin *begin = &m->drop.begin;
 
     begin->flags = m->pickup->flags;
+    begin->filter = m->env->config->content_filter;
     if (begin->arrival_sec == 0) {
         struct timespec now = clock_now();
         begin->arrival_sec = now.tv_sec;
