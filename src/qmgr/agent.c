@@ -148,11 +148,11 @@ static void give_up(struct entry *e, const struct why *why)
     destination_done(e->destination, NULL);
     if (!msg->file_is_gone) {
         log_warning(&msg->log, "%s", why->text);
-        report_recipients(msg, e->recipients, e->n, &dsn);
-        message_unpend(msg, 0);
+        report_recipients(msg, e->portion, e->recipients, e->n, &dsn);
+        message_unpend(msg, e->portion, 0);
     } else {
         msg->remain = true;
-        message_unpend(msg, e->n);
+        message_unpend(msg, e->portion, e->n);
     }
 }
 
@@ -204,7 +204,7 @@ void entry_done(struct entry *e, const struct deliver_result *result)
         msg->has_trace = true;
     destination_done(d, result->site_failed ? &result->dsn : NULL);
     message_close_unused_file(msg);
-    message_unpend(msg, e->n);
+    message_unpend(msg, e->portion, e->n);
     if (q->draining)
         qmgr_end_if_drained(q);
 }

@@ -223,8 +223,8 @@ void destination_defer_waiting(struct destination *d, const struct dsn *reason)
         list_remove(&e->link);
         d->n_waiting--;
         d->transport->n_entries--;
-        report_recipients(msg, e->recipients, e->n, reason);
-        message_unpend(msg, 0); /* the entry; the report counts for itself */
+        report_recipients(msg, e->portion, e->recipients, e->n, reason);
+        message_unpend(msg, e->portion, 0); /* the entry; the report counts for itself */
     }
     destination_update(d);
 }

@@ -70,6 +70,10 @@ static bool expire(struct message *msg, struct arena *a)
         return false;
     log_info(&msg->log, "from=<" STR_FMT ">, status=%s, returned to sender", STR_ARG(from),
              msg->force_expire ? "force-expired" : "expired");
+    if (msg->nobody_left) {
+        log_warning(&msg->log, "giving up the notification");
+        return true;
+    }
     return flush_log(msg, msg->q->defer, BOUNCE_KIND_BOUNCE, a);
 }
 
@@ -145,8 +149,9 @@ static void ending_work(void *context)
         !flush_log(msg, msg->q->bounce, msg->m.verp.n ? BOUNCE_KIND_VERP : BOUNCE_KIND_BOUNCE,
                    e->arena))
         msg->remain = true;
-    if (msg->has_trace && log_exists(msg, STR("trace")))
-        (void)flush_log(msg, msg->q->trace, BOUNCE_KIND_TRACE, e->arena);
+    if (msg->has_trace && log_exists(msg, STR("trace")) &&
+        !flush_log(msg, msg->q->trace, BOUNCE_KIND_TRACE, e->arena))
+        msg->remain = true;
     if (!msg->remain || expire(msg, e->arena)) {
         remove_file(msg);
         if (str_eq(msg->queue_name, STR("deferred")))

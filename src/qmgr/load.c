@@ -18,6 +18,7 @@ struct load *load_new(struct qmgr *q, struct str queue_name, struct str id, bool
     l->q = q;
     l->queue_name = queue_name;
     l->ignore_times = ignore_times;
+    l->most = portion_size(q);
     memcpy(l->text, id.p, id.n);
     l->id = (struct str){l->text, id.n};
     return l;
@@ -95,7 +96,7 @@ static void read_message(struct load *l, int fd, const struct stat *st)
                             .ignore_times = l->ignore_times,
                             .has_bounces = true, /* an earlier attempt may have left logs */
                             .has_trace = true};
-    rc = queue_file_read_envelope_part(fd, l->id, PORTION, a, &msg->m, &msg->rest, &why);
+    rc = queue_file_read_envelope_part(fd, l->id, l->most, a, &msg->m, &msg->rest, &why);
     if (rc != RC_OK) {
         if (rc == RC_PERM)
             put_away(l, fd, &why);

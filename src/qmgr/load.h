@@ -16,6 +16,7 @@ struct load {
     struct str id;
     char text[QUEUE_ID_SIZE];
     bool ignore_times;
+    size_t most; /* recipients to be read */
     enum load_result result;
     struct message *message; /* LOAD_DONE: not in the books yet */
     long age;                /* of the file, seconds */

@@ -79,6 +79,24 @@ void message_close_unused_file(struct message *msg)
         message_close_file(msg);
 }
 
+static const struct dsn too_many_probes = {
+    .status = STR_INIT("4.3.3"), .reason = STR_INIT("Too many address verification requests")};
+
+static bool is_one_probe_too_many(struct message *msg)
+{
+    return msg->m.trace_flags & DELIVER_MTA_VERIFY &&
+           msg->q->n_probes > (size_t)msg->q->config->address_verify_pending_request_limit;
+}
+
+static void refuse(struct message *msg, const struct dsn *dsn)
+{
+    size_t n = msg->m.n_recipients;
+
+    msg->n_recipients += n;
+    msg->q->n_recipients += n;
+    report_recipients(msg, NULL, msg->m.recipients, n, dsn);
+}
+
 void message_start(struct message *msg)
 {
     struct qmgr *q = msg->q;
@@ -86,16 +104,20 @@ void message_start(struct message *msg)
 
     map_put(&q->messages, msg->m.queue_id, msg);
     q->n_messages++;
+    q->n_probes += msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
     msg->active = clock_now();
     msg->log = *q->log;
     log_set_queue_id(&msg->log, msg->m.queue_id);
     logline_queue_active(&msg->log, msg->m.sender, msg->m.size, (long)(n + msg->rest.unread));
-    if (n == 0 && msg->rest.unread == 0) /* an agent was quicker than the end of an old qmgr */
+    msg->nobody_left = n == 0 && msg->rest.unread == 0;
+    if (msg->nobody_left) /* an agent was quicker than the end of an old qmgr */
         finish_message(msg);
+    else if (is_one_probe_too_many(msg))
+        refuse(msg, &too_many_probes);
     else if (route_is_resolved(&msg->m))
-        message_add_recipients(msg, msg->m.recipients, n);
+        message_add_recipients(msg, NULL, msg->m.recipients, n);
     else
-        load_resolve(msg);
+        portion_resolve(msg);
 }
 
 void message_fill_request(const struct message *msg, struct deliver_request *out)
@@ -124,29 +146,30 @@ void message_fill_request(const struct message *msg, struct deliver_request *out
     };
 }
 
-void message_add_recipients(struct message *msg, struct recipient *r, size_t n)
+void message_add_recipients(struct message *msg, struct portion *p, struct recipient *r, size_t n)
 {
     msg->n_pending++; /* of this function: what is routed may end at once */
     msg->n_recipients += n;
     msg->q->n_recipients += n;
-    route_assign(msg, r, n);
+    route_assign(msg, p, r, n);
     message_close_unused_file(msg);
-    message_unpend(msg, 0);
+    message_unpend(msg, p, 0);
 }
 
-void message_unpend(struct message *msg, size_t n_recipients)
+void message_unpend(struct message *msg, struct portion *p, size_t n_recipients)
 {
     msg->n_recipients -= n_recipients;
     msg->q->n_recipients -= n_recipients;
-    if (--msg->n_pending > 0)
-        return;
-    if (msg->rest.unread && msg->file_is_gone)
-        msg->remain = true;
-    else if (msg->rest.unread) {
-        load_more_recipients(msg);
-        return;
+    portion_done(p, n_recipients);
+    msg->n_pending--;
+    if (!msg->reading && msg->rest.unread && msg->n_recipients < REFILL_LIMIT) {
+        if (msg->file_is_gone)
+            msg->remain = true;
+        else
+            portion_read(msg);
     }
-    finish_message(msg);
+    if (msg->n_pending == 0)
+        finish_message(msg);
 }
 
 void message_free(struct message *msg)
@@ -157,6 +180,7 @@ void message_free(struct message *msg)
     if (map_get(&q->messages, msg->m.queue_id) == msg)
         map_remove(&q->messages, msg->m.queue_id);
     q->n_messages--;
+    q->n_probes -= msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
     if (msg->look_again)
         feed_one(q->feed, msg->m.queue_id);
     arena_free(msg->arena);

@@ -32,6 +32,7 @@
 #include "util/map.h"
 
 enum {
+    REFILL_LIMIT = 100,       /* fewer left of a message: the next portion is read */
     SHORT_RETRY_SECONDS = 10, /* a file that is locked by somebody */
     PORTION = 1000,           /* recipients read at once from one file */
     DRAIN_SECONDS = 5,        /* at reload: wait for deliveries in flight */
@@ -67,6 +68,7 @@ struct qmgr {
     struct map transports;
     struct feed *feed;
     size_t n_messages, n_recipients; /* in memory */
+    size_t n_probes;                 /* address verification messages among them */
     size_t n_in_flight;              /* requests that agents work on */
     long n_held, max_held;           /* descriptors of queue files */
     struct buf scratch;              /* frames to be sent */
@@ -88,6 +90,8 @@ struct message {
     struct timespec active;
     size_t n_pending;    /* entries and jobs that are not finished */
     size_t n_recipients; /* in memory and not finished */
+    bool nobody_left;    /* all recipients were done before; a notification may still be due */
+    bool reading;        /* the next portion */
     bool remain;         /* some recipients are to be tried again */
     bool has_bounces, has_trace;
     bool ignore_times; /* taken by "flush": deferred transports and dead sites are tried */
@@ -99,15 +103,28 @@ struct message {
     size_t n_using_file; /* requests and jobs that need fd */
 };
 
+/*
+ * Recipients that were read together, and the entries made of them: their memory goes when the last
+ * of them is done. NULL: those that came with the message, which live as long as it does.
+ */
+struct portion {
+    struct message *message;
+    struct arena *arena;
+    struct recipient *recipients;
+    size_t n, left;
+    bool read; /* from the file; else only resolved */
+    enum rc rc;
+    struct why why;
+};
+
 /* From a notice; takes fd. False: no room now, the file stays for a later scan. */
 bool message_from_notice(struct qmgr *q, struct arena *a, const struct message_ready *notice,
                          int fd);
 /* Into the books, with log line; then recipients are routed. */
 void message_start(struct message *msg);
-void message_add_recipients(struct message *msg, struct recipient *r, size_t n);
-/* One entry or job less; n recipients less. The last one ends the message or reads the next
- * portion. */
-void message_unpend(struct message *msg, size_t n_recipients);
+void message_add_recipients(struct message *msg, struct portion *p, struct recipient *r, size_t n);
+/* One entry or job less, and n recipients of this portion. The last one ends the message. */
+void message_unpend(struct message *msg, struct portion *p, size_t n_recipients);
 void message_fill_request(const struct message *msg, struct deliver_request *out);
 bool message_open(struct message *msg, struct why *why) MUST_USE; /* fd again, when it was closed */
 void message_close_file(struct message *msg);
@@ -120,7 +137,7 @@ void route_resolve(struct qmgr *q, const struct message *msg, struct recipient *
                    struct arena *a);
 bool route_is_resolved(const struct message_ready *m);
 /* Main thread: recipients to entries. */
-void route_assign(struct message *msg, struct recipient *r, size_t n);
+void route_assign(struct message *msg, struct portion *p, struct recipient *r, size_t n);
 
 /* ---- transports and destinations ---- */
 struct transport {
@@ -162,6 +179,7 @@ struct destination {
 struct entry {
     struct link link; /* in destination->waiting */
     struct message *message;
+    struct portion *portion;
     struct destination *destination;
     struct recipient *recipients;
     size_t n, cap;
@@ -201,7 +219,8 @@ void entry_done(struct entry *e, const struct deliver_result *result);
 
 /* ---- recipients that are decided here ---- */
 /* Bounce or defer by the class of dsn->status (2: log as sent and mark done). Copies dsn. */
-void report_recipients(struct message *msg, struct recipient *r, size_t n, const struct dsn *dsn);
+void report_recipients(struct message *msg, struct portion *p, struct recipient *r, size_t n,
+                       const struct dsn *dsn);
 
 /* ---- the end of a message ---- */
 void finish_message(struct message *msg);
@@ -227,10 +246,13 @@ void index_trouble(struct qmgr *q, const struct why *why); /* from any thread */
 void index_defer(struct message *msg, long when);
 void index_remove(struct qmgr *q, struct str id);
 
+/* How many recipients of one message may be read now: qmgr_message_recipient_limit. */
+size_t portion_size(const struct qmgr *q);
 /* Read the next recipients of a message that has very many. */
-void load_more_recipients(struct message *msg);
+void portion_read(struct message *msg);
 /* Resolve the recipients of a notice that came without. */
-void load_resolve(struct message *msg);
+void portion_resolve(struct message *msg);
+void portion_done(struct portion *p, size_t n); /* NULL is fine */
 
 void qmgr_end_if_drained(struct qmgr *q);
 

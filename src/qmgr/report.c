@@ -9,6 +9,7 @@
 
 struct report {
     struct message *message;
+    struct portion *portion;
     struct arena *arena;
     struct recipient *recipients;
     size_t n;
@@ -42,6 +43,7 @@ static void report_done(void *context)
 {
     struct report *r = context;
     struct message *msg = r->message;
+    struct portion *p = r->portion;
     size_t n = r->n;
 
     if (r->status & 1)
@@ -53,11 +55,11 @@ static void report_done(void *context)
     arena_free(r->arena);
     msg->n_using_file--;
     message_close_unused_file(msg);
-    message_unpend(msg, n);
+    message_unpend(msg, p, n);
 }
 
-void report_recipients(struct message *msg, struct recipient *recipients, size_t n,
-                       const struct dsn *dsn)
+void report_recipients(struct message *msg, struct portion *p, struct recipient *recipients,
+                       size_t n, const struct dsn *dsn)
 {
     struct arena *a = arena_new(1024);
     struct report *r = arena_new_of(a, struct report);
@@ -67,10 +69,11 @@ void report_recipients(struct message *msg, struct recipient *recipients, size_t
     if (!message_open(msg, &why)) {
         msg->remain = true;
         arena_free(a);
-        message_unpend(msg, n);
+        message_unpend(msg, p, n);
         return;
     }
     *r = (struct report){.message = msg,
+                         .portion = p,
                          .arena = a,
                          .recipients = arena_array(a, struct recipient, n),
                          .n = n,

@@ -148,8 +148,10 @@ static struct destination *find_destination(struct message *msg, struct transpor
     return destination_get(t, key, r->nexthop);
 }
 
-static struct entry *find_entry(struct message *msg, struct destination *d, size_t left)
+static struct entry *find_entry(struct message *msg, struct portion *p, struct destination *d,
+                                size_t left)
 {
+    struct arena *a = p ? p->arena : msg->arena;
     long limit = d->transport->recipient_limit;
     struct entry *e;
 
@@ -157,15 +159,16 @@ static struct entry *find_entry(struct message *msg, struct destination *d, size
         limit = 1000;
     if (!list_is_empty(&d->waiting)) {
         e = ITEM_OF(d->waiting.prev, struct entry, link);
-        if (e->message == msg && e->n < (size_t)limit)
+        if (e->message == msg && e->portion == p && e->n < (size_t)limit)
             return e;
     }
-    e = arena_new_of(msg->arena, struct entry);
+    e = arena_new_of(a, struct entry);
     e->message = msg;
+    e->portion = p;
     e->cap = left < (size_t)limit ? left : (size_t)limit;
     if (e->cap > 8 && left > 64)
         e->cap = 8; /* many recipients go to many places */
-    e->recipients = arena_array(msg->arena, struct recipient, e->cap);
+    e->recipients = arena_array(a, struct recipient, e->cap);
     msg->n_pending++;
     destination_add(d, e);
     return e;
@@ -173,9 +176,10 @@ static struct entry *find_entry(struct message *msg, struct destination *d, size
 
 static void add_to_entry(struct entry *e, const struct recipient *r)
 {
+    struct arena *a = e->portion ? e->portion->arena : e->message->arena;
+
     if (e->n == e->cap)
-        e->recipients =
-            arena_grow(e->message->arena, e->recipients, &e->cap, sizeof *e->recipients);
+        e->recipients = arena_grow(a, e->recipients, &e->cap, sizeof *e->recipients);
     e->recipients[e->n++] = *r;
 }
 
@@ -190,7 +194,8 @@ static struct recipient as_delivered(const struct recipient *r)
     return out;
 }
 
-static void assign_one(struct message *msg, struct recipient *r, size_t left, struct link *touched)
+static void assign_one(struct message *msg, struct portion *p, struct recipient *r, size_t left,
+                       struct link *touched)
 {
     struct qmgr *q = msg->q;
     struct recipient delivered;
@@ -202,21 +207,21 @@ static void assign_one(struct message *msg, struct recipient *r, size_t left, st
     if (is_double_bounce(q, r)) {
         struct dsn dsn = {.status = STR("2.0.0"),
                           .reason = STR("undeliverable postmaster notification discarded")};
-        report_recipients(msg, r, 1, &dsn);
+        report_recipients(msg, p, r, 1, &dsn);
         return;
     }
     if (r->transport.n == 0 || r->transport.n > 100 || str_index_any(r->transport, "/.") >= 0) {
         struct dsn dsn = {.status = STR("4.3.5"), .reason = STR("mail system configuration error")};
         log_warning(&msg->log, "bad transport name \"" STR_FMT "\" for \"" STR_FMT "\"",
                     STR_ARG(r->transport), STR_ARG(r->address));
-        report_recipients(msg, r, 1, &dsn);
+        report_recipients(msg, p, r, 1, &dsn);
         return;
     }
     t = transport_get(q, r->transport);
     delivered = as_delivered(r);
     d = find_destination(msg, t,
                          &(struct recipient){.address = delivered.address, .nexthop = r->nexthop});
-    add_to_entry(find_entry(msg, d, left), &delivered);
+    add_to_entry(find_entry(msg, p, d, left), &delivered);
     if (!is_listed(&d->touched))
         list_append(touched, &d->touched);
 }
@@ -240,7 +245,7 @@ static void start_destination(struct message *msg, struct destination *d)
     }
 }
 
-void route_assign(struct message *msg, struct recipient *r, size_t n)
+void route_assign(struct message *msg, struct portion *p, struct recipient *r, size_t n)
 {
     struct link touched;
 
@@ -248,11 +253,12 @@ void route_assign(struct message *msg, struct recipient *r, size_t n)
     if (msg->m.redirect.n && n > 1) { /* the others are done with the first */
         msg->n_recipients -= n - 1;
         msg->q->n_recipients -= n - 1;
+        portion_done(p, n - 1);
         msg->rest.unread = 0;
         n = 1;
     }
     for (size_t i = 0; i < n; i++)
-        assign_one(msg, &r[i], n - i, &touched);
+        assign_one(msg, p, &r[i], n - i, &touched);
     while (!list_is_empty(&touched)) {
         struct destination *d = ITEM_OF(touched.next, struct destination, touched);
         list_remove(&d->touched);
