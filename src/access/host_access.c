@@ -2,6 +2,24 @@
 #include "access/restrictions.h"
 #include "config/config.h"
 
+bool host_addresses(struct access_context *c, struct str host, struct addr **addresses, size_t *n)
+{
+    static const int types[] = {DNS_A, DNS_AAAA};
+    VEC(struct addr) found = {0};
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct dns_answer answer = {0};
+        if (dns_lookup(c->access->resolver, host, types[i], c->arena, &answer, NULL) != DNS_FOUND)
+            continue;
+        for (size_t k = 0; k < answer.n; k++)
+            if (answer.records[k].type == types[i])
+                vec_add(c->arena, &found, answer.records[k].address);
+    }
+    *addresses = found.v;
+    *n = found.n;
+    return found.n || dns_native(host, AF_UNSPEC, c->arena, addresses, n, NULL) == DNS_FOUND;
+}
+
 /* Look a host up by name and by its addresses. */
 static enum verdict check_host(struct access_context *c, const struct step *s, struct str host,
                                bool by_name, struct str subject, const char *class)
@@ -15,7 +33,7 @@ static enum verdict check_host(struct access_context *c, const struct step *s, s
         v = check_host_table(c, s->table, host, subject, class, &found);
     if (found)
         return v;
-    if (dns_native(host, AF_UNSPEC, c->arena, &addresses, &n, NULL) != DNS_FOUND)
+    if (!host_addresses(c, host, &addresses, &n))
         return DUNNO; /* nobody home: no rule can be about it */
     for (size_t i = 0; i < n; i++) {
         v = check_address_table(c, s->table, &addresses[i], subject, class, &found);

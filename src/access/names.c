@@ -7,11 +7,16 @@ static bool is_bracketed(struct str name)
     return name.n && name.p[0] == '[';
 }
 
-static bool is_numeric_address(struct str name)
+/* "192.0.2.1", "2001:db8::1"; in brackets the latter has a tag: "[IPv6:2001:db8::1]". */
+static bool is_numeric_address(struct str name, bool bracketed)
 {
+    bool tagged = str_has_prefix_nocase(name, STR("IPv6:"));
     struct addr a;
 
-    return addr_parse(name, 0, &a, NULL) == RC_OK;
+    if (tagged && !bracketed)
+        return false;
+    return addr_parse(tagged ? str_from(name, 5) : name, 0, &a, NULL) == RC_OK &&
+           (!bracketed || (addr_family(&a) == AF_INET6) == tagged);
 }
 
 static struct str without_dot(struct str name)
@@ -22,7 +27,9 @@ static struct str without_dot(struct str name)
 /* "[addr]" that is no address */
 static bool is_bad_literal(struct str name)
 {
-    return is_bracketed(name) && (name.p[name.n - 1] != ']' || !is_numeric_address(name));
+    if (name.n < 3 || name.p[name.n - 1] != ']')
+        return true;
+    return !is_numeric_address((struct str){name.p + 1, name.n - 2}, true);
 }
 
 enum verdict reject_invalid_helo_hostname(struct access_context *c, const struct step *s)
@@ -33,9 +40,9 @@ enum verdict reject_invalid_helo_hostname(struct access_context *c, const struct
     (void)s;
     if (helo.p == NULL)
         return DUNNO;
-    if (is_bad_literal(helo))
+    if (is_bracketed(helo) && is_bad_literal(helo))
         return refuse_subject(c, code, "5.5.2", helo, CLASS_HELO, STR("invalid ip address"));
-    if (is_bracketed(helo) || is_numeric_address(helo))
+    if (is_bracketed(helo) || is_numeric_address(helo, false))
         return DUNNO;
     if (dns_name_is_valid(without_dot(helo)) && !dns_name_is_numeric(helo))
         return DUNNO;
@@ -51,10 +58,9 @@ static bool is_fqdn(struct str name)
 
 enum verdict reject_non_fqdn_helo_hostname(struct access_context *c, const struct step *s)
 {
-    (void)s;
+    if (c->helo.p && is_bracketed(c->helo))
+        return reject_invalid_helo_hostname(c, s);
     if (c->helo.p == NULL || is_fqdn(c->helo))
-        return DUNNO;
-    if (is_bracketed(c->helo) && !is_bad_literal(c->helo))
         return DUNNO;
     return refuse_subject(c, c->access->config->non_fqdn_reject_code, "5.5.2", c->helo, CLASS_HELO,
                           STR("need fully-qualified hostname"));

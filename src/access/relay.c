@@ -111,7 +111,7 @@ static bool is_own_host(struct access_context *c, struct str host)
     struct addr *addresses = NULL;
     size_t n = 0;
 
-    if (dns_native(host, AF_UNSPEC, c->arena, &addresses, &n, NULL) != DNS_FOUND)
+    if (!host_addresses(c, host, &addresses, &n))
         return false;
     for (size_t i = 0; i < n; i++) {
         char text[ADDR_TEXT_SIZE];
@@ -139,7 +139,7 @@ static bool primaries_are_friends(struct access_context *c, const struct dns_ans
         size_t n = 0;
         if (mx->records[i].type != DNS_MX || mx->records[i].preference != best)
             continue;
-        if (dns_native(mx->records[i].data, AF_UNSPEC, c->arena, &addresses, &n, NULL) != DNS_FOUND)
+        if (!host_addresses(c, mx->records[i].data, &addresses, &n))
             return false;
         for (size_t k = 0; k < n && !friend; k++)
             friend =

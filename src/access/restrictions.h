@@ -83,6 +83,9 @@ enum verdict resolve(struct access_context *c, struct str address, const struct 
 /* Domain of an address, empty without. */
 struct str domain_of(struct str address);
 
+/* Addresses of a host by DNS, else as this machine knows it (hosts file). False: none. */
+bool host_addresses(struct access_context *c, struct str host, struct addr **addresses, size_t *n);
+
 /* Key search in one table, and what the result asks for. */
 enum verdict check_host_table(struct access_context *c, struct table *t, struct str host,
                               struct str subject, const char *class, bool *found);

@@ -4,14 +4,20 @@
 #include "global/text.h"
 #include "smtpd/smtpd.h"
 
-/* Words behind the command; several are tolerated unless strict. */
-static bool name_of_client(struct session *s, struct str arguments, const char *verb,
-                           struct str *name)
+/* Bytes that could confuse whoever reads the name in a log, a header or a reply. */
+static void neuter(char *name)
 {
-    struct str rest = arguments;
+    text_printable(name, strlen(name), '?', true);
+    while (*(name += strcspn(name, " <>()\\\";@")))
+        *name = '?';
+}
 
-    *name = str_cut(&rest, ' ');
-    if (name->n && (rest.p == NULL || !s->config->strict_rfc821_envelopes))
+/* Several words are tolerated unless strict. */
+static bool name_of_client(struct session *s, struct str arguments, const char *verb)
+{
+    bool one = str_index_any(arguments, " \t") < 0;
+
+    if (arguments.n && (one || !s->config->strict_rfc821_envelopes))
         return true;
     session_replyf(s, "501 Syntax: %s hostname", verb);
     return false;
@@ -25,7 +31,7 @@ static bool greeted(struct session *s, struct str name, bool esmtp)
     s->access.esmtp = esmtp;
     s->access.protocol = esmtp ? STR("ESMTP") : STR("SMTP");
     copy = arena_text(s->arena, str_head(name, 255));
-    text_printable(copy, strlen(copy), '?', true);
+    neuter(copy);
     s->access.helo = str_of(copy);
     if (session_obeys(s, access_at_helo(&s->access)))
         return true;
@@ -35,9 +41,7 @@ static bool greeted(struct session *s, struct str name, bool esmtp)
 
 bool cmd_helo(struct session *s, struct str arguments)
 {
-    struct str name;
-
-    if (!name_of_client(s, arguments, "HELO", &name) || !greeted(s, name, false))
+    if (!name_of_client(s, arguments, "HELO") || !greeted(s, arguments, false))
         return false;
     session_replyf(s, "250 " STR_FMT, STR_ARG(s->config->myhostname));
     return true;
@@ -90,14 +94,13 @@ static void offer_all(struct session *s, struct offer *o)
 
 bool cmd_ehlo(struct session *s, struct str arguments)
 {
-    struct str name;
     ssize_t last;
     AUTO_BUF b = {0}, discarded = {0};
     struct offer o = {&b, s->ehlo_discard, &discarded};
 
     buf_init(&b, 2048);
     buf_init(&discarded, 1024);
-    if (!name_of_client(s, arguments, "EHLO", &name) || !greeted(s, name, true))
+    if (!name_of_client(s, arguments, "EHLO") || !greeted(s, arguments, true))
         return false;
     buf_addf(&b, "250-" STR_FMT, STR_ARG(s->config->myhostname));
     offer_all(s, &o);
