@@ -68,15 +68,39 @@ static int create_in_tmp(const char *maildir, const char *tmp)
     return open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
+/*
+ * Into new/, then sync: that makes the name last as well as the bytes, so that the queue file may
+ * go even when it lies on another file system.
+ */
+static enum rc move_to_new(struct delivery *d, const char *dir, const char *tmp, int fd,
+                           struct timespec now, struct why *why)
+{
+    char new[PATH_MAX];
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return FAIL(why, RC_TEMP, "fstat: %m");
+    snprintf(new, sizeof new, "%snew/%lu.V%lxI%lxM%lu." STR_FMT, dir, (unsigned long)now.tv_sec,
+             (unsigned long)st.st_dev, (unsigned long)st.st_ino,
+             (unsigned long)(now.tv_nsec / 1000), STR_ARG(d->env->config->myhostname));
+    if (rename(tmp, new) < 0)
+        return FAIL(why, RC_TEMP, "rename to %s: %m", new);
+    if (fsync(fd) < 0) {
+        int error = errno;
+        unlink(new);
+        errno = error;
+        return FAIL(why, RC_TEMP, "sync: %m");
+    }
+    return RC_OK;
+}
+
 static void deliver_maildir(struct delivery *d, size_t i, const struct mailbox *m,
                             struct dsn *outcome)
 {
     struct timespec now = clock_now();
     const char *dir = arena_text(d->arena, m->path);
-    struct str host = d->env->config->myhostname;
-    char tmp[PATH_MAX], new[PATH_MAX];
+    char tmp[PATH_MAX];
     struct why why = {0};
-    struct stat st;
     enum rc rc;
     int fd;
 
@@ -85,7 +109,7 @@ static void deliver_maildir(struct delivery *d, size_t i, const struct mailbox *
         return;
     }
     snprintf(tmp, sizeof tmp, "%stmp/%lu.P%d." STR_FMT, dir, (unsigned long)now.tv_sec,
-             (int)getpid(), STR_ARG(host));
+             (int)getpid(), STR_ARG(d->env->config->myhostname));
     fd = create_in_tmp(dir, tmp);
     if (fd < 0 && errno == EEXIST) { /* left by a crash within this second: make room */
         unlink(tmp);
@@ -99,15 +123,8 @@ static void deliver_maildir(struct delivery *d, size_t i, const struct mailbox *
     }
     errno = 0;
     rc = deliver_copy(d, i, fd, m->copy_flags, m->delivered_to, STR("\n"), &why);
-    if (rc == RC_OK && (fstat(fd, &st) < 0 || fsync(fd) < 0))
-        rc = FAIL(&why, RC_TEMP, "sync: %m");
-    if (rc == RC_OK) {
-        snprintf(new, sizeof new, "%snew/%lu.V%lxI%lxM%lu." STR_FMT, dir, (unsigned long)now.tv_sec,
-                 (unsigned long)st.st_dev, (unsigned long)st.st_ino,
-                 (unsigned long)(now.tv_nsec / 1000), STR_ARG(host));
-        if (rename(tmp, new) < 0)
-            rc = FAIL(&why, RC_TEMP, "rename to %s: %m", new);
-    }
+    if (rc == RC_OK)
+        rc = move_to_new(d, dir, tmp, fd, now, &why);
     if (rc != RC_OK) {
         int error = errno ? errno : EIO;
         unlink(tmp);
