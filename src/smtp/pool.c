@@ -75,8 +75,6 @@ struct session *session_pool_take(struct session_pool *p, struct str key,
 {
     struct session *expired, *found = NULL;
 
-    if (__atomic_load_n(&p->newest, __ATOMIC_RELAXED) == NULL)
-        return NULL;
     pthread_mutex_lock(&p->lock);
     expired = take_expired(p, RESTING_MAX);
     for (struct session **link = &p->newest; *link; link = &(*link)->next) {

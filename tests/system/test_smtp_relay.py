@@ -26,7 +26,10 @@ def test_load_over_kept_connections(postern):
         for t in threads:
             t.join()
         p.wait_empty(60)
-        wait_until(lambda: len(s.messages) >= 200, 30, "200 messages")
+        try:
+            wait_until(lambda: len(s.messages) >= 200, 30)
+        except AssertionError:
+            raise AssertionError(f"{len(s.messages)} of 200 messages arrived; left: {p.queue_files()}\n{p.logs()[-4000:]}") from None
         got = {m["rcpt"][0].split()[0] for m in s.messages}
         assert got == {f"TO:<u{n}x{i}@far.example>" for n in range(10) for i in range(20)} and len(s.messages) == 200
         assert s.connections <= 40 and re.search(r"conn_use=\d+", p.logs())
