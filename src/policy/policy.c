@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dns/dns.h"
 #include "util/clock.h"
 #include "util/memory.h"
 #include "util/net.h"
@@ -147,16 +148,20 @@ static void give_back(struct policy_server *s, struct connection *c)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Each address of the host in turn. */
 static enum rc connect_inet(struct policy_server *s, struct arena *a, int *fd, struct why *why)
 {
-    struct addr one = {0};
-    enum rc rc = addr_parse(s->host, port_of(s->port), &one, why);
+    struct addr *addresses = NULL;
+    enum rc rc = RC_TEMP;
+    size_t n = 0;
 
-    (void)a;
-    if (rc != RC_OK)
-        return FAIL(why, RC_TEMP, "policy server: \"" STR_FMT "\" is no numeric address",
-                    STR_ARG(s->host));
-    return net_connect(&one, NULL, s->options.timeout_s * 1000, fd, why);
+    if (dns_native(s->host, AF_UNSPEC, a, &addresses, &n, why) != DNS_FOUND)
+        return RC_TEMP;
+    for (size_t i = 0; i < n && rc != RC_OK; i++) {
+        addr_set_port(&addresses[i], port_of(s->port));
+        rc = net_connect(&addresses[i], NULL, s->options.timeout_s * 1000, fd, why);
+    }
+    return rc;
 }
 
 static enum rc connect_new(struct policy_server *s, struct arena *a, struct connection **out,

@@ -142,7 +142,7 @@ class Policy(socketserver.ThreadingTCPServer):
 def test_policy_service(postern):
     with Policy(lambda r: "REJECT no" if r["sender"] == "bad@x.test" else "DUNNO") as server:
         p = postern({"smtpd_recipient_restrictions": f"check_policy_service inet:127.0.0.1:{server.server_address[1]}",
-                     "smtpd_end_of_data_restrictions": f"check_policy_service {{ inet:127.0.0.1:{server.server_address[1]}, policy_context=end }}"})
+                     "smtpd_end_of_data_restrictions": f"check_policy_service {{ inet:localhost:{server.server_address[1]}, policy_context=end }}"})
         assert send(p, "good@x.test").startswith("250")
         assert try_rcpt(p, "bad@x.test") == f"554 5.7.1 <{TO}>: Recipient address rejected: no"
         server.shutdown()
