@@ -238,9 +238,21 @@ bool deliver_is_trial(const struct delivery *d)
     return d->request.flags & (DELIVER_MTA_VERIFY | DELIVER_USER_VERIFY);
 }
 
+/* Texts of servers and commands may be longer than messages.def lets them be. */
+static void cut(struct dsn *dsn)
+{
+    enum { TEXT_MAX = 2048, NAME_MAX_BYTES = 255 };
+
+    dsn->reason = str_head(dsn->reason, TEXT_MAX);
+    dsn->diag_text = str_head(dsn->diag_text, TEXT_MAX);
+    dsn->mta_name = str_head(dsn->mta_name, NAME_MAX_BYTES);
+}
+
 bool deliver_report_as(struct delivery *d, const struct recipient *as, const struct dsn *dsn)
 {
     struct dsn f = filtered(d, dsn);
+
+    cut(&f);
 
     switch (f.status.n ? f.status.p[0] : '4') {
     case '2': return do_sent(d, as, &f);

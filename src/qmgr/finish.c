@@ -31,6 +31,7 @@ static bool log_exists(struct message *msg, struct str log_class)
 static bool flush_log(struct message *msg, struct service_pool *pool, long kind, struct arena *a)
 {
     const struct message_ready *m = &msg->m;
+    struct deliver_request delivery;
     struct bounce_flush request = {
         .kind = kind,
         .flags = kind == BOUNCE_KIND_DELAY ? 0 : BOUNCE_CLEAN,
@@ -45,9 +46,13 @@ static bool flush_log(struct message *msg, struct service_pool *pool, long kind,
     };
     struct status_reply reply = {.status = -1};
     struct why why = {0};
-    enum rc rc =
-        service_pool_ask(pool, IPC_bounce_flush, &request, IPC_status_reply, a, &reply, &why);
+    enum rc rc;
 
+    message_fill_request(msg, &delivery);
+    if (kind == BOUNCE_KIND_TRACE) /* what kind of report was asked for */
+        request.flags |=
+            delivery.flags & (DELIVER_USER_VERIFY | DELIVER_RECORD | DELIVER_RECORD_SENT);
+    rc = service_pool_ask(pool, IPC_bounce_flush, &request, IPC_status_reply, a, &reply, &why);
     if (rc != RC_OK)
         log_warning(&msg->log, "notification: %s", why.text);
     return rc == RC_OK && reply.status == 0;

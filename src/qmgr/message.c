@@ -124,9 +124,12 @@ void message_fill_request(const struct message *msg, struct deliver_request *out
 {
     const struct message_ready *m = &msg->m;
     bool tell_delay_is_over = m->warn_time < 0 && msg->q->config->confirm_delay_cleared;
+    long trace_flags = m->trace_flags;
 
+    if (str_eq(msg->queue_name, STR("deferred"))) /* "sendmail -v" is about the first attempt */
+        trace_flags &= ~(long)DELIVER_RECORD;
     *out = (struct deliver_request){
-        .flags = DELIVER_SUCCESS | DELIVER_BOUNCE | m->trace_flags |
+        .flags = DELIVER_SUCCESS | DELIVER_BOUNCE | trace_flags |
                  (tell_delay_is_over ? DELIVER_RECORD_SENT : 0),
         .queue_name = msg->queue_name,
         .queue_id = m->queue_id,

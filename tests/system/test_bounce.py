@@ -213,6 +213,67 @@ def test_first_attempt_report(postern):
     assert len(p.queue_files("deferred")) == 1
 
 
+def test_first_attempt_only(postern):
+    p = postern({**GONE, "default_transport": "discard:done"})
+    sendmail(p, "-f", SENDER, "-v", "u@later.test", "u@elsewhere.test")
+    m, text, fields, original = report(p)
+    assert sorted(f["Action"] for f in fields.get_payload()[1:]) == ["delayed", "delivered"]
+    p.run("postqueue", "-f", check=True)
+    p.wait_log("status=deferred", count=2)
+    time.sleep(1)
+    assert len(p.mails(USER)) == 1
+
+
+def test_report_of_success(postern):
+    p = postern({**GONE, "default_transport": "discard:done"})
+    sendmail(p, "-f", SENDER, "-v", "u@elsewhere.test")
+    assert report(p)[0]["Subject"] == "Mail Delivery Status Report"
+
+
+def test_delay_is_over(postern):
+    p = postern({**GONE, "delay_warning_time": "1s", "confirm_delay_cleared": "yes"})
+    sendmail(p, "-f", SENDER, "u@later.test")
+    p.wait_log("status=deferred")
+    time.sleep(1.2)
+    p.run("postqueue", "-f", check=True)
+    p.wait_mail(USER)
+    p.main["transport_maps"] = "inline:{ {later.test = discard:at last} }"
+    p.write_config()
+    p.reload()
+    p.run("postqueue", "-f", check=True)
+    p.wait_mail(USER, 2)
+    subjects = {read(f)["Subject"] for f in p.mails(USER)}
+    assert subjects == {"Delayed Mail (still being retried)", "Successful Mail Delivery Report"}
+
+
+def test_utf8(postern):
+    p = postern({**GONE, "smtputf8_enable": "yes"})
+    with p.smtp() as s:
+        s.ehlo()
+        s.docmd("MAIL", f"FROM:<{SENDER}> SMTPUTF8")
+        s.sock.sendall("RCPT TO:<ü@gone.test>\r\n".encode())
+        assert s.getreply()[0] == 250
+        s.docmd("DATA")
+        s.sock.sendall("Subject: ä\r\n\r\nhi\r\n.\r\n".encode())
+        assert s.getreply()[0] == 250
+    m, text, status, original = report(p)
+    assert status.get_content_type() == "message/global-delivery-status"
+    assert original.get_content_type() == "message/global"
+    assert "Final-Recipient: utf-8; ü@gone.test" in open(p.mails(USER)[0], encoding="utf-8").read()
+
+
+def test_long_reason(postern):
+    p = postern(GONE)
+    p.run("postfix", "-c", p.etc, "status")
+    p.main["transport_maps"] = "inline:{ {gone.test = error:5.1.1 " + "long " * 190 + "} }"
+    p.write_config()
+    p.reload()
+    sendmail(p, "-f", SENDER, "u@gone.test")
+    m, text, status, original = report(p)
+    assert all(len(line) < 200 for line in text.get_payload().splitlines())
+    p.wait_empty()
+
+
 def test_verp(postern):
     p = postern({**GONE, "recipient_delimiter": "+"})
     sendmail(p, "-f", SENDER, "-XV", "u@gone.test")
