@@ -249,6 +249,23 @@ def test_proxymap(postern):
     p.wait_log(r"to approve this table for read-only access, list proxy:inline:\{x=y\} in proxy_read_maps")
 
 
+def test_proxymap_loads_modules(postern):
+    """Modules are loaded when the service is confined already."""
+    types = [t for t in ("hash", "btree", "cdb", "lmdb") if t in TYPES]
+    rules = [t for t in ("pcre", "regexp") if t in TYPES]
+    p = postern(start=False)
+    p.main["virtual_alias_maps"] = " ".join(f"proxy:{t}:{p.etc}/{t}" for t in types + rules)
+    p.write_config()
+    for t in types + rules:
+        with open(f"{p.etc}/{t}", "w") as f:
+            f.write("key value\n" if t in types else "/key/ value\n")
+        if t in types:
+            p.run("postmap", f"{t}:{p.etc}/{t}", check=True)
+    p.start()
+    for t in types + rules:
+        assert p.run("postmap", "-q", "key", f"proxy:{t}:{p.etc}/{t}").stdout == "value\n", t
+
+
 def test_proxywrite(postern):
     p = postern(start=False)
     name = f"lmdb:{p.data}/cache"
