@@ -171,8 +171,10 @@ static void ended(struct child *c, int status)
         else
             log_warning(log, "process %s pid %d exit status %d", path, (int)c->pid,
                         WEXITSTATUS(status));
-        if (!c->dismissed)
+        if (!c->dismissed) {
             failed(s, path, c->served);
+            wakeup_after_crash(s);
+        }
     }
     if (c->account.state != CHILD_DRAINING)
         children_ask(s, STATUS_LOOK);

@@ -131,6 +131,7 @@ void children_ask(struct master_service *s, char request);
 
 /* wakeup.c */
 void wakeup_begin(struct master_service *s);
+void wakeup_after_crash(struct master_service *s);
 
 /* systemd.c */
 void systemd_adopt(struct master *m);

@@ -5,6 +5,8 @@
 #include "master/master.h"
 #include "util/file.h"
 
+enum { AFTER_CRASH_MS = 1000 };
+
 /* Never waits: a service whose backlog is full is awake. */
 static void poke(const struct master_service *s)
 {
@@ -39,6 +41,15 @@ static void wakeup_now(void *context)
 
     poke(s);
     s->wakeup_timer = loop_after(s->master->loop, s->entry->wakeup * 1000, wakeup_now, s);
+}
+
+/* What it had in hand waits; nobody else may knock for a long time. */
+void wakeup_after_crash(struct master_service *s)
+{
+    if (s->entry->wakeup <= 0 || s->wakeup_timer == NULL)
+        return;
+    loop_cancel(s->master->loop, s->wakeup_timer);
+    s->wakeup_timer = loop_after(s->master->loop, AFTER_CRASH_MS, wakeup_now, s);
 }
 
 void wakeup_begin(struct master_service *s)

@@ -303,6 +303,7 @@ def test_qmgr_dies_while_an_agent_delivers(postern, sink):
     p.send(["a@far.test", "b@far.test"])
     in_delivery(s)
     os.kill(pid_of(p, "qmgr"), signal.SIGKILL)
+    p.wait_log(r"warning: process .*/qmgr pid \d+ killed by signal 9")
     p.send("c@far.test")  # starts another one
     p.wait_log(r": removed", count=2, timeout=40)
     assert sorted(s.got) == ["a@far.test", "b@far.test", "c@far.test"]
@@ -646,3 +647,13 @@ def test_file_of_postfix_is_delivered(postern):
     p.wait_log(r"8D684A76994: to=<a@b\.test>, relay=none, .*status=sent")
     p.wait_log(r"8D684A76994: removed")
     assert "c@d.test" not in p.logs()
+
+
+def test_qmgr_comes_back_by_itself(postern, sink):
+    s = sink(delay=1)
+    p = postern(relay(s.port))
+    p.send("a@far.test")
+    in_delivery(s)
+    os.kill(pid_of(p, "qmgr"), signal.SIGKILL)
+    p.wait_log(r": removed", timeout=30)
+    assert s.got == ["a@far.test"]
