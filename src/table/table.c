@@ -39,6 +39,7 @@ struct table {
     _Atomic int nul;        /* enum nul_habit: what the stored keys have */
     _Atomic long looked_at; /* seconds: when we looked for changes */
     _Atomic bool stuck;     /* it has changed, and could not be opened again */
+    ino_t root_inode;       /* of "/" when it was opened: after chroot names mean other files */
 };
 
 enum { SURROGATE_RETRY_SECONDS = 2, CLOCK_TICK_NS = 10 * 1000 * 1000 };
@@ -147,6 +148,13 @@ static enum rc open_first(struct table *t, struct why *why)
     return rc == RC_OK ? RC_OK : FAIL(why, rc, "%s", words.text);
 }
 
+static ino_t root_inode(void)
+{
+    struct stat st;
+
+    return stat("/", &st) == 0 ? st.st_ino : 0;
+}
+
 /* hash:x and btree:x may be on their way to another type. */
 static enum rc open_redirected(struct str type, struct str name, struct str old, unsigned flags,
                                const struct table_env *env, struct table **out, struct why *why)
@@ -193,6 +201,7 @@ enum rc table_open(struct str type_name, unsigned flags, const struct table_env 
     t->driver = driver;
     t->env = *env;
     t->looked_at = (long)clock_seconds();
+    t->root_inode = root_inode();
     pthread_mutex_init(&t->lock, NULL);
     pthread_rwlock_init(&t->use, NULL);
     rc = open_first(t, why);
@@ -257,7 +266,7 @@ bool table_is_pattern(struct table *t)
 /* ---- staying current ---- */
 
 /* Was the file replaced, or written by somebody who is not us? */
-static bool file_has_changed(const struct instance *i)
+static bool file_has_changed(const struct table *t, const struct instance *i)
 {
     struct stat opened, named;
 
@@ -265,7 +274,7 @@ static bool file_has_changed(const struct instance *i)
         return false;
     if (opened.st_nlink == 0)
         return true;
-    if (stat(i->open.watch_path, &named) == 0 &&
+    if (root_inode() == t->root_inode && stat(i->open.watch_path, &named) == 0 &&
         (named.st_ino != opened.st_ino || named.st_dev != opened.st_dev))
         return true;
     return !has_flag(i, DRIVER_UPDATES) && /* those see for themselves what others write */
@@ -278,7 +287,7 @@ static void open_again(struct table *t, bool was_surrogate)
     struct instance *new = NULL, *old;
     struct why why;
 
-    if (instance_open(t, &new, &why) != RC_OK) {
+    if (root_inode() != t->root_inode || instance_open(t, &new, &why) != RC_OK) {
         if (!was_surrogate)
             atomic_store(&t->stuck, true);
         return;
@@ -306,7 +315,7 @@ static void look(struct table *t)
         return;
     }
     again = atomic_compare_exchange_strong(&t->looked_at, &before, now) &&
-            (surrogate || file_has_changed(t->now));
+            (surrogate || file_has_changed(t, t->now));
     pthread_rwlock_unlock(&t->use);
     if (again)
         open_again(t, surrogate);
