@@ -21,7 +21,7 @@ def setup(case, d, root):
         main["mail_spool_directory"], to = f"{d}/mail/", ("-T", LOCAL)
     else:
         port = mta.free_port()
-        sink = subprocess.Popen([f"{TOOLS}/smtpsink", str(port)])
+        sink = subprocess.Popen([f"{TOOLS}/smtpsink", "-f", f"{d}/sink", str(port)])
         main["relayhost"] = f"[127.0.0.1]:{port}"
     inst = mta.Instance(f"{d}/i", mta.Install(root), main=main)
     for f in ("main.cf", "master.cf"):
