@@ -261,6 +261,10 @@ static enum rc lmdb_next(void *state, bool first, struct arena *a, struct str *k
 
 static int grow(struct lmdb *db)
 {
+    MDB_envinfo info;
+
+    if (mdb_env_info(db->env, &info) == 0 && info.me_mapsize > db->map_size)
+        db->map_size = info.me_mapsize; /* another process made it larger */
     db->map_size *= 2;
     return mdb_env_set_mapsize(db->env, db->map_size);
 }

@@ -75,6 +75,9 @@ static enum rc pcre_match_rule(const void *compiled, struct str text, struct rul
     if (data == NULL)
         return FAIL(why, RC_TEMP, "out of memory");
     code = pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, 0, data, NULL);
+    if (code == PCRE2_ERROR_JIT_STACKLIMIT) /* its stack is 32 KiB; the interpreter uses the heap */
+        code = pcre2_match(p->code, (PCRE2_SPTR)(text.p ? text.p : ""), text.n, 0, PCRE2_NO_JIT,
+                           data, NULL);
     for (size_t i = 0; code >= 0 && i < n; i++) {
         const size_t *place = pcre2_get_ovector_pointer(data) + 2 * i;
         bool set = place[0] != PCRE2_UNSET;

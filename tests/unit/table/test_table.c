@@ -290,6 +290,26 @@ static void test_utf8(void **state)
     table_close(t);
 }
 
+/* A pattern that needs more stack than compiled patterns have. */
+static void test_deep_pattern(void **state)
+{
+    static const char name[] = "pcre:{ {/^((.)+?[ab]?)*$/ x} }";
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct table *t;
+    struct str value = STR_NONE;
+    char *key = arena_alloc(a, 20001);
+    struct why why = {0};
+
+    (void)state;
+    if (!has_type("pcre"))
+        skip();
+    memset(key, 'a', 20000);
+    assert_int_equal(table_open(str_of(name), 0, &env, &t, &why), RC_OK);
+    if (table_get(t, str_of(key), a, &value, &why) != RC_OK)
+        fail_msg("%s", why.text);
+    table_close(t);
+}
+
 static void test_flags(void **state)
 {
     AUTO_ARENA a = arena_new(512);
@@ -371,11 +391,12 @@ int main(void)
 {
     static char directory[] = "/tmp/test_table.XXXXXX";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),   cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_made),      cmocka_unit_test(test_list_and_delete),
-        cmocka_unit_test(test_abandoned), cmocka_unit_test(test_internal),
-        cmocka_unit_test(test_utf8),      cmocka_unit_test(test_flags),
-        cmocka_unit_test(test_fold),      cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_vectors),      cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_made),         cmocka_unit_test(test_list_and_delete),
+        cmocka_unit_test(test_abandoned),    cmocka_unit_test(test_internal),
+        cmocka_unit_test(test_utf8),         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_fold),         cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_deep_pattern),
     };
     char *command = NULL;
     int failed;
