@@ -9,6 +9,7 @@
 #include "postfix/postfix.h"
 #include "service/lock.h"
 #include "util/clock.h"
+#include "util/file.h"
 
 enum {
     STOP_PATIENCE_MS = 5000,
@@ -176,6 +177,23 @@ int run_start_fg(struct postfix *p)
 
 /* ---- stop ---- */
 
+/* Is there such a process, other than a zombie that waits for whoever reaps orphans? */
+static bool is_alive(pid_t pid)
+{
+    AUTO_ARENA a = arena_new(1024);
+    char path[64];
+    struct str stat;
+    ssize_t name_end;
+
+    if (kill(pid, 0) < 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (file_read(path, 4096, a, &stat, NULL) != RC_OK)
+        return true; /* no /proc: kill() has said all there is to know */
+    name_end = str_rindex(stat, ')');
+    return !str_has_prefix(str_from(stat, (size_t)(name_end + 2)), STR("Z"));
+}
+
 /* A process that ends lets go of its locks a moment before it is gone. */
 static bool stopped_within(const struct postfix *p, pid_t pid, long patience_ms)
 {
@@ -186,7 +204,7 @@ static bool stopped_within(const struct postfix *p, pid_t pid, long patience_ms)
             return false;
         usleep(POLL_US);
     }
-    for (end = clock_ms() + GONE_PATIENCE_MS; kill(pid, 0) == 0 && clock_ms() < end;)
+    for (end = clock_ms() + GONE_PATIENCE_MS; is_alive(pid) && clock_ms() < end;)
         usleep(POLL_US);
     return true;
 }
