@@ -450,5 +450,6 @@ int tool_main(const struct tool *tool, int argc, char **argv)
     status = run_mode(&run);
     config_free(config);
     arena_free(run.arena);
+    log_close(&log);
     return status;
 }
