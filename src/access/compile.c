@@ -154,6 +154,15 @@ static enum rc compile_step(struct compiler *m, struct str name, struct step *s,
     return compile_argument(m, r, s, why);
 }
 
+/* File and line, when the list is a parameter that somebody has set. */
+static void add_place(const struct compiler *m, struct why *why)
+{
+    struct str place = config_place(m->access->config, m->arena, str_of(m->parameter));
+
+    if (place.n)
+        why_prefix(why, STR_FMT, STR_ARG(place));
+}
+
 enum rc program_compile(struct access *access, struct arena *arena, const char *parameter,
                         struct str text, enum access_list list, bool tables,
                         const struct program **out, struct why *why)
@@ -165,11 +174,16 @@ enum rc program_compile(struct access *access, struct arena *arena, const char *
 
     while (str_token_braced(&m.rest, LIST_SEPARATORS, &name)) {
         struct step s;
+        enum rc rc;
         if (str_eq_nocase(name, STR("warn_if_reject"))) {
             m.warn_only = true;
             continue;
         }
-        TRY(compile_step(&m, name, &s, why));
+        rc = compile_step(&m, name, &s, why);
+        if (rc != RC_OK) {
+            add_place(&m, why);
+            return rc;
+        }
         vec_add(arena, &steps, s);
     }
     if (m.warn_only)

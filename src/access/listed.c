@@ -135,11 +135,15 @@ static enum rc find_rewritten(struct access_context *c, struct str address, bool
     return rc;
 }
 
-static bool is_double_bounce(const struct access_context *c, struct str address)
+/* Senders of our own notifications and probes: answers to them are taken, and thrown away later. */
+static bool is_our_robot(const struct access_context *c, struct str address)
 {
     struct address_parts parts = address_split(address);
+    struct address_parts probe = address_split(c->access->config->address_verify_sender);
 
-    return str_eq_nocase(parts.local, c->access->config->double_bounce_sender);
+    return str_eq_nocase(parts.local, c->access->config->double_bounce_sender) ||
+           (probe.local.n && str_eq_nocase(parts.local, probe.local) &&
+            (!probe.has_domain || str_eq_nocase(parts.domain, probe.domain)));
 }
 
 enum verdict check_listed(struct access_context *c, struct str address, const char *class)
@@ -163,7 +167,7 @@ enum verdict check_listed(struct access_context *c, struct str address, const ch
         return refuse_error_route(c, r, address, class, dsn);
     t = table_of_class(c->access, r->flags);
     if (rc == RC_OK || t.maps == NULL || (maps_empty(t.maps) && !t.must_exist) ||
-        is_double_bounce(c, r->recipient))
+        is_our_robot(c, r->recipient))
         return DUNNO;
     if (rc == RC_NONE && t.class != RESOLVE_VIRTUAL_ALIAS)
         rc = find(c, t.maps, r->recipient, t.bare_users);

@@ -220,6 +220,25 @@ bool config_is_set(const struct config *config, struct str name)
                       : map_get(&config->source->user, name) != NULL;
 }
 
+static const struct definition *definition_of(const struct config_source *s, struct str name)
+{
+    int index = param_find(name);
+    const struct user_parameter *u = index < 0 ? map_get(&s->user, name) : NULL;
+
+    return index >= 0 ? s->definitions[index] : u ? &u->definition : NULL;
+}
+
+struct str config_place(const struct config *config, struct arena *a, struct str name)
+{
+    const struct definition *d = definition_of(config->source, name);
+
+    if (d == NULL)
+        return STR("");
+    if (d->origin.n)
+        return d->origin;
+    return d->path ? arena_printf(a, "%s, line %d", d->path, d->line) : STR("");
+}
+
 static const struct transport_param *find_suffix(const char *suffix)
 {
     for (size_t i = 0; i < transport_params_n; i++)

@@ -85,6 +85,9 @@ enum rc config_get(const struct config *config, struct str name, struct str *val
 /* Does main.cf or an override set it? (False: the value is the default.) */
 bool config_is_set(const struct config *config, struct str name);
 
+/* Where that is done, for messages: "/etc/postfix/main.cf, line 12"; empty for a default. */
+struct str config_place(const struct config *config, struct arena *a, struct str name);
+
 /*
  * Parameters TRANSPORT_suffix, such as "smtp", "destination_concurrency_limit". What is not set has
  * the default of transports.def: another parameter, mostly default_SUFFIX. Texts live as long as

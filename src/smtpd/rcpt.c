@@ -1,8 +1,10 @@
 /* RCPT TO (RFC 5321 4.1.1.3) and its parameters. */
 #include "global/address.h"
 #include "global/dsn.h"
+#include "global/probe_sender.h"
 #include "smtpd/envelope.h"
 #include "smtpd/standalone.h"
+#include "util/clock.h"
 
 enum { ORCPT_MAX = 500 };
 
@@ -69,6 +71,7 @@ static bool parse_recipient(struct session *s, struct str arguments)
         session_replyf(s, "501 5.1.3 Bad recipient address syntax");
         return false;
     }
+    (void)probe_sender_is(s->config, address, s->access.arena, clock_seconds(), &address);
     s->t.recipient = (struct recipient){0};
     if (!parameters_parse(s, rest, rcpt_parameters,
                           sizeof rcpt_parameters / sizeof *rcpt_parameters) ||

@@ -1,32 +1,16 @@
 /* Probe messages. */
 #include "deliver/deliver.h"
-#include "global/address.h"
+#include "global/probe_sender.h"
 #include "util/clock.h"
 #include "verify/verify.h"
-
-/*
- * address_verify_sender, with a suffix that changes every address_verify_sender_ttl, so that sites
- * that learn addresses do not learn this one.
- */
-static struct str probe_sender(const struct config *config, struct arena *a)
-{
-    struct address_parts parts = address_split(config->address_verify_sender);
-    long ttl = config->address_verify_sender_ttl;
-    struct str local = parts.local;
-
-    if (config->address_verify_sender.n == 0 || str_eq(config->address_verify_sender, STR("<>")))
-        return STR("");
-    if (ttl > 0)
-        local = arena_printf(a, STR_FMT "%lx", STR_ARG(local), (long)clock_seconds() / ttl);
-    return address_join(a, local, parts.has_domain ? parts.domain : config->myorigin);
-}
 
 static enum rc send_probe(struct verify *v, struct str address, struct arena *a, struct why *why)
 {
     struct recipient to = {.address = address, .original = address, .dsn_notify = 1};
     struct post_envelope envelope = {
         .source = SUBMIT_FROM_VERIFY,
-        .begin = {.sender = probe_sender(v->env->config, a), .trace_flags = DELIVER_MTA_VERIFY},
+        .begin = {.sender = probe_sender(v->env->config, a, clock_seconds()),
+                  .trace_flags = DELIVER_MTA_VERIFY},
         .recipients = &to,
         .n_recipients = 1,
     };

@@ -321,6 +321,31 @@ def test_xclient_and_xforward(postern):
     p.wait_log(r"NOQUEUE: reject: RCPT from n\.test\[2001:db8::7\]: 554 5\.7\.1 .* helo=<h2\.test>")
 
 
+def test_full_disk(postern):
+    p = postern({"queue_minfree": str(1 << 50)})
+    with p.raw() as c:
+        c.cmd("EHLO c.test")
+        assert c.cmd("MAIL FROM:<s@x.test>") == "452 4.3.1 Insufficient system storage"
+    p.wait_log(r"NOQUEUE: reject: MAIL from localhost\[127\.0\.0\.1\]: 452 4\.3\.1 Insufficient system storage; from=<s@x\.test> ")
+
+
+def test_etrn(postern):
+    p = postern({"relay_domains": "r.test"})
+    with p.raw() as c:
+        c.cmd("EHLO c.test")
+        assert c.cmd("ETRN r.test") == "250 Queuing started"
+        assert c.cmd("ETRN other.test") == "459 <other.test>: service unavailable"
+    p.wait_log(r"warning: reject: ETRN other\.test\.\.\. from localhost\[127\.0\.0\.1\]")
+
+
+def test_log_options(postern):
+    p = postern({"smtpd_client_port_logging": "yes", "smtpd_forbid_bare_newline": "note", "smtpd_forbid_bare_newline_exclusions": "", "smtpd_hide_client_session": "yes"})
+    path = deliver(p, b"Subject: x\r\n\r\na\nb\r\n.\r\n")
+    assert re.search(r"\nReceived: by mx\.example\.test \(Postern\) id [0-9A-F]+\n\tfor <", open(path).read())
+    p.wait_log(r"connect from localhost\[127\.0\.0\.1\]:\d+")
+    p.wait_log(r"disconnect from localhost\[127\.0\.0\.1\]:\d+ ehlo=1 mail=1 rcpt=1 data=1 commands=4 notes=bare_lf$")
+
+
 def test_haproxy(postern):
     p = postern({"smtpd_peername_lookup": "no"}, start=False)
     p.main["smtpd_upstream_proxy_protocol"], p.main["smtpd_upstream_proxy_timeout"] = "haproxy", "2s"
@@ -364,4 +389,7 @@ def test_settings_that_would_weaken_security(postern):
         p = postern(setting, start=False)
         r = p.run("postfix", "-c", p.etc, "start")
         assert r.returncode != 0, setting
-        assert (list(setting)[0] in r.stderr + r.stdout + p.logs()), r
+        said = r.stderr + r.stdout + p.logs()
+        assert list(setting)[0] in said, r
+        if "smtpd_client_restrictions" in setting:
+            assert re.search(r'main\.cf, line \d+: smtpd_client_restrictions: unknown restriction "reject_all"', said), said
