@@ -75,6 +75,10 @@ enum verdict refuse_for_now(struct access_context *c, struct str action, long co
 struct str subject_text(struct access_context *c, struct str subject, const char *class,
                         struct str text);
 
+/* smtpd_log_access_permit_actions */
+void log_permit(struct access_context *c, struct str action, struct str subject, const char *class,
+                struct str table);
+
 /* ---- shared look-ups ---- */
 
 /* Where an address goes; cached for the latest one. REJECT: trouble, the reply is made. */

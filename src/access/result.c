@@ -6,6 +6,7 @@
 struct outcome {
     struct access_context *c;
     struct str table; /* for messages */
+    struct str word;  /* of the result */
     struct str subject;
     const char *class;
 };
@@ -101,8 +102,8 @@ static enum verdict result_dunno(const struct outcome *o, struct str text)
 
 static enum verdict result_permit(const struct outcome *o, struct str text)
 {
-    (void)o;
     (void)text;
+    log_permit(o->c, o->word, o->subject, o->class, o->table);
     return PERMIT;
 }
 
@@ -288,7 +289,7 @@ static enum verdict result_program(const struct outcome *o, struct str value)
 enum verdict table_result(struct access_context *c, struct str table, struct str value,
                           struct str subject, const char *class)
 {
-    struct outcome o = {c, table, subject, class};
+    struct outcome o = {c, table, STR_NONE, subject, class};
     struct str text = str_trim(value), word;
     long code;
 
@@ -304,12 +305,13 @@ enum verdict table_result(struct access_context *c, struct str table, struct str
     word.n = 0;
     while (word.n < text.n && !is_white(text.p[word.n]))
         word.n++;
+    o.word = word;
     for (size_t i = 0; i < sizeof results / sizeof *results; i++)
         if (str_eq_nocase(word, str_of(results[i].word)))
             return can_act(&o, &results[i]) ? results[i].act(&o, str_trim(str_from(text, word.n)))
                                             : DUNNO;
     if (str_is_digits(text))
-        return PERMIT;
+        return result_permit(&o, text);
     if (word.n == 3 && str_to_long(word, 400, 599, &code))
         return result_code(&o, code, str_trim(str_from(text, 3)));
     return result_program(&o, text);

@@ -6,10 +6,29 @@
 
 enum { DEPTH_MAX = 100 };
 
-static bool permit_is_logged(struct access_context *c, const struct step *s)
+void log_permit(struct access_context *c, struct str action, struct str subject, const char *class,
+                struct str table)
 {
-    return c->access->permit_actions &&
-           match_get(c->access->permit_actions, s->name, NULL) == RC_OK;
+    if (c->list == ACCESS_LISTS || c->access->permit_actions == NULL ||
+        match_get(c->access->permit_actions, action, NULL) != RC_OK)
+        return;
+    access_log(c, "permit",
+               arena_printf(c->arena, "action=" STR_FMT " for %s=" STR_FMT " %s" STR_FMT,
+                            STR_ARG(action), class, STR_ARG(subject), table.n ? "from " : "",
+                            STR_ARG(table)));
+}
+
+/* Tables and policy servers log by themselves, with the word that permitted. */
+static void log_step(struct access_context *c, const struct step *s)
+{
+    if (s->table || s->addresses || s->policy || s->run == run_class)
+        return;
+    if (s->run == run_permit)
+        log_permit(c, s->name, c->subject, c->subject_class, STR_NONE);
+    else if (s->run == permit_auth_destination || s->run == permit_mx_backup)
+        log_permit(c, s->name, c->recipient, CLASS_RECIPIENT, STR_NONE);
+    else
+        log_permit(c, s->name, c->client.label, CLASS_CLIENT, STR_NONE);
 }
 
 enum verdict access_run(const struct program *program, struct access_context *c)
@@ -19,10 +38,8 @@ enum verdict access_run(const struct program *program, struct access_context *c)
         c->warn_only += s->warn_only;
         v = s->run(c, s);
         c->warn_only -= s->warn_only;
-        if (v == PERMIT && s->run != run_class && permit_is_logged(c, s))
-            access_log(c, "permit",
-                       arena_printf(c->arena, "action=" STR_FMT " for %s=" STR_FMT,
-                                    STR_ARG(s->name), c->subject_class, STR_ARG(c->subject)));
+        if (v == PERMIT)
+            log_step(c, s);
         if (v != DUNNO)
             return v;
     }

@@ -228,6 +228,6 @@ bool access_rewrites_locally(struct access_context *c)
 {
     c->subject = c->client.label;
     c->subject_class = CLASS_CLIENT;
-    c->list = ACCESS_CLIENT;
+    c->list = ACCESS_LISTS;
     return access_run(c->access->local_rewrite, c) == PERMIT;
 }

@@ -1,6 +1,4 @@
 /* MAIL FROM (RFC 5321 4.1.1.2) and its parameters. */
-#include <unistd.h>
-
 #include "global/address.h"
 #include "global/dsn.h"
 #include "smtpd/envelope.h"
@@ -171,9 +169,10 @@ static void begin_transaction(struct session *s)
 {
     s->t = (struct transaction){.arrival = clock_now()};
     access_begin_message(&s->access);
-    s->access.instance = arena_printf(
-        s->access.arena, "%x.%lx.%lx.%x", (unsigned)getpid(), (unsigned long)s->t.arrival.tv_sec,
-        (unsigned long)s->t.arrival.tv_nsec / 1000, atomic_fetch_add(&s->smtpd->sequence, 1));
+    s->access.instance =
+        arena_printf(s->access.arena, "%x.%lx.%lx.%x", (unsigned)s->smtpd->pid,
+                     (unsigned long)s->t.arrival.tv_sec, (unsigned long)s->t.arrival.tv_nsec / 1000,
+                     atomic_fetch_add(&s->smtpd->sequence, 1));
 }
 
 static bool check_size(struct session *s)

@@ -92,7 +92,7 @@ static enum rc read_proxy_header(struct session *s, struct addr *client, struct 
     return RC_OK;
 }
 
-enum rc peer_find(struct session *s, int fd)
+static enum rc find_addresses(struct session *s, int fd)
 {
     struct addr client = {0}, server = {0};
     bool found = !s->on_stdin && addr_of_socket(fd, true, &client, &s->why) == RC_OK;
@@ -109,7 +109,6 @@ enum rc peer_find(struct session *s, int fd)
         set_addresses(s, &client, &server);
         find_name(s);
     }
-    peer_is_known(s);
     return RC_OK;
 }
 
@@ -186,10 +185,18 @@ void peer_is_known(struct session *s)
     find_discards(s);
     s->rewrite_known = false;
     s->is_exempt = s->on_stdin || is_in(s, smtpd->limit_exceptions);
-    s->may_xclient = is_in(s, smtpd->xclient_hosts);
-    s->may_xforward = is_in(s, smtpd->xforward_hosts);
     s->may_verp = is_in(s, smtpd->verp_clients);
     s->wire.bare_lf = smtpd->bare_lf;
     if (s->wire.bare_lf != BARE_LF_ALLOW && is_in(s, smtpd->bare_lf_exclusions))
         s->wire.bare_lf = BARE_LF_ALLOW;
+}
+
+enum rc peer_find(struct session *s, int fd)
+{
+    TRY(find_addresses(s, fd));
+    peer_is_known(s);
+    /* what the connected host may do stays as it is, whoever it speaks for later */
+    s->may_xclient = is_in(s, s->smtpd->xclient_hosts);
+    s->may_xforward = is_in(s, s->smtpd->xforward_hosts);
+    return RC_OK;
 }

@@ -49,6 +49,7 @@ struct smtpd { /* the process */
     struct service_pool *anvil;
     unsigned ehlo_discard;
     unsigned submit_flags;
+    pid_t pid; /* for the instance attribute */
     enum bare_lf bare_lf;
     const char *footer_filter;              /* smtpd_expansion_filter, unescaped */
     _Atomic long space_second, space_bytes; /* free space of the queue, looked up once a second */
@@ -60,7 +61,7 @@ struct counter {
 };
 
 struct xforward { /* what XFORWARD said about the client before us; p == NULL: nothing */
-    struct str name, address, port, protocol, helo, ident, domain;
+    struct str name, address, port, protocol, helo, ident;
 };
 
 struct transaction {

@@ -1,4 +1,6 @@
 /* What is done once per process, before privileges are dropped. */
+#include <unistd.h>
+
 #include "config/master_cf.h"
 #include "smtpd/smtpd.h"
 #include "util/memory.h"
@@ -191,6 +193,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
 
     s->env = env;
     s->config = env->config;
+    s->pid = getpid();
     if (!env->on_stdin) {
         TRY(refuse_unbuilt(s, why));
         warn_unbuilt(s);

@@ -24,6 +24,13 @@ static bool bad_syntax(struct session *s, const char *what, struct str text)
     return false;
 }
 
+static bool bad_value(struct session *s, struct str name, struct str value)
+{
+    session_replyf(s, "501 5.5.4 Bad " STR_FMT " syntax: " STR_FMT, STR_ARG(name),
+                   STR_ARG(str_head(value, 100)));
+    return false;
+}
+
 static bool each_attribute(struct session *s, struct str arguments, take_attribute *take,
                            const char *verb)
 {
@@ -32,10 +39,12 @@ static bool each_attribute(struct session *s, struct str arguments, take_attribu
 
     while (str_token(&arguments, " \t", &word)) {
         struct str value = word, name = str_cut(&value, '='), decoded;
-        if (value.p == NULL)
-            return bad_syntax(s, "attribute=value syntax", word);
+        if (value.p == NULL) {
+            session_reply(s, STR("501 5.5.4 Error: attribute=value expected"));
+            return false;
+        }
         if (value.n > VALUE_MAX || xtext_decode(s->arena, value, &decoded, &s->why) != RC_OK)
-            return bad_syntax(s, "attribute value syntax", word);
+            return bad_value(s, name, value);
         text_printable((char *)decoded.p, decoded.n, '?', true);
         if (!take(s, name, decoded))
             return false;
@@ -176,9 +185,12 @@ static bool take_xforward(struct session *s, struct str name, struct str value)
     else if (str_eq_nocase(name, STR("IDENT")))
         x->ident = unknown ? STR_NONE : value;
     else if (str_eq_nocase(name, STR("SOURCE")))
-        x->domain = value;
+        return unknown || str_eq_nocase(value, STR("LOCAL")) ||
+               str_eq_nocase(value, STR("REMOTE")) || bad_value(s, name, value);
+    else if (str_eq_nocase(name, STR("PORT")) && (unknown || is_port(value)))
+        x->port = unknown ? STR_NONE : value;
     else if (str_eq_nocase(name, STR("PORT")))
-        x->port = unknown || !is_port(value) ? STR_NONE : value;
+        return bad_value(s, name, value);
     else if (str_eq_nocase(name, STR("ADDR")) && unknown)
         x->address = STR("unknown");
     else if (str_eq_nocase(name, STR("ADDR")))
