@@ -190,27 +190,35 @@ static int lock_file(const struct delivery *d, int fd)
     return -1;
 }
 
+static int refuse_file(int fd, int error)
+{
+    close(fd);
+    errno = error;
+    return -1;
+}
+
 /* The file, a regular one with a single name, owned by the recipient when we make it. */
-static int open_mbox(const struct mailbox *m, const char *path)
+static int open_mbox(const struct mailbox *m, const char *path, struct stat *st)
 {
     int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-    struct stat st;
 
     if (fd < 0 && errno == ENOENT) {
         fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-        if (fd >= 0 && geteuid() == 0 && fchown(fd, m->uid, m->gid) < 0) {
-            int error = errno;
-            close(fd);
-            errno = error;
-            return -1;
-        }
+        if (fd >= 0 && geteuid() == 0 && fchown(fd, m->uid, m->gid) < 0)
+            return refuse_file(fd, errno);
     }
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)) {
-        close(fd);
-        errno = EPERM;
-        return -1;
-    }
+    if (fd >= 0 && fstat(fd, st) < 0)
+        return refuse_file(fd, errno);
+    if (fd >= 0 && (!S_ISREG(st->st_mode) || st->st_nlink != 1))
+        return refuse_file(fd, EPERM);
     return fd;
+}
+
+/* Somebody else may have made the file in a directory where everybody can. */
+static bool is_owner(const struct delivery *d, const struct mailbox *m, const struct stat *st)
+{
+    return !m->owned || d->env->rootless || !d->env->config->strict_mailbox_ownership ||
+           st->st_uid == m->uid;
 }
 
 /* In a spool directory: as root where only root may create files, with the group that may write
@@ -258,13 +266,21 @@ static void deliver_mbox(struct delivery *d, size_t i, const struct mailbox *m, 
     const char *lock = arena_printf(d->arena, "%s.lock", path).p;
     bool want_dotlock = lock_is_used(d, "dotlock"), have_dotlock = false;
     struct why why = {0};
+    struct stat st = {0};
     enum rc rc = RC_OK;
     int fd = -1;
 
     if (want_dotlock && !(have_dotlock = dotlock(d, lock)) && errno != EACCES && errno != EPERM)
         rc = FAIL(&why, RC_TEMP, "unable to create lock file %s: %m", lock);
-    if (rc == RC_OK && (fd = open_mbox(m, path)) < 0)
+    if (rc == RC_OK && (fd = open_mbox(m, path, &st)) < 0)
         rc = FAIL(&why, RC_TEMP, "cannot open mailbox %s: %m", path);
+    if (rc == RC_OK && !is_owner(d, m, &st)) {
+        errno = EPERM;
+        rc = FAIL(&why, RC_TEMP, "destination %s is not owned by recipient", path);
+        log_warning(&d->log, "%s belongs to user %u, not %u; see strict_mailbox_ownership", path,
+                    st.st_uid, m->uid);
+        errno = EPERM;
+    }
     if (rc == RC_OK && lock_file(d, fd) < 0)
         rc = FAIL(&why, RC_TEMP, "cannot lock mailbox %s: %m", path);
     if (rc == RC_OK)

@@ -63,6 +63,7 @@ static struct mailbox mailbox_of(struct attempt *at, const struct target *t,
         .uid = user->uid,
         .gid = user->gid,
         .delivered_to = t->delivered,
+        .owned = true,
         .copy_flags = COPY_RETURN_PATH | COPY_ORIGINAL_TO |
                       (at->state->mark_file ? (unsigned)COPY_DELIVERED_TO : 0),
         .size_limit = config->mailbox_size_limit,

@@ -93,6 +93,7 @@ static enum rc find_mailbox(struct context *c, struct delivery *d, size_t i, str
         .uid = (uid_t)uid,
         .gid = (gid_t)gid,
         .delivered_to = d->request.recipients[i].address,
+        .owned = true,
         .copy_flags = COPY_RETURN_PATH | COPY_ORIGINAL_TO | COPY_DELIVERED_TO,
         .size_limit = config->virtual_mailbox_limit,
     };

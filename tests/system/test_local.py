@@ -311,6 +311,47 @@ def test_home_mailbox(local, account):
 
 
 @needs_root
+@pytest.mark.parametrize("mode, group", [(0o755, 0), (0o2775, "mail"), (0o1777, 0)])
+def test_spool_directories(local, account, area, mode, group):
+    """As root, as the group, as the user: whoever may make files there."""
+    spool = f"{area}/spool"
+    os.mkdir(spool)
+    shutil.chown(spool, 0, group)
+    os.chmod(spool, mode)
+    p = local()
+    p.main["mail_spool_directory"] = spool
+    p.write_config()
+    p.reload()
+    for n in (1, 2):
+        p.send(f"{account.pw_name}@example.test")
+        p.wait_log(r"status=sent \(delivered to mailbox\)", count=n)
+    st = os.stat(f"{spool}/{account.pw_name}")
+    assert st.st_uid == account.pw_uid and stat.S_IMODE(st.st_mode) == 0o600
+    assert os.listdir(spool) == [account.pw_name]
+    assert text_of(f"{spool}/{account.pw_name}").count("\nSubject: t\n") == 2
+
+
+@needs_root
+@pytest.mark.parametrize("strict", ["yes", "no"])
+def test_mailbox_that_somebody_else_made(local, account, area, strict):
+    p = local({"strict_mailbox_ownership": strict})
+    p.main["mail_spool_directory"] = area
+    p.write_config()
+    p.reload()
+    box = f"{area}/{account.pw_name}"
+    shutil.rmtree(box)
+    open(box, "w").close()
+    os.chown(box, 65533, 65533)
+    os.chmod(box, 0o666)
+    p.send(f"{account.pw_name}@example.test")
+    if strict == "yes":
+        p.wait_log(r"dsn=4\.2\.0, status=deferred \(mailbox delivery failed: destination .* is not owned by recipient\)")
+        assert os.path.getsize(box) == 0
+    else:
+        p.wait_log(r"status=sent")
+
+
+@needs_root
 def test_forward_file(local, account):
     p = local({"default_transport": "discard:away", "home_mailbox": "Maildir/"})
     write_as(account, f"{account.pw_dir}/.forward",
