@@ -3,6 +3,7 @@ import email
 import email.policy
 import os
 import re
+import threading
 import time
 
 import pytest
@@ -327,3 +328,19 @@ def test_bounce_service_missing_loses_nothing(postern):
     p.wait_log("bounce service failure: .*; the recipient is tried again later")
     time.sleep(0.5)
     assert len(p.queue_files("deferred")) == 1
+
+
+@pytest.mark.threads
+def test_many_at_once(postern):
+    """Agents and bounce serve several messages at a time."""
+    p = postern({**GONE, "default_transport": "discard:done"})
+    def one(i):
+        sendmail(p, "-f", SENDER, "-N", "success,failure", f"a{i}@gone.test", f"b{i}@elsewhere.test")
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    p.wait_mail(USER, 24, timeout=60)
+    p.wait_empty()
+    assert not p.queue_files("bounce", "trace")

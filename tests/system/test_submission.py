@@ -318,6 +318,7 @@ def test_without_socket(postern):
     mail(p)
 
 
+@pytest.mark.threads
 def test_many_at_once(postern):
     p = postern({"default_transport": "discard:x"})
     kids = [subprocess.Popen([f"{p.prefix}/sbin/sendmail", "-f", "s@x.test", "u@y.test"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
