@@ -25,7 +25,7 @@ void buf_reset(struct buf *b);
 void buf_add(struct buf *b, struct str s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
-void buf_vaddf(struct buf *b, const char *format, va_list args);
+void buf_vaddf(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
 /* Room for n more bytes at b->p + b->n, or NULL when that would exceed max. Caller adds to b->n. */
 char *buf_room(struct buf *b, size_t n);

@@ -211,6 +211,9 @@ void log_text(const struct log *log, enum log_level level, struct str text)
 }
 
 static void log_line(const struct log *log, enum log_level level, const char *format, va_list args)
+    PRINTF_LIKE(3, 0);
+
+static void log_line(const struct log *log, enum log_level level, const char *format, va_list args)
 {
     char text[LINE_MAX_BYTES];
     int n = 0, more;
