@@ -23,6 +23,8 @@ enum rc submit_begin(struct submit_library *lib, const struct submit_begin *begi
     s->begin = begin;
     s->flags = (unsigned)begin->flags;
     s->sendopts = begin->sendopts;
+    if (s->sendopts & SENDOPT_SMTPUTF8)
+        s->flags |= SUBMIT_SMTPUTF8;
     if (s->flags & SUBMIT_SMTPUTF8)
         s->sendopts |= SENDOPT_SMTPUTF8;
     if (s->flags & SUBMIT_REQUIRETLS)
