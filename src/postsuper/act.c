@@ -18,11 +18,11 @@ struct rule {
 };
 
 /* ---- qmgr ---- */
-void tell_qmgr(struct postsuper *p, long operation, struct str id)
+bool tell_qmgr(struct postsuper *p, long operation, struct str id)
 {
     struct qmgr_control word = {.operation = operation, .queue_id = id};
     AUTO_ARENA a = arena_new(512);
-    struct status_reply reply;
+    struct status_reply reply = {0};
     struct why why;
 
     if (!p->qmgr_tried) {
@@ -32,12 +32,13 @@ void tell_qmgr(struct postsuper *p, long operation, struct str id)
             p->qmgr.fd = -1; /* the system is down: nobody holds the message */
     }
     if (p->qmgr.fd < 0)
-        return;
+        return false;
     if (ipc_send_qmgr_control(&p->qmgr, &word, -1, &why) != RC_OK ||
         ipc_read_status_reply(&p->qmgr, a, &reply, NULL, &why) != RC_OK) {
         log_warning(&p->command.log, "queue manager: %s", why.text);
         ipc_done(&p->qmgr);
     }
+    return reply.status == 1;
 }
 
 static void wake_pickup(struct postsuper *p)
@@ -66,7 +67,7 @@ static bool delete_message(struct postsuper *p, struct str queue_name, struct st
                            const char *path)
 {
     if (!str_eq(queue_name, STR("hold")))
-        tell_qmgr(p, 'd', id);
+        (void)tell_qmgr(p, 'd', id);
     remove_logs(p, id);
     if (unlinkat(p->queue.dir, path, 0) == 0)
         return true;
@@ -92,7 +93,7 @@ static bool hold_message(struct postsuper *p, struct str queue_name, struct str 
                          const char *path)
 {
     (void)queue_name;
-    tell_qmgr(p, 'd', id);
+    (void)tell_qmgr(p, 'd', id);
     return move(p, STR("hold"), id, path);
 }
 
@@ -103,7 +104,7 @@ static bool release_message(struct postsuper *p, struct str queue_name, struct s
     utimensat(p->queue.dir, path, NULL, AT_SYMLINK_NOFOLLOW); /* due now */
     if (!move(p, STR("deferred"), id, path))
         return false;
-    tell_qmgr(p, 'n', id);
+    (void)tell_qmgr(p, 'n', id);
     return true;
 }
 
@@ -111,8 +112,10 @@ static bool release_message(struct postsuper *p, struct str queue_name, struct s
 static bool requeue_message(struct postsuper *p, struct str queue_name, struct str id,
                             const char *path)
 {
-    if (!str_eq(queue_name, STR("hold")))
-        tell_qmgr(p, 'd', id);
+    if (!str_eq(queue_name, STR("hold")) && tell_qmgr(p, 'r', id)) {
+        log_warning(&p->command.log, STR_FMT ": not requeued: it is being delivered", STR_ARG(id));
+        return false;
+    }
     if (fchmodat(p->queue.dir, path, QUEUE_MODE_READY, 0) < 0 ||
         !move(p, STR("maildrop"), id, path))
         return false;
@@ -138,7 +141,7 @@ static bool expire_message(struct postsuper *p, struct str queue_name, struct st
     if (!mark_expired(p, path))
         return false;
     if (str_eq(queue_name, STR("deferred")))
-        tell_qmgr(p, 'n', id);
+        (void)tell_qmgr(p, 'n', id);
     return true;
 }
 

@@ -34,5 +34,6 @@ void act_on(struct postsuper *p, enum action action, const char *id);
 void check_structure(struct postsuper *p, bool strict);
 void purge_temporary(struct postsuper *p);
 
-/* Tell qmgr: 'd' forget, 'n' look again. */
-void tell_qmgr(struct postsuper *p, long operation, struct str id);
+/* Tell qmgr: 'd' forget, 'r' forget unless it is being delivered, 'n' look again. True: it is being
+ * delivered. */
+bool tell_qmgr(struct postsuper *p, long operation, struct str id);

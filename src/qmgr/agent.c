@@ -146,6 +146,7 @@ static void give_up(struct entry *e, const struct why *why)
     struct dsn dsn = {.status = STR("4.3.0"), .reason = str_of(why->text)};
 
     destination_done(e->destination, NULL);
+    list_remove(&e->of_message);
     if (!msg->file_is_gone) {
         log_warning(&msg->log, "%s", why->text);
         report_recipients(msg, e->portion, e->recipients, e->n, &dsn);
@@ -202,6 +203,7 @@ void entry_done(struct entry *e, const struct deliver_result *result)
         msg->has_bounces = true;
     if (result->status & 4)
         msg->has_trace = true;
+    list_remove(&e->of_message);
     destination_done(d, result->site_failed ? &result->dsn : NULL);
     message_close_unused_file(msg);
     message_unpend(msg, e->portion, e->n);

@@ -215,14 +215,23 @@ void destination_done(struct destination *d, const struct dsn *site_failed)
     destination_update(d);
 }
 
+void destination_drop(struct entry *e)
+{
+    struct destination *d = e->destination;
+
+    list_remove(&e->link);
+    list_remove(&e->of_message);
+    d->n_waiting--;
+    d->transport->n_entries--;
+    destination_update(d);
+}
+
 void destination_defer_waiting(struct destination *d, const struct dsn *reason)
 {
     while (!list_is_empty(&d->waiting)) {
         struct entry *e = ITEM_OF(d->waiting.next, struct entry, link);
         struct message *msg = e->message;
-        list_remove(&e->link);
-        d->n_waiting--;
-        d->transport->n_entries--;
+        destination_drop(e);
         report_recipients(msg, e->portion, e->recipients, e->n, reason);
         message_unpend(msg, e->portion, 0); /* the entry; the report counts for itself */
     }

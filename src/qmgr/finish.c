@@ -203,6 +203,7 @@ void finish_message(struct message *msg)
         return;
     }
     msg->flushes = q->flushes;
+    msg->is_ending = true;
     a = arena_new(512);
     e = arena_new_of(a, struct ending);
     *e = (struct ending){.message = msg, .arena = a};

@@ -41,15 +41,16 @@ static enum rc take_notice(struct intake *i, struct why *why)
     return rc;
 }
 
-/* Has the message, if it is here at all, deliveries that run now? What waits is dropped. */
-static long forget_message(struct qmgr *q, struct str id)
+/* 0: not in memory any more, the file may be taken away. only_if_idle: not while it is delivered.
+ */
+static long forget_message(struct qmgr *q, struct str id, bool only_if_idle)
 {
     struct message *m = map_get(&q->messages, id);
+    bool busy = m && (m->n_using_file > 0 || m->is_ending);
 
-    if (m == NULL)
-        return 0;
-    m->file_is_gone = true;
-    return 1;
+    if (m && !(busy && only_if_idle))
+        message_forget(m);
+    return busy;
 }
 
 /* The list is long and its reader may be slow: a worker sends it, over a descriptor of its own. */
@@ -111,8 +112,10 @@ static enum rc take_question(struct intake *i, struct why *why)
     TRY(ipc_read_qmgr_control(&i->ipc, a, &question, NULL, why));
     switch (question.operation) {
     case 'd':
-        reply.status = forget_message(i->q, question.queue_id);
-        index_forget(i->q, question.queue_id);
+    case 'r':
+        reply.status = forget_message(i->q, question.queue_id, question.operation == 'r');
+        if (reply.status == 0 || question.operation == 'd')
+            index_forget(i->q, question.queue_id);
         break;
     case 'n': feed_one(i->q->feed, question.queue_id); break;
     case 'l': return list_messages(i, why);

@@ -102,6 +102,7 @@ void message_start(struct message *msg)
     struct qmgr *q = msg->q;
     size_t n = msg->m.n_recipients;
 
+    list_init(&msg->entries);
     map_put(&q->messages, msg->m.queue_id, msg);
     q->n_messages++;
     q->n_probes += msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
@@ -173,6 +174,25 @@ void message_unpend(struct message *msg, struct portion *p, size_t n_recipients)
     }
     if (msg->n_pending == 0)
         finish_message(msg);
+}
+
+void message_forget(struct message *msg)
+{
+    msg->file_is_gone = true;
+    if (msg->is_ending)
+        return;
+    msg->n_pending++;
+    for (struct link *l = msg->entries.next, *next; l != &msg->entries; l = next) {
+        struct entry *e = ITEM_OF(l, struct entry, of_message);
+        struct portion *p = e->portion;
+        next = l->next;
+        if (!is_listed(&e->link)) /* being delivered */
+            continue;
+        msg->remain = true;
+        destination_drop(e);
+        message_unpend(msg, p, e->n);
+    }
+    message_unpend(msg, NULL, 0);
 }
 
 void message_free(struct message *msg)

@@ -88,9 +88,11 @@ struct message {
     struct str queue_name; /* where the file is */
     int fd;                /* -1: closed for want of descriptors */
     struct timespec active;
+    struct link entries; /* struct entry: not finished */
     size_t n_pending;    /* entries and jobs that are not finished */
     size_t n_recipients; /* in memory and not finished */
     bool nobody_left;    /* all recipients were done before; a notification may still be due */
+    bool is_ending;      /* a worker does what there is to do at the end */
     bool reading;        /* the next portion */
     bool remain;         /* some recipients are to be tried again */
     bool has_bounces, has_trace;
@@ -125,6 +127,8 @@ void message_start(struct message *msg);
 void message_add_recipients(struct message *msg, struct portion *p, struct recipient *r, size_t n);
 /* One entry or job less, and n recipients of this portion. The last one ends the message. */
 void message_unpend(struct message *msg, struct portion *p, size_t n_recipients);
+/* postsuper takes the file away: what waits is dropped, deliveries that run go on. */
+void message_forget(struct message *msg);
 void message_fill_request(const struct message *msg, struct deliver_request *out);
 bool message_open(struct message *msg, struct why *why) MUST_USE; /* fd again, when it was closed */
 void message_close_file(struct message *msg);
@@ -177,7 +181,8 @@ struct destination {
 };
 
 struct entry {
-    struct link link; /* in destination->waiting */
+    struct link link;       /* in destination->waiting */
+    struct link of_message; /* in message->entries */
     struct message *message;
     struct portion *portion;
     struct destination *destination;
@@ -197,6 +202,8 @@ void destination_add(struct destination *d, struct entry *e);
 struct entry *destination_take(struct destination *d); /* becomes busy */
 void destination_put_back(struct destination *d, struct entry *e);
 void destination_update(struct destination *d); /* is it ready? is it unused? */
+/* No longer waiting: its message is gone. */
+void destination_drop(struct entry *e);
 /* A delivery ended: feedback. site_failed may be NULL. */
 void destination_done(struct destination *d, const struct dsn *site_failed);
 void destination_revive(struct destination *d);

@@ -165,6 +165,7 @@ static struct entry *find_entry(struct message *msg, struct portion *p, struct d
     e = arena_new_of(a, struct entry);
     e->message = msg;
     e->portion = p;
+    list_append(&msg->entries, &e->of_message);
     e->cap = left < (size_t)limit ? left : (size_t)limit;
     if (e->cap > 8 && left > 64)
         e->cap = 8; /* many recipients go to many places */

@@ -34,6 +34,8 @@ static void warn_about(struct qmgr *q, const struct destination *d, size_t total
                 q->config->qmgr_message_active_limit);
     log_warning(q->log, "you may need a separate master.cf transport for " STR_FMT,
                 STR_ARG(d->nexthop));
+    log_warning(q->log, "you may need to reduce " STR_FMT " connect and helo timeouts",
+                STR_ARG(t->name));
     log_warning(q->log, "please avoid flushing the whole queue when you have");
     log_warning(q->log, "lots of deferred mail, that is bad for performance");
     log_warning(q->log, "to turn off these warnings specify: qmgr_clog_warn_time = 0");

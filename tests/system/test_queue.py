@@ -658,3 +658,30 @@ def test_qmgr_comes_back_by_itself(postern, sink):
     os.kill(pid_of(p, "qmgr"), signal.SIGKILL)
     p.wait_log(r": removed", timeout=30)
     assert s.got == ["a@far.test"]
+
+
+def test_taken_from_memory(postern, sink):
+    """Messages that wait in qmgr for their turn are held, requeued and deleted at once."""
+    s = sink(delay=4 * SLOW)
+    p = postern(relay(s.port, smtp_destination_concurrency_limit="1", smtp_initial_destination_concurrency="1"))
+    for i in range(4):
+        p.send(f"u{i}@far.test")
+    in_delivery(s)
+    wait_until(lambda: len(listing(p)) == 4, what="four messages")
+    who = {e["recipients"][0]["address"][:2]: e["queue_id"] for e in listing(p)}
+    assert "not requeued: it is being delivered" in p.run("postsuper", "-r", who["u0"]).stderr
+    p.run("postsuper", "-d", who["u1"], "-h", who["u2"], check=True)
+    assert "Requeued: 1 message" in p.run("postsuper", "-r", who["u3"]).stderr
+    p.wait_log(r"status=sent", count=2, timeout=30)
+    p.run("postsuper", "-H", who["u2"])
+    p.wait_log(r"status=sent", count=3, timeout=30)
+    assert sorted(s.got) == ["u0@far.test", "u2@far.test", "u3@far.test"]
+    wait_until(lambda: not p.queue_files(), what="empty queue")
+
+
+def test_redirect(postern):
+    p = postern({"default_transport": "discard:",
+                 "smtpd_recipient_restrictions": "check_recipient_access inline:{ { a@far.test = REDIRECT z@other.test } }"})
+    p.send(["a@far.test", "b@far.test"])
+    p.wait_log(r": removed")
+    assert re.findall(r"discard\[\d+\]: [0-9A-F]+: to=<(.*?)>", p.logs()) == ["z@other.test"]
