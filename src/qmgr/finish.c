@@ -131,11 +131,21 @@ static void defer(struct message *msg)
         move_to_deferred(msg);
     index_defer(msg, when);
 }
+/* dont_remove: for those who look for what went wrong. */
+static enum rc remove_or_save(struct message *msg, struct why *why)
+{
+    const struct queue *queue = &msg->q->queue;
+
+    if (msg->q->config->dont_remove)
+        return queue_move(queue, msg->queue_name, STR("saved"), msg->m.queue_id, why);
+    return queue_remove(queue, msg->queue_name, msg->m.queue_id, why);
+}
+
 static void remove_file(struct message *msg)
 {
     struct why why = {0};
 
-    switch (queue_remove(&msg->q->queue, msg->queue_name, msg->m.queue_id, &why)) {
+    switch (remove_or_save(msg, &why)) {
     case RC_OK: logline_removed(&msg->log); break;
     case RC_NONE: /* postsuper removed it, or put it on hold meanwhile: then it is done as well */
         if (queue_remove(&msg->q->queue, STR("hold"), msg->m.queue_id, &why) == RC_OK)
