@@ -140,8 +140,12 @@ static bool expire_message(struct postsuper *p, struct str queue_name, struct st
 {
     if (!mark_expired(p, path))
         return false;
-    if (str_eq(queue_name, STR("deferred")))
+    if (str_eq(queue_name, STR("deferred"))) {
+        utimensat(p->queue.dir, path, NULL, AT_SYMLINK_NOFOLLOW); /* due now */
         (void)tell_qmgr(p, 'n', id);
+        if (p->qmgr.fd < 0) /* the next qmgr shall see that the queue was changed */
+            utimensat(p->queue.dir, "deferred", NULL, 0);
+    }
     return true;
 }
 

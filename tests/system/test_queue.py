@@ -685,3 +685,20 @@ def test_redirect(postern):
     p.send(["a@far.test", "b@far.test"])
     p.wait_log(r": removed")
     assert re.findall(r"discard\[\d+\]: [0-9A-F]+: to=<(.*?)>", p.logs()) == ["z@other.test"]
+
+
+def test_expire_while_stopped(postern):
+    p = deferred_three(postern)
+    a = ids(p)[0]
+    p.stop()
+    assert "Force-expired: 1 message" in p.run("postsuper", "-e", a).stderr
+    p.start()
+    p.wait_log(rf"{a}: from=<sender@example\.test>, status=force-expired, returned to sender")
+    p.wait_log(rf"{a}: removed")
+
+
+def test_dont_remove(postern):
+    p = postern({"default_transport": "discard:", "dont_remove": "1"})
+    p.send("u@far.test")
+    p.wait_log(r": removed")
+    assert len(os.listdir(f"{p.spool}/saved")) == 1
