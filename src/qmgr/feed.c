@@ -188,7 +188,8 @@ static void load_done(void *context)
 struct take {
     struct feed *feed;
     struct arena *arena;
-    bool all; /* make everything due first */
+    bool all;      /* make everything due first */
+    bool flushing; /* the times of what comes are to be ignored */
     struct str *ids;
     size_t n;
     long next;
@@ -196,15 +197,21 @@ struct take {
 };
 
 /* It may be known from a time when it was elsewhere. */
-static struct found *note_due(struct feed *f, struct str id)
+static struct found *note_due(struct feed *f, struct str id, bool ignore_times)
 {
     struct found *e = map_get(&f->known, id);
 
-    if (e && e->loading)
+    if (e && e->loading) {
         e->again = true;
-    if (e && !e->loading)
+        e->ignore_times = ignore_times;
+        return NULL;
+    }
+    if (e)
         forget(e);
-    return note(f, STR("deferred"), id);
+    e = note(f, STR("deferred"), id);
+    if (e)
+        e->ignore_times = ignore_times;
+    return e;
 }
 
 static void take_work(void *context)
@@ -226,18 +233,15 @@ static void take_done(void *context)
 {
     struct take *t = context;
     struct feed *f = t->feed;
-    bool ignore_times = f->flushing;
 
     f->taking = false;
     f->more_is_due = t->n == TAKE_AT_ONCE;
-    if (!f->more_is_due)
-        f->flushing = false;
+    if (t->flushing)
+        f->flushing = f->more_is_due;
     for (size_t i = 0; i < t->n; i++) {
-        struct found *e = note_due(f, t->ids[i]);
-        if (e) {
-            e->ignore_times = ignore_times;
+        struct found *e = note_due(f, t->ids[i], t->flushing);
+        if (e)
             enqueue(e);
-        }
     }
     if (t->rc != RC_OK)
         feed_scan(f, SCAN_DEFERRED);
@@ -259,11 +263,9 @@ static void take_due_or_all(struct feed *f, bool all)
         return;
     }
     f->taking = true;
-    if (all)
-        f->flushing = true;
     a = arena_new(4096);
     t = arena_new_of(a, struct take);
-    *t = (struct take){.feed = f, .arena = a, .all = all};
+    *t = (struct take){.feed = f, .arena = a, .all = all, .flushing = all || f->flushing};
     worker_do(f->q->indexer, take_work, take_done, t);
 }
 

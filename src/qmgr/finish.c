@@ -184,7 +184,8 @@ static void ending_done(void *context)
 
     arena_free(e->arena);
     if (msg->next_attempt && msg->flushes != msg->q->flushes)
-        msg->look_again = true; /* it is deferred, but not yet where a flush in between looked */
+        msg->look_again =
+            true; /* a flush has come meanwhile, and has not seen it among the deferred */
     if (msg->next_attempt)
         feed_due_at(msg->q->feed, msg->next_attempt);
     message_free(msg);
@@ -212,7 +213,6 @@ void finish_message(struct message *msg)
         message_free(msg);
         return;
     }
-    msg->flushes = q->flushes;
     msg->is_ending = true;
     a = arena_new(512);
     e = arena_new_of(a, struct ending);

@@ -106,6 +106,7 @@ void message_start(struct message *msg)
     map_put(&q->messages, msg->m.queue_id, msg);
     q->n_messages++;
     q->n_probes += msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
+    msg->flushes = q->flushes;
     msg->active = clock_now();
     msg->log = *q->log;
     log_set_queue_id(&msg->log, msg->m.queue_id);
