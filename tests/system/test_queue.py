@@ -162,6 +162,7 @@ def test_dead_destination_is_left_alone(postern):
     assert re.search(r"relay=none, .*dsn=4\.4\.1, status=deferred \(delivery temporarily suspended: connect to 127\.0\.0\.1", p.logs())
 
 
+@pytest.mark.threads
 def test_flush_forgets_dead_destinations(postern, sink):
     port = unused_port()
     p = postern(relay(port, **PATIENT))
@@ -228,6 +229,7 @@ def test_some_recipients_remain(postern, sink):
 
 # ---- limits ----
 
+@pytest.mark.threads
 def test_concurrency_limit(postern, sink):
     s = sink(delay=0.3)
     p = postern(relay(s.port, smtp_destination_concurrency_limit="3", smtp_initial_destination_concurrency="3"))
@@ -274,6 +276,7 @@ def test_transport_rate_delay(postern, sink):
     assert s.times[2] - s.times[0] >= 1.8
 
 
+@pytest.mark.threads
 def test_very_many_recipients(postern, sink):
     s = sink()
     p = postern(relay(s.port, smtpd_recipient_limit="5000", smtpd_recipient_overshoot_limit="1"))
@@ -283,6 +286,7 @@ def test_very_many_recipients(postern, sink):
     assert sorted(s.got) == sorted(everybody)
 
 
+@pytest.mark.threads
 def test_more_mail_than_fits_in_memory(postern):
     p = postern({"default_transport": "discard:", "qmgr_message_active_limit": "4"})
     for i in range(40):
@@ -660,6 +664,7 @@ def test_qmgr_comes_back_by_itself(postern, sink):
     assert s.got == ["a@far.test"]
 
 
+@pytest.mark.threads
 def test_taken_from_memory(postern, sink):
     """Messages that wait in qmgr for their turn are held, requeued and deleted at once."""
     s = sink(delay=4 * SLOW)
