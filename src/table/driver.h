@@ -64,6 +64,9 @@ struct table_driver {
 enum rc driver_find(struct str type, const struct table_env *env, const struct table_driver **out,
                     struct why *why) MUST_USE;
 
+/* Where is the module "table-sqlite.so"? False: nowhere. */
+bool module_find(const char *file, const struct table_env *env, struct arena *a, char **path);
+
 /* dlopen() a module and find its driver (modules.c). */
 enum rc driver_load(const char *module, const char *type, const char *package,
                     const struct table_env *env, const struct table_driver **out,

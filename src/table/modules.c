@@ -24,11 +24,11 @@ __attribute__((used)) static void (*const for_modules[])(void) = {
     (void (*)(void))dbquery_new,
 };
 
-static bool readable(struct str directory, const char *module, struct arena *a, char **path)
+static bool readable(struct str directory, const char *file, struct arena *a, char **path)
 {
     if (directory.n == 0 || str_eq(directory, STR("no")))
         return false;
-    *path = arena_text(a, arena_printf(a, STR_FMT "/table-%s.so", STR_ARG(directory), module));
+    *path = arena_text(a, arena_printf(a, STR_FMT "/%s", STR_ARG(directory), file));
     return access(*path, R_OK) == 0;
 }
 
@@ -45,23 +45,23 @@ static struct str build_directory(struct arena *a)
     return arena_printf(a, STR_FMT "/../modules", (int)slash, path);
 }
 
-static bool find_module(const char *module, const struct table_env *env, struct arena *a,
-                        char **path)
+bool module_find(const char *file, const struct table_env *env, struct arena *a, char **path)
 {
-    return readable(str_of(secure_getenv("POSTERN_MODULES")), module, a, path) ||
-           readable(settings_shlib_directory(env), module, a, path) ||
-           readable(settings_daemon_directory(env), module, a, path) ||
-           readable(build_directory(a), module, a, path);
+    return readable(str_of(secure_getenv("POSTERN_MODULES")), file, a, path) ||
+           readable(settings_shlib_directory(env), file, a, path) ||
+           readable(settings_daemon_directory(env), file, a, path) ||
+           readable(build_directory(a), file, a, path);
 }
 
 enum rc driver_load(const char *module, const char *type, const char *package,
                     const struct table_env *env, const struct table_driver **out, struct why *why)
 {
     AUTO_ARENA a = arena_new(1024);
+    const char *file = arena_printf(a, "table-%s.so", module).p;
     char *path, *symbol;
     void *handle;
 
-    if (!find_module(module, env, a, &path))
+    if (!module_find(file, env, a, &path))
         return FAIL(why, RC_CONFIG,
                     "table type %s: module table-%s.so is not in shlib_directory or "
                     "daemon_directory; install Postern's table modules (make install)",
