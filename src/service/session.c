@@ -207,16 +207,13 @@ static void appoint_next(struct runtime *r)
 static bool become_leader(struct runtime *r)
 {
     while (!atomic_load(&r->draining)) {
-        struct timespec until;
         int error;
         if (!r->has_leader) {
             r->has_leader = true;
             return true;
         }
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += WAITING_SECONDS;
         r->waiting++;
-        error = pthread_cond_timedwait(&r->appointed, &r->lock, &until);
+        error = clock_cond_wait(&r->appointed, &r->lock, WAITING_SECONDS * 1000);
         r->waiting--;
         if (error == ETIMEDOUT && r->has_leader)
             return false;
@@ -391,14 +388,10 @@ static long sessions_at_once(const struct runtime *r)
 static void set_up(struct runtime *r)
 {
     struct epoll_event wake_event = {.events = EPOLLIN, .data.ptr = NULL};
-    pthread_condattr_t monotonic;
 
     r->capacity = sessions_at_once(r);
     r->slots = NEW_ARRAY(struct slot, (size_t)r->capacity);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->appointed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&r->appointed);
     r->accept_epoll = epoll_create1(EPOLL_CLOEXEC);
     r->accept_wake = eventfd(0, EFD_CLOEXEC);
     r->control_wake = eventfd(0, EFD_CLOEXEC);

@@ -2,10 +2,10 @@
  * Telling qmgr about a new file, on one kept connection.
  *
  * The descriptor and the parsed envelope travel along. When qmgr is not there, or does not read,
- * nothing is lost: the file lies in incoming/, and with the next message that gets through qmgr is
- * told to look there. A qmgr that falls behind makes senders wait, but no longer than
- * in_flow_delay, and after that nobody waits for a second: this is the only brake, and it is as
- * short as it can be.
+ * nothing is lost: the file lies in incoming/, and a thread that lives only until then tells qmgr
+ * to look there as soon as it listens. A qmgr that falls behind makes senders wait, but no longer
+ * than in_flow_delay, and after that nobody waits for a second: this is the only brake, and it is
+ * as short as it can be.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -15,23 +15,18 @@
 #include "util/file.h"
 #include "util/net.h"
 
-enum { CONNECT_MS = 1000, PAUSE_MS = 1000, PATIENCE_MIN_MS = 20 };
+enum { CONNECT_MS = 1000, PAUSE_MS = 1000, PATIENCE_MIN_MS = 500 };
 
 void handover_open(struct submit_library *lib)
 {
     struct handover *h = &lib->handover;
 
     pthread_mutex_init(&h->lock, NULL);
+    clock_cond_init(&h->closing);
     ipc_init(&h->qmgr, -1, 0);
     h->patience_ms = lib->config->in_flow_delay * 1000;
     if (h->patience_ms < PATIENCE_MIN_MS)
         h->patience_ms = PATIENCE_MIN_MS;
-}
-
-void handover_close(struct submit_library *lib)
-{
-    ipc_done(&lib->handover.qmgr);
-    pthread_mutex_destroy(&lib->handover.lock);
 }
 
 /* By its full name, or from the working directory when that is out of reach (chroot). */
@@ -70,6 +65,49 @@ static enum rc send_once(struct submit_library *lib, const struct message_ready 
     return rc;
 }
 
+/* What was not announced lies in incoming/ for anybody to see. The lock is held. */
+static void remind(struct submit_library *lib)
+{
+    struct handover *h = &lib->handover;
+    struct why why;
+
+    if (h->qmgr.fd < 0 && connect_qmgr(lib, &why) != RC_OK)
+        ipc_done(&h->qmgr);
+    else if (fd_send(h->qmgr.fd, "I", 1, -1) == 1)
+        h->missed = false;
+    else
+        ipc_done(&h->qmgr);
+}
+
+static void *remind_later(void *context)
+{
+    struct submit_library *lib = context;
+    struct handover *h = &lib->handover;
+
+    pthread_mutex_lock(&h->lock);
+    while (h->missed && !h->is_closing) {
+        clock_cond_wait(&h->closing, &h->lock, PAUSE_MS);
+        remind(lib);
+    }
+    if (h->is_closing)
+        pthread_mutex_unlock(&h->lock);
+    else {
+        h->is_reminding = false;
+        pthread_detach(h->reminder);
+        pthread_mutex_unlock(&h->lock);
+    }
+    return NULL;
+}
+
+static void missed(struct submit_library *lib)
+{
+    struct handover *h = &lib->handover;
+
+    h->missed = true;
+    if (!h->is_reminding)
+        h->is_reminding = pthread_create(&h->reminder, NULL, remind_later, lib) == 0;
+}
+
 void handover_send(struct submit_library *lib, const struct message_ready *m, int fd)
 {
     struct handover *h = &lib->handover;
@@ -87,8 +125,23 @@ void handover_send(struct submit_library *lib, const struct message_ready *m, in
             h->not_before = clock_ms() + PAUSE_MS;
     }
     if (rc != RC_OK)
-        h->missed = true;
-    else if (h->missed && fd_send(h->qmgr.fd, "I", 1, -1) == 1)
-        h->missed = false;
+        missed(lib);
     pthread_mutex_unlock(&h->lock);
+}
+
+void handover_close(struct submit_library *lib)
+{
+    struct handover *h = &lib->handover;
+    bool reminding;
+
+    pthread_mutex_lock(&h->lock);
+    h->is_closing = true;
+    reminding = h->is_reminding;
+    pthread_cond_signal(&h->closing);
+    pthread_mutex_unlock(&h->lock);
+    if (reminding)
+        pthread_join(h->reminder, NULL);
+    ipc_done(&h->qmgr);
+    pthread_cond_destroy(&h->closing);
+    pthread_mutex_destroy(&h->lock);
 }

@@ -54,8 +54,11 @@ struct handover {
     pthread_mutex_t lock;
     struct ipc qmgr;  /* fd -1: not connected */
     long not_before;  /* clock_ms() of the next attempt after trouble */
-    bool missed;      /* some file was not announced: tell qmgr to look for itself */
     long patience_ms; /* in_flow_delay */
+    bool missed;      /* some file was not announced: tell qmgr to look for itself */
+    bool is_reminding, is_closing;
+    pthread_t reminder; /* while is_reminding */
+    pthread_cond_t closing;
 };
 
 struct space { /* free bytes in the queue, looked up at most once a second */

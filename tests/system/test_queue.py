@@ -654,6 +654,23 @@ def test_file_of_postfix_is_delivered(postern):
     assert "c@d.test" not in p.logs()
 
 
+def test_qmgr_that_fell_behind_finds_everything(postern):
+    """It does not read while more mail arrives than its socket holds, and no further mail reminds it afterwards."""
+    n = 600
+    p = postern({"default_transport": "discard:", "in_flow_delay": "0", **PATIENT})
+    p.send("first@far.test")
+    p.wait_log(r": removed")
+    qmgr = pid_of(p, "qmgr")
+    os.kill(qmgr, signal.SIGSTOP)
+    try:
+        with p.smtp(timeout=60) as c:
+            for i in range(n):
+                c.sendmail("s@example.test", [f"u{i}@far.test"], "Subject: t\r\n\r\nhello\r\n")
+    finally:
+        os.kill(qmgr, signal.SIGCONT)
+    p.wait_log(r": removed", timeout=60, count=n + 1)
+
+
 def test_qmgr_comes_back_by_itself(postern, sink):
     s = sink(delay=1)
     p = postern(relay(s.port))
