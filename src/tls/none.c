@@ -52,9 +52,9 @@ void tls_end(struct tls_session *t)
     (void)t;
 }
 
-void tls_log_summary(const struct tls_session *t)
+void tls_log_summary(const struct tls_session *t, bool connection_reused)
 {
-    (void)t;
+    (void)t, (void)connection_reused;
 }
 
 struct str tls_describe(const struct tls_session *t, struct arena *a)

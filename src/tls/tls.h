@@ -42,6 +42,7 @@ struct tls_options {
     const char *prefix; /* of parameters: "smtpd_tls_", "smtp_tls_", "lmtp_tls_", "postscreen_tls_",
                            "tlsproxy_tls_", "tlsproxy_client_" */
     bool mandatory;     /* server: the mandatory_ ciphers and protocols */
+    bool strict;        /* "postfix check": an expired certificate is an error, not a warning */
     const char *cache; /* name of the cache and of the tickets in tlsmgr: "smtpd", "smtp", "lmtp" */
     const char *tlsmgr; /* its socket as seen from the working directory, "private/tlsmgr";
                            NULL: no sharing with other processes */
@@ -160,8 +161,9 @@ struct tls_session {
 };
 
 /* "Trusted TLS connection established from LABEL: TLSv1.3 with cipher ... (256/256 bits) ..." as
-   Postfix writes it. */
-void tls_log_summary(const struct tls_session *t);
+   Postfix writes it; connection_reused: "reused" instead, for a kept connection (smtp). The library
+   writes it after a handshake when loglevel says so. */
+void tls_log_summary(const struct tls_session *t, bool connection_reused);
 
 /* "TLSv1.3 with cipher X (256/256 bits)"; with details: what follows it, joined by separator. */
 struct str tls_describe(const struct tls_session *t, struct arena *a);
@@ -181,7 +183,8 @@ enum rc tls_channel_data(const struct tls_session *t, const char *type, struct a
 enum rc tls_protocols_parse(struct str text, struct tls_protocols *out, struct why *why) MUST_USE;
 
 /* The OpenSSL cipher list of a grade (high, medium, low, export, null) less what excluded names.
- * RC_CONFIG: no such grade, or nothing remains. */
+ * RC_CONFIG: no such grade, or a malformed name. Whether OpenSSL knows any of it shows when it is
+ * used: for a context at start, for a session when it begins (RC_CONFIG). */
 enum rc tls_cipher_list(const struct config *config, struct str grade, struct str excluded,
                         struct arena *a, const char **out, struct why *why) MUST_USE;
 

@@ -1,0 +1,103 @@
+/*
+ * Inside the library: what its files share.
+ *
+ * A context is made by context.c from the parameters that share a prefix (settings.c); certificates
+ * come from certificate.c, SNI tables from sni.c, resumption from tickets.c and cache.c, which ask
+ * tlsmgr through manager.c. handshake.c makes sessions, wire.c moves their bytes, describe.c looks
+ * at what came out.
+ */
+#pragma once
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+
+#include "config/config.h"
+#include "tls/tls.h"
+
+struct maps;
+struct tls_manager;
+struct tls_tickets;
+
+struct tls_settings { /* parameters PREFIXname; empty where there is none */
+#define SETTING(name) struct str name;
+#include "tls/settings.def"
+#undef SETTING
+};
+
+struct watched_file {
+    struct str path;
+    struct timespec changed;
+    ino_t inode;
+};
+
+struct tls_context {
+    SSL_CTX *ssl;
+    BIO_METHOD *bio;
+    struct arena *arena;
+    enum tls_role role;
+    const char *prefix;
+    struct str cache; /* name in tlsmgr */
+    const struct config *config;
+    const struct log *log;
+    struct tls_settings set;
+    const char *digest; /* PREFIXfingerprint_digest */
+    struct tls_protocols protocols;
+    const char *ciphers;
+    unsigned certificates;
+    bool strict;
+    VEC(struct watched_file) files;
+    struct maps *sni;
+    struct tls_manager *manager; /* NULL: alone */
+    struct tls_tickets *tickets;
+    bool external_cache;
+};
+
+struct tls_wire {
+    struct stream *stream;
+    const struct stream_ops *inner; /* operations of the stream before TLS */
+    void *inner_context;
+    struct tls_session *session;
+    long deadline_ms; /* of the read or write at hand */
+    char *held;       /* output that leaves before the next read, or after the next write */
+    size_t held_n, held_size;
+    int error;   /* errno of the inner stream; 0: none */
+    bool ended;  /* the peer has closed the connection, or TLS */
+    bool broken; /* TLS failed: no goodbye */
+    size_t dumped;
+};
+
+/* settings.c */
+void tls_settings_read(const struct config *config, const char *prefix, struct arena *a,
+                       struct tls_settings *out);
+
+/* certificate.c */
+enum rc tls_load_certificates(struct tls_context *t, struct why *why) MUST_USE;
+/* A key and its chain, several times, from PEM text; origin: for messages. For one session. */
+enum rc tls_use_chains(struct tls_context *t, SSL *ssl, struct str pem, const char *origin,
+                       struct arena *a, struct why *why) MUST_USE;
+void tls_watch_file(struct tls_context *t, struct str path);
+
+/* parameters.c: what a context takes from configuration besides certificates */
+enum rc tls_apply_parameters(struct tls_context *t, bool mandatory, struct why *why) MUST_USE;
+void tls_apply_protocols(SSL *ssl, const struct tls_protocols *p);
+
+/* sni.c */
+enum rc tls_sni_open(struct tls_context *t, struct why *why) MUST_USE;
+
+/* resume.c */
+enum rc tls_resume_open(struct tls_context *t, const char *tlsmgr, struct why *why) MUST_USE;
+void tls_resume_close(struct tls_context *t);
+/* A client's session before its handshake: offer what the caches have under this id. */
+void tls_resume_prepare(struct tls_context *t, struct tls_session *s, struct str cache_id);
+
+/* wire.c */
+enum rc tls_wire_open(struct tls_session *t, struct stream *s, struct why *why) MUST_USE;
+enum rc tls_wire_flush(struct tls_wire *w);
+void tls_wire_close(struct tls_wire *w);
+BIO_METHOD *tls_wire_method(void);
+
+/* describe.c */
+void tls_find_facts(struct tls_session *t, struct arena *a);
+
+/* verify.c of this library: remembers what is wrong with a chain, refuses nothing */
+struct tls_session *tls_session_of(const SSL *ssl);
