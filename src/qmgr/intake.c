@@ -11,7 +11,7 @@
 #include "qmgr/worker.h"
 #include "util/memory.h"
 
-enum { MESSAGE_ARENA = 4096, IN_ONE_GO = 64, IDS_PER_FRAME = 60 * 1024 };
+enum { MESSAGE_ARENA = 1024, IN_ONE_GO = 64, IDS_PER_FRAME = 60 * 1024 };
 
 struct intake {
     struct qmgr *q;
