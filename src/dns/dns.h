@@ -62,6 +62,16 @@ struct resolver_options {
 };
 struct resolver *resolver_open(const struct resolver_options *options);
 struct resolver *resolver_new(size_t cache_entries); /* with the defaults */
+
+/*
+ * From now on answers are validated here, by libunbound, instead of trusting the name servers; an
+ * answer that fails is DNS_BOGUS. anchors: file of trust anchors. RC_CONFIG: it cannot be done.
+ * Before the first lookup.
+ */
+enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *why) MUST_USE;
+
+/* Are all name servers on this machine? */
+bool resolver_is_local(struct resolver *r);
 void resolver_free(struct resolver *r);
 
 /* Never fails otherwise than by answer->status; why holds words like Postfix's "Host or domain name

@@ -16,6 +16,7 @@ enum {
     TTL_MAX = 86400,
     NEGATIVE_TTL_MAX = 3600,
     ALIAS_QUESTIONS_MAX = 10,
+    VALIDATION_MS = 30 * 1000, /* many questions may stand behind one */
 };
 
 struct resolver *resolver_open(const struct resolver_options *options)
@@ -41,10 +42,30 @@ void resolver_free(struct resolver *r)
 {
     if (r == NULL)
         return;
+    validator_free(r->validator);
     cache_free(r->cache);
     pthread_mutex_destroy(&r->lock);
     free(r->path);
     free(r);
+}
+
+enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *why)
+{
+    struct name_servers servers;
+
+    resolver_servers(r, &servers);
+    return validator_open(anchors, &servers, &r->validator, why);
+}
+
+bool resolver_is_local(struct resolver *r)
+{
+    struct name_servers servers;
+
+    resolver_servers(r, &servers);
+    for (size_t i = 0; i < servers.n; i++)
+        if (!addr_is_loopback(&servers.at[i]))
+            return false;
+    return true;
 }
 
 static void reload(struct resolver *r, const struct stat *st)
@@ -77,13 +98,31 @@ void resolver_servers(struct resolver *r, struct name_servers *out)
     pthread_mutex_unlock(&r->lock);
 }
 
+static enum rc ask_servers(struct resolver *r, struct str name, int type, struct arena *a,
+                           struct dns_message *reply, struct str *bytes, struct why *why)
+{
+    struct name_servers servers;
+    enum rc rc;
+
+    if (r->validator == NULL) {
+        resolver_servers(r, &servers);
+        return name_servers_ask(&servers, name, type, r->options.dnssec, a, reply, bytes, why);
+    }
+    TRY(validator_ask(r->validator, name, type, VALIDATION_MS, a, bytes, why));
+    rc = dns_message_parse(*bytes, a, reply, why);
+    if (rc != RC_OK)
+        return RC_TEMP;
+    return reply->rcode == RCODE_OK || reply->rcode == RCODE_NXDOMAIN
+               ? RC_OK
+               : FAIL(why, RC_TEMP, "server failure (code %u)", reply->rcode);
+}
+
 /* One question, from the cache or from the network. */
 static enum dns_status ask(struct resolver *r, struct str name, int type, struct arena *a,
                            struct dns_answer *answer, struct str *next, struct why *why)
 {
     struct str key = arena_printf(a, "%d ", type), bytes;
     struct dns_message reply = {0};
-    struct name_servers servers;
     enum dns_status status;
     enum rc rc;
     long ttl;
@@ -91,10 +130,9 @@ static enum dns_status ask(struct resolver *r, struct str name, int type, struct
     key = arena_join(a, key, name);
     if (cache_get(r->cache, key, a, &bytes) && dns_message_parse(bytes, a, &reply, why) == RC_OK)
         return dns_message_answer(&reply, name, type, a, answer, next, &ttl);
-    resolver_servers(r, &servers);
-    rc = name_servers_ask(&servers, name, type, r->options.dnssec, a, &reply, &bytes, why);
+    rc = ask_servers(r, name, type, a, &reply, &bytes, why);
     if (rc != RC_OK)
-        return answer->status = DNS_RETRY;
+        return answer->status = rc == RC_PERM && r->validator ? DNS_BOGUS : DNS_RETRY;
     if (!r->options.dnssec)
         reply.authenticated = false;
     status = dns_message_answer(&reply, name, type, a, answer, next, &ttl);
@@ -127,12 +165,12 @@ static enum dns_status lookup_absolute(struct resolver *r, struct str name, int 
     return answer->status = DNS_INVALID;
 }
 
-static void explain(enum dns_status status, bool malformed, struct str name, int type,
+static void explain(enum dns_status status, const struct why *cause, struct str name, int type,
                     struct why *why)
 {
     const char *reason = "Host not found, try again";
 
-    if (malformed) {
+    if (status == DNS_INVALID || (status == DNS_RETRY && cause->rc == RC_PERM)) {
         why_set(why, RC_TEMP,
                 "Name service error for name=" STR_FMT
                 " type=%s: Malformed or unexpected name server reply",
@@ -141,6 +179,10 @@ static void explain(enum dns_status status, bool malformed, struct str name, int
     }
     switch (status) {
     case DNS_FOUND: return;
+    case DNS_BOGUS:
+        why_set(why, RC_TEMP, "Name service error for name=" STR_FMT " type=%s: %s", STR_ARG(name),
+                dns_type_name(type), cause->text);
+        return;
     case DNS_NULL_MX:
         why_set(why, RC_PERM, "Domain " STR_FMT " does not accept mail (nullMX)", STR_ARG(name));
         return;
@@ -197,8 +239,6 @@ enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct
         lookup_search(r, key, type, a, answer, &cause);
     else
         lookup_absolute(r, key, type, a, answer, &cause);
-    explain(answer->status,
-            answer->status == DNS_INVALID || (answer->status == DNS_RETRY && cause.rc == RC_PERM),
-            key, type, why);
+    explain(answer->status, &cause, key, type, why);
     return answer->status;
 }

@@ -5,12 +5,14 @@
 #include <time.h>
 
 #include "dns/transport.h"
+#include "dns/validator.h"
 #include "util/cache.h"
 
 struct resolver {
     struct resolver_options options;
     char *path;
-    struct cache *cache; /* has its own lock */
+    struct cache *cache;         /* has its own lock */
+    struct validator *validator; /* NULL: trust the name servers */
     pthread_mutex_t lock;
     struct name_servers servers; /* lock; so the rest */
     struct timespec changed;     /* resolv.conf when it was read */

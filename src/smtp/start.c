@@ -3,7 +3,27 @@
 #include "smtp/smtp.h"
 #include "util/memory.h"
 
-static void open_resolver(struct smtp *s)
+/* Who validates DNSSEC? A name server of another machine should not be believed. */
+static enum rc choose_validator(struct smtp *s, struct why *why)
+{
+    struct str who = s->config->dnssec_validation;
+    struct why cause = {0};
+
+    if (s->dns != DNS_USE_DNSSEC || str_eq(who, STR("resolver")))
+        return RC_OK;
+    if (str_eq(who, STR("own")))
+        return resolver_validate(s->resolver, s->config->dnssec_trust_anchor_file.p, why);
+    if (resolver_is_local(s->resolver) ||
+        resolver_validate(s->resolver, s->config->dnssec_trust_anchor_file.p, &cause) == RC_OK)
+        return RC_OK;
+    log_warning(&s->log,
+                "name servers of " STR_FMT " are on other machines, and their word about "
+                "DNSSEC is believed, because answers cannot be validated here: %s",
+                STR_ARG(s->config->dns_resolver_file), cause.text);
+    return RC_OK;
+}
+
+static enum rc open_resolver(struct smtp *s, struct why *why)
 {
     struct resolver_options options = {
         .resolv_conf = s->config->dns_resolver_file.p,
@@ -13,6 +33,7 @@ static void open_resolver(struct smtp *s)
     };
 
     s->resolver = resolver_open(&options);
+    return choose_validator(s, why);
 }
 
 static enum rc open_tables(struct smtp *s, struct why *why)
@@ -65,7 +86,7 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(own_addresses_read(s, why));
     TRY(open_tables(s, why));
     TRY(requiretls_open(s, &s->requiretls, why));
-    open_resolver(s);
+    TRY(open_resolver(s, why));
     TRY(deliver_start(env, &s->deliver, why));
     s->pool =
         session_pool_new(s->set.connection_cache_time_limit, s->set.connection_reuse_time_limit,
