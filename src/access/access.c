@@ -69,16 +69,18 @@ static struct str list_text(const struct config *config, enum access_list list)
     }
 }
 
-static bool stops_relaying(const struct program *p, int depth)
+static bool stops_relaying(const struct access *access, const struct program *p, int depth)
 {
     for (size_t i = 0; i < p->n; i++) {
         const struct step *s = &p->steps[i];
         if (s->warn_only || depth > 100)
             continue;
         if (s->run == reject_unauth_destination || s->run == defer_unauth_destination ||
+            (s->run == check_rules_file &&
+             str_eq(access->config->check_rules_default_action, STR("deny"))) ||
             s->run == run_reject || s->run == run_defer || s->run == run_defer_if_permit)
             return true;
-        if (s->run == run_class && stops_relaying(s->program, depth + 1))
+        if (s->run == run_class && stops_relaying(access, s->program, depth + 1))
             return true;
     }
     return false;
@@ -93,8 +95,8 @@ static enum rc compile_lists(struct access *access, struct why *why)
     TRY(program_compile(access, access->arena, "local_header_rewrite_clients",
                         access->config->local_header_rewrite_clients, ACCESS_LISTS, true,
                         &access->local_rewrite, why));
-    if (!stops_relaying(access->lists[ACCESS_RELAY], 0) &&
-        !stops_relaying(access->lists[ACCESS_RECIPIENT], 0))
+    if (!stops_relaying(access, access->lists[ACCESS_RELAY], 0) &&
+        !stops_relaying(access, access->lists[ACCESS_RECIPIENT], 0))
         return FAIL(
             why, RC_CONFIG,
             "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least "
@@ -201,6 +203,8 @@ void access_close(struct access *access)
         table_close(access->tables.v[i]);
     for (size_t i = 0; i < access->maps.n; i++)
         maps_close(access->maps.v[i]);
+    for (size_t i = 0; i < access->rules.n; i++)
+        rules_file_close(access->rules.v[i]);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (lists[i])
             match_close(lists[i]);
@@ -223,6 +227,11 @@ bool access_has_changed(const struct access *access, struct str *name)
             *name = table_name(access->tables.v[i]);
             return true;
         }
+    for (size_t i = 0; i < access->rules.n; i++)
+        if (rules_file_has_changed(access->rules.v[i])) {
+            *name = str_of(rules_file_path(access->rules.v[i]));
+            return true;
+        }
     *name = STR("of access rules");
     for (size_t i = 0; i < access->maps.n; i++)
         if (maps_have_changed(access->maps.v[i]))
@@ -233,6 +242,11 @@ bool access_has_changed(const struct access *access, struct str *name)
             return true;
         }
     return false;
+}
+
+const struct config *access_config(const struct access_context *c)
+{
+    return c->config ? c->config : c->access->config;
 }
 
 const struct program *access_program(const struct access *access, enum access_list list)

@@ -19,6 +19,7 @@
 struct config;
 struct access;
 struct program;
+struct step;
 
 enum access_list {
     ACCESS_CLIENT,
@@ -57,6 +58,19 @@ struct access_actions {
     VEC(struct str) headers; /* PREPEND: "Name: value" */
 };
 
+/* Where the rule stands that decided, as far as it has a place of its own. */
+struct access_place {
+    struct str file;
+    long line;
+};
+
+/* The user of the client host (RFC 1413), asked for when a rule needs it. */
+enum { ACCESS_USER_SIZE = 81 };
+struct access_ident {
+    bool asked;
+    char user[ACCESS_USER_SIZE]; /* "" for none */
+};
+
 /* A soft failure that becomes the answer unless something else decides. */
 struct access_pending {
     bool active;
@@ -66,9 +80,10 @@ struct access_pending {
 struct access_context {
     /* from the owner */
     const struct access *access;
-    struct arena *arena;   /* of the message: look-ups, replies, actions */
-    const struct log *log; /* with the queue id, when there is one */
-    const char *stage;     /* "CONNECT", "EHLO", "RCPT", "END-OF-MESSAGE" ...: as in the log */
+    const struct config *config; /* of this session; NULL: that of access */
+    struct arena *arena;         /* of the message: look-ups, replies, actions */
+    const struct log *log;       /* with the queue id, when there is one */
+    const char *stage; /* "CONNECT", "EHLO", "RCPT", "END-OF-MESSAGE" ...: as in the log */
     struct access_client client;
     struct str helo;      /* p == NULL: none given yet */
     struct str protocol;  /* "SMTP", "ESMTP" */
@@ -83,11 +98,20 @@ struct access_context {
     bool stress;
     bool esmtp;
     bool (*has_input)(void *session); /* more commands than allowed were sent; NULL: no session */
+    void (*wait)(void *session, long seconds); /* or until the client leaves; NULL: sleep */
     void *session;
     bool dry_run; /* explain: no sleeping, no probes, no log */
+    /* explain: called after each step; may be NULL */
+    void (*trace)(void *tracer, const struct program *program, const struct step *step,
+                  enum verdict verdict);
+    void *tracer;
+    struct access_ident ident;
 
     /* results */
     struct str reply; /* after REJECT: "554 5.7.1 <a@b.example>: Relay access denied" */
+    bool closes;      /* after REJECT: the session ends behind the reply */
+    struct access_place decided;
+    long delay_seconds; /* that rules made the client wait; dry_run: would have made */
     struct access_actions actions;
 
     /* state of the evaluator */
@@ -97,6 +121,7 @@ struct access_context {
     struct access_pending if_permit, if_reject;
     struct access_pending sender_if_permit; /* carried from MAIL to each RCPT */
     int warn_only;                          /* inside warn_if_reject */
+    struct str log_note;                    /* behind "reject:" lines */
     int depth;                              /* of programs in programs */
     bool recipient_checked, sender_checked; /* the address was looked for in the recipient tables */
     struct str resolved_address, resolved_sender; /* what resolved belongs to */
@@ -122,6 +147,9 @@ struct access *access_unrestricted(const struct config *config, const struct log
 
 /* Was a table replaced? *name tells which, or which parameter has it. */
 bool access_has_changed(const struct access *access, struct str *name);
+
+/* The configuration that counts for this session. */
+const struct config *access_config(const struct access_context *c);
 
 /* The evaluator. */
 enum verdict access_run(const struct program *program, struct access_context *c);

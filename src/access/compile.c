@@ -83,6 +83,11 @@ static enum rc compile_argument(struct compiler *m, const struct restriction *r,
     case ARG_TABLE:
     case ARG_ADDRESSES: return compile_table(m, r, s, why);
     case ARG_DOMAIN: return dns_list_compile(m->arena, s->argument, &s->dns_list, why);
+    case ARG_RULES:
+        if (m->tables)
+            return check_rules_open(m->access, s->argument, &s->rules, why);
+        return FAIL(why, RC_CONFIG, "%s: \"" STR_FMT "\" may not stand in the result of a table",
+                    m->parameter, STR_ARG(s->name));
     case ARG_POLICY:
         if (m->tables)
             return policy_server_compile(m->access, s->argument, &s->policy, why);

@@ -97,8 +97,7 @@ static bool filter_matches(const struct dns_list *list, const struct addr *a)
     return true;
 }
 
-/* "2.0.0.127.zone", or nibbles of an IPv6 address */
-static struct str reversed(struct access_context *c, struct str zone)
+struct str dns_list_query(struct access_context *c, struct str zone)
 {
     const struct addr *a = &c->client.address;
     AUTO_BUF b = {0};
@@ -248,7 +247,7 @@ static enum verdict permit_if_listed(struct access_context *c, const struct dns_
 
 enum verdict permit_dnswl_client(struct access_context *c, const struct step *s)
 {
-    return permit_if_listed(c, s->dns_list, reversed(c, s->dns_list->zone));
+    return permit_if_listed(c, s->dns_list, dns_list_query(c, s->dns_list->zone));
 }
 
 enum verdict permit_rhswl_client(struct access_context *c, const struct step *s)
@@ -262,8 +261,8 @@ enum verdict reject_rbl_client(struct access_context *c, const struct step *s)
 {
     if (c->client.address_text.n == 0)
         return DUNNO;
-    return reject_if_listed(c, s->dns_list, reversed(c, s->dns_list->zone), c->client.address_text,
-                            CLASS_CLIENT);
+    return reject_if_listed(c, s->dns_list, dns_list_query(c, s->dns_list->zone),
+                            c->client.address_text, CLASS_CLIENT);
 }
 
 enum verdict reject_rhsbl_client(struct access_context *c, const struct step *s)

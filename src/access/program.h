@@ -6,6 +6,7 @@
 #pragma once
 
 #include "access/access.h"
+#include "access/rules.h"
 
 struct step;
 
@@ -15,6 +16,7 @@ enum argument {
     ARG_ADDRESSES,   /* type:name, keys are mail addresses */
     ARG_DOMAIN,      /* DNS list, "zone=127.0.0.[2..4]" */
     ARG_NUMBER,      /* seconds */
+    ARG_RULES,       /* path name of a file with check rules */
     ARG_POLICY,      /* policy server, or { server, name = value ... } */
     ARG_RESTRICTION, /* another restriction */
     ARG_CLASS,       /* not in the table: a name from smtpd_restriction_classes */
@@ -52,6 +54,7 @@ struct step {
     struct maps *addresses; /* ARG_ADDRESSES */
     const struct program *program;
     const struct dns_list *dns_list;
+    struct rules_file *rules;
     const struct policy_call *policy;
     long number;
 };
@@ -82,6 +85,7 @@ struct access {
     size_t n_classes;
     VEC(struct table *) tables; /* those of check_*_access */
     VEC(struct maps *) maps;    /* these and all below */
+    VEC(struct rules_file *) rules;
     struct match_list *mynetworks, *relay_domains, *mx_backup_networks, *permit_actions;
     struct maps *recipient_canonical, *sender_canonical, *canonical, *virtual_alias,
         *virtual_mailbox, *local_recipients, *relay_recipients, *sender_logins, *rbl_replies;

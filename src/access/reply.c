@@ -59,6 +59,7 @@ void access_log(const struct access_context *c, const char *action, struct str t
         buf_addf(&b, " sasl_username=" STR_FMT, STR_ARG(c->sasl_username));
     if (c->sasl_sender.n)
         buf_addf(&b, " sasl_sender=" STR_FMT, STR_ARG(c->sasl_sender));
+    buf_add(&b, c->log_note);
     log_info(c->log, "%s", buf_text(&b));
 }
 

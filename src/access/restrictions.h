@@ -39,6 +39,8 @@ restriction_run permit_dnswl_client, permit_rhswl_client, reject_rbl_client, rej
     reject_rhsbl_reverse_client, reject_rhsbl_helo, reject_rhsbl_sender, reject_rhsbl_recipient;
 /* verified.c */
 restriction_run reject_unverified_sender, reject_unverified_recipient;
+/* check_rules.c */
+restriction_run check_rules_file;
 /* policy_service.c */
 restriction_run check_policy_service;
 
@@ -84,6 +86,12 @@ void log_permit(struct access_context *c, struct str action, struct str subject,
 /* Where an address goes; cached for the latest one. REJECT: trouble, the reply is made. */
 enum verdict resolve(struct access_context *c, struct str address, const struct resolved **out);
 
+/* "2.0.0.127.zone", or nibbles of an IPv6 address; empty when it would be too long. */
+struct str dns_list_query(struct access_context *c, struct str zone);
+
+/* The client's name as check rules see it; p == NULL: none. */
+struct str rules_client_name(const struct access_context *c);
+
 /* Domain of an address, empty without. */
 struct str domain_of(struct str address);
 
@@ -106,6 +114,8 @@ enum verdict check_listed(struct access_context *c, struct str address, const ch
 
 /* Compile-time preparation of arguments. */
 enum rc dns_list_compile(struct arena *a, struct str text, const struct dns_list **out,
+                         struct why *why) MUST_USE;
+enum rc check_rules_open(struct access *access, struct str path, struct rules_file **out,
                          struct why *why) MUST_USE;
 enum rc policy_server_compile(struct access *access, struct str text,
                               const struct policy_call **out, struct why *why) MUST_USE;

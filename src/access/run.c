@@ -38,6 +38,8 @@ enum verdict access_run(const struct program *program, struct access_context *c)
         c->warn_only += s->warn_only;
         v = s->run(c, s);
         c->warn_only -= s->warn_only;
+        if (c->trace)
+            c->trace(c->tracer, program, s, v);
         if (v == PERMIT)
             log_step(c, s);
         if (v != DUNNO)

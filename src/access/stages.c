@@ -48,6 +48,9 @@ static bool refused_by(struct access_context *c, enum access_list list, enum ver
 static void forget_pending(struct access_context *c)
 {
     c->if_permit = c->if_reject = (struct access_pending){0};
+    c->closes = false;
+    c->decided = (struct access_place){0};
+    c->delay_seconds = 0;
 }
 
 /* Nothing has refused: is there a soft failure that must not become a yes? */

@@ -149,7 +149,7 @@ static bool chunks_allowed(struct session *s, struct str *reply)
     s->access.recipient = STR_NONE;
     if (v == REJECT)
         *reply = s->access.reply;
-    if (v == HANGUP)
+    if (v == HANGUP || (v == REJECT && s->access.closes))
         s->over = true;
     return v == DUNNO || v == PERMIT;
 }

@@ -100,6 +100,10 @@ bool cmd_ehlo(struct session *s, struct str arguments)
 
     buf_init(&b, 2048);
     buf_init(&discarded, 1024);
+    if (s->config->smtpd_ehlo_disable) {
+        session_reply(s, STR("500 5.5.1 Error: command not implemented"));
+        return false;
+    }
     if (!name_of_client(s, arguments, "EHLO") || !greeted(s, arguments, true))
         return false;
     buf_addf(&b, "250-" STR_FMT, STR_ARG(s->config->myhostname));

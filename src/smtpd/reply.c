@@ -166,6 +166,7 @@ bool session_obeys(struct session *s, enum verdict v)
         s->over = true;
     else if (v == REJECT)
         session_reply(s, s->access.reply);
+    s->over = s->over || (v == REJECT && s->access.closes);
     return v == DUNNO || v == PERMIT;
 }
 

@@ -1,5 +1,9 @@
 /* One session, from the connection to the disconnect line. */
+#include <errno.h>
+#include <poll.h>
+
 #include "smtpd/smtpd.h"
+#include "util/clock.h"
 
 enum { SESSION_ARENA = 2048, MESSAGE_ARENA = 8192 };
 
@@ -7,6 +11,20 @@ enum { SESSION_ARENA = 2048, MESSAGE_ARENA = 8192 };
 static bool has_input(void *session)
 {
     return wire_has_more(&((struct session *)session)->wire);
+}
+
+/* A rule makes the client wait; it may leave meanwhile. */
+static void session_wait(void *session, long seconds)
+{
+    struct session *s = session;
+    struct pollfd p = {.fd = s->wire.stream.fd, .events = POLLRDHUP};
+    long end = clock_ms() + seconds * 1000, left;
+
+    if (stream_flush(&s->wire.stream, &s->why) != RC_OK)
+        return;
+    while ((left = end - clock_ms()) > 0)
+        if (poll(&p, 1, (int)left) >= 0 || errno != EINTR)
+            break;
 }
 
 static struct session *session_new(struct service_env *env, struct smtpd *smtpd, int fd)
@@ -22,12 +40,14 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
     s->anvil.fd = -1;
     s->access = (struct access_context){
         .access = smtpd->access,
+        .config = s->config,
         .arena = arena_new(MESSAGE_ARENA),
         .log = &s->message_log,
         .stage = "CONNECT",
         .protocol = STR("SMTP"),
         .stress = env->stress,
         .has_input = has_input,
+        .wait = session_wait,
         .session = s,
     };
     wire_server_init(&s->wire, fd, (size_t)s->config->line_length_limit,

@@ -243,8 +243,7 @@ bool transaction_finish(struct session *s, struct str *reply)
         if (v == REJECT || v == HANGUP) {
             if (v == REJECT)
                 *reply = s->access.reply;
-            else
-                s->over = true;
+            s->over = v == HANGUP || s->access.closes;
             return false;
         }
     }
