@@ -168,6 +168,7 @@ static bool do_sent(struct delivery *d, const struct recipient *r, const struct 
         (r->dsn_notify & DSN_NOTIFY_SUCCESS))
         trace(d, r, dsn, "delivered");
     log_outcome(d, r, dsn, "sent");
+    board_count(&d->env->board, COUNTER_delivery_ok, 1);
     return true;
 }
 
@@ -184,6 +185,7 @@ static bool do_deferred(struct delivery *d, const struct recipient *r, const str
     if (append(d, d->shared->defer, r, dsn, "delayed", &why) != RC_OK)
         log_warning(&d->log, "defer service failure: %s", why.text);
     log_outcome(d, r, dsn, word);
+    board_count(&d->env->board, COUNTER_delivery_tempfail, 1);
     return false;
 }
 
@@ -230,6 +232,9 @@ static bool do_bounced(struct delivery *d, const struct recipient *r, const stru
     if (d->bounce_to.n == 0)
         d->result.status |= STATUS_BOUNCED;
     log_outcome(d, r, dsn, "bounced");
+    board_count(
+        &d->env->board,
+        str_eq(dsn->status, STR("5.4.6")) ? COUNTER_delivery_loop : COUNTER_delivery_permfail, 1);
     return true;
 }
 
@@ -266,10 +271,12 @@ void deliver_done(struct delivery *d, size_t i, bool done)
     if (d->reported[i])
         return;
     d->reported[i] = true;
-    if (done)
+    if (done) {
         mark_done(d, i);
-    else
+        board_count(&d->env->board, COUNTER_envelope_dequeued, 1);
+    } else {
         d->result.status |= STATUS_REMAINS;
+    }
 }
 
 void deliver_trace(struct delivery *d, const struct recipient *r, const struct dsn *dsn)

@@ -50,6 +50,17 @@ static void defer_forgotten(struct delivery *d)
     deliver_report_all(d, &dsn);
 }
 
+static void count_running(const struct service_env *env, long n)
+{
+    const char *name = env->service->name;
+    bool is_remote = strcmp(name, "smtp") == 0;
+    bool is_local = strcmp(name, "local") == 0 || strcmp(name, "virtual") == 0 ||
+                    strcmp(name, "pipe") == 0 || strcmp(name, "lmtp") == 0;
+
+    if (is_remote || is_local)
+        board_count(&env->board, is_remote ? COUNTER_mta_session : COUNTER_mda_running, n);
+}
+
 static enum rc serve_request(struct ipc *qmgr, struct delivery *d,
                              void (*deliver)(void *, struct delivery *), void *context,
                              struct why *why)
@@ -66,8 +77,10 @@ static enum rc serve_request(struct ipc *qmgr, struct delivery *d,
     if (d->fd < 0)
         return FAIL(why, RC_PERM, "request for " STR_FMT " came without queue file",
                     STR_ARG(d->request.queue_id));
+    count_running(d->env, 1);
     deliver(context, d);
     defer_forgotten(d);
+    count_running(d->env, -1);
     close(d->fd); /* before the answer: it holds the lock of the file that qmgr removes or moves
                      next */
     return ipc_send_deliver_result(qmgr, &d->result, -1, why);

@@ -79,6 +79,10 @@ static void handle(struct child *c, const struct status_report *r)
         first_session(c);
         return;
     }
+    if (r->word >= STATUS_SET_TRACE) {
+        control_take(c, r);
+        return;
+    }
     if (r->value < 0)
         return;
     if (r->word == STATUS_DRAINING)
@@ -94,7 +98,7 @@ static void handle(struct child *c, const struct status_report *r)
         children_ask(s, STATUS_LOOK);
     /* a busy process that retires: its successor need not wait for somebody to ask */
     if (r->word == STATUS_DRAINING && !is_draining && r->value > 0 && s->entry && !s->throttled &&
-        s->account.with_room == 0 && account_next(&s->account) > 0)
+        !service_is_paused(s) && s->account.with_room == 0 && account_next(&s->account) > 0)
         child_start(s);
     service_review(s);
 }
@@ -258,6 +262,7 @@ static char **environment(const struct master_service *s, long sessions, struct 
     vec_add(a, &list, arena_printf(a, "GENERATION=%o", m->current->number).p);
     vec_add(a, &list, arena_printf(a, SERVICE_SESSIONS_ENVIRONMENT "=%ld", sessions).p);
     vec_add(a, &list, arena_printf(a, CONFIG_FD_ENVIRONMENT "=%zu:%zu", first, first + 1).p);
+    vec_add(a, &list, arena_printf(a, BOARD_ENVIRONMENT "=%zu:%zu", first + 2, first + 3).p);
     vec_add(a, &list, NULL);
     return (char **)list.v;
 }
@@ -287,6 +292,8 @@ static void pass_descriptors(posix_spawn_file_actions_t *actions, const struct m
         vec_add(a, &list, s->endpoints[i].fd);
     vec_add(a, &list, m->current->main_fd);
     vec_add(a, &list, m->current->master_fd);
+    vec_add(a, &list, m->board.switches_fd);
+    vec_add(a, &list, m->board.counters_fd);
     for (size_t i = 0; i < list.n; i++)
         above = list.v[i] >= above ? list.v[i] + 1 : above;
     if (above < FLOW_READ_FD + (int)list.n)

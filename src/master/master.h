@@ -12,7 +12,9 @@
 #include "config/master_cf.h"
 #include "master/account.h"
 #include "master/throttle.h"
+#include "service/board.h"
 #include "service/lock.h"
+#include "service/status.h"
 #include "util/log.h"
 #include "util/loop.h"
 #include "util/net.h"
@@ -88,7 +90,8 @@ struct master {
     struct master_service *services;
     char **environment; /* for children, without what differs between them; NULL-terminated */
     int flow[2];        /* the pipe of in_flow_delay */
-    int signals;        /* signalfd */
+    struct board_owner board;
+    int signals; /* signalfd */
     int pid_lock, data_lock;
     int given[LISTENERS_PER_SERVICE]; /* sockets that systemd has opened for us; -1: taken */
     size_t n_given;
@@ -129,6 +132,11 @@ bool children_are_gone(struct master *m); /* take leave of those that have ended
 void children_dismiss(struct master_service *s, int signal_number); /* 0: let them drain */
 void children_ask(struct master_service *s, char request);
 
+/* control.c: what smtpctl asks for */
+bool service_is_paused(const struct master_service *s);
+void control_begin(struct master *m); /* what main.cf says is paused and traced */
+void control_take(struct child *c, const struct status_report *r);
+
 /* wakeup.c */
 void wakeup_begin(struct master_service *s);
 void wakeup_after_crash(struct master_service *s);
@@ -146,3 +154,4 @@ void master_open_log(struct master *m, bool on_terminal);
 void master_watch_signals(struct master *m);
 void master_adopt_orphans(void);
 _Noreturn void master_run(struct master *m);
+void master_stop(struct master *m, const char *reason);

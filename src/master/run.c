@@ -1,6 +1,7 @@
 /* master at work: signals, reload, the end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -83,20 +84,25 @@ static void stop_goes_on(struct master *m)
     signal_orphans(SIGTERM);
 }
 
-static void stop(struct master *m, int signal_number)
+void master_stop(struct master *m, const char *reason)
 {
     if (m->stopping)
         return;
     m->stopping = true;
-    if (signal_number)
-        log_info(&m->log, "terminating on signal %d", signal_number);
-    else
-        log_info(&m->log, "terminating: exit time of option -e is over");
+    log_info(&m->log, "terminating%s", reason);
     systemd_notify("STOPPING=1");
     for (struct master_service *s = m->services; s; s = s->next)
         service_review(s);
     signal_services(m, SIGTERM);
     loop_after(m->loop, STOP_PATIENCE_MS, patience_is_over, m);
+}
+
+static void stop_by_signal(struct master *m, int number)
+{
+    char reason[32];
+
+    snprintf(reason, sizeof reason, " on signal %d", number);
+    master_stop(m, reason);
 }
 
 static enum rc check_unchangeable(const struct master *m, const struct generation *g,
@@ -151,7 +157,7 @@ static void signals_came(void *context, int events)
         else if (info.ssi_signo == SIGCHLD)
             (void)children_are_gone(m);
         else
-            stop(m, (int)info.ssi_signo);
+            stop_by_signal(m, (int)info.ssi_signo);
     }
     if (m->stopping)
         stop_goes_on(m);
@@ -159,7 +165,7 @@ static void signals_came(void *context, int events)
 
 static void exit_time_is_over(void *context)
 {
-    stop(context, 0);
+    master_stop(context, ": exit time of option -e is over");
 }
 
 void master_watch_signals(struct master *m)

@@ -264,7 +264,7 @@ static void somebody_waits(void *context, int events)
 void service_review(struct master_service *s)
 {
     bool listen = s->entry && !s->master->stopping && !s->throttled && !s->at_limit &&
-                  s->account.with_room == 0;
+                  s->account.with_room == 0 && !service_is_paused(s);
 
     for (size_t i = 0; i < s->n_endpoints; i++) {
         if (listen)

@@ -30,6 +30,7 @@ void master_open_log(struct master *m, bool on_terminal)
     log_close(&m->log);
     log_open(&m->log, &o);
     m->log.verbose = m->options.verbose;
+    log_watch(&m->log, &m->board.switches->trace, board_trace_of_program("master"));
 }
 
 static void become_leader_of_group(const struct master *m)
@@ -196,6 +197,9 @@ _Noreturn void master_main(struct master *m, int argc, char **argv)
         log_fatal(&m->log, 1, "%s", why.text);
     if (o->test)
         test_lock(m);
+    if (board_create(&m->board, &why) != RC_OK)
+        log_fatal(&m->log, 1, "%s", why.text);
+    control_begin(m);
     ready_fd = fork_and_wait(m);
     master_open_log(m, !o->foreground);
     set_up(m);

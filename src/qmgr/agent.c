@@ -184,6 +184,7 @@ bool agent_deliver(struct transport *t, struct entry *e)
     g->state = AGENT_BUSY;
     g->since_ms = clock_ms();
     q->n_in_flight++;
+    board_count(&q->env->board, COUNTER_envelope_inflight, (long)e->n);
     e->message->n_using_file++;
     t->paused = t->transport_rate_delay > 0; /* one at a time, and then a pause */
     return true;
@@ -196,6 +197,7 @@ void entry_done(struct entry *e, const struct deliver_result *result)
     struct qmgr *q = msg->q;
 
     q->n_in_flight--;
+    board_count(&q->env->board, COUNTER_envelope_inflight, -(long)e->n);
     msg->n_using_file--;
     if (result->status & 1)
         msg->remain = true;
@@ -272,6 +274,7 @@ static void agent_gone(struct agent *g, enum rc rc, bool unread, const struct wh
     close_agent(g);
     if (e && unread) {
         t->q->n_in_flight--;
+        board_count(&t->q->env->board, COUNTER_envelope_inflight, -(long)e->n);
         e->message->n_using_file--;
         t->paused = false;
         destination_put_back(e->destination, e);

@@ -67,6 +67,8 @@ struct destination *destination_get(struct transport *t, struct str key, struct 
     d = arena_new_of(a, struct destination);
     *d = (struct destination){
         .transport = t, .key = arena_copy(a, key), .nexthop = arena_copy(a, nexthop), .arena = a};
+    d->number = ++t->q->n_routes;
+    d->blocked = control_is_blocked(t->q, nexthop);
     list_init(&d->waiting);
     reset_window(d);
     map_put(&t->destinations, d->key, d);
@@ -76,7 +78,7 @@ struct destination *destination_get(struct transport *t, struct str key, struct 
 
 static bool is_ready(const struct destination *d)
 {
-    return d->n_waiting > 0 && d->n_busy < d->window.size && !d->dead && !d->paused;
+    return d->n_waiting > 0 && d->n_busy < d->window.size && !d->dead && !d->paused && !d->blocked;
 }
 
 void destination_update(struct destination *d)

@@ -73,6 +73,7 @@ static bool expire(struct message *msg, struct arena *a)
 
     if (!too_old && !msg->force_expire)
         return false;
+    board_count(&msg->q->env->board, COUNTER_envelope_expired, (long)msg->m.n_recipients);
     log_info(&msg->log, "from=<" STR_FMT ">, status=%s, returned to sender", STR_ARG(from),
              msg->force_expire ? "force-expired" : "expired");
     if (msg->nobody_left) {

@@ -57,21 +57,30 @@ static long forget_message(struct qmgr *q, struct str id, bool only_if_idle)
 struct list_job {
     struct ipc ipc;
     struct buf ids;
+    bool is_report; /* lines instead of ids */
 };
+
+static enum rc send_part(struct list_job *j, struct str text, bool more)
+{
+    struct queue_ids ids = {.ids = text, .more = more};
+    struct report_text report = {.text = text, .more = more};
+    struct why why;
+
+    return j->is_report ? ipc_send_report_text(&j->ipc, &report, -1, &why)
+                        : ipc_send_queue_ids(&j->ipc, &ids, -1, &why);
+}
 
 static void list_work(void *context)
 {
     struct list_job *j = context;
     struct str rest = buf_str(&j->ids);
-    struct why why;
 
     do {
-        struct queue_ids frame = {.ids = str_head(rest, IDS_PER_FRAME)};
+        struct str part = str_head(rest, IDS_PER_FRAME);
         if (rest.n > IDS_PER_FRAME)
-            frame.ids.n = (size_t)str_rindex(frame.ids, ' ');
-        rest = str_from(rest, frame.ids.n);
-        frame.more = rest.n > 0;
-        if (ipc_send_queue_ids(&j->ipc, &frame, -1, &why) != RC_OK)
+            part.n = (size_t)str_rindex(part, j->is_report ? '\n' : ' ') + 1;
+        rest = str_from(rest, part.n);
+        if (send_part(j, part, rest.n > 0) != RC_OK)
             break;
     } while (rest.n);
 }
@@ -85,7 +94,7 @@ static void list_done(void *context)
     free(j);
 }
 
-static enum rc list_messages(struct intake *i, struct why *why)
+static enum rc list_messages(struct intake *i, bool is_report, struct why *why)
 {
     struct list_job *j;
     int fd = dup(i->ipc.fd);
@@ -93,9 +102,12 @@ static enum rc list_messages(struct intake *i, struct why *why)
     if (fd < 0)
         return FAIL(why, RC_TEMP, "dup: %m");
     j = NEW(struct list_job);
+    j->is_report = is_report;
     ipc_init(&j->ipc, fd, i->ipc.timeout_ms);
     buf_init(&j->ids, 64 * 1024 * 1024);
-    for (struct map_item *m = NULL; (m = map_next(&i->q->messages, m));) {
+    if (is_report)
+        control_report(i->q, &j->ids);
+    for (struct map_item *m = NULL; !is_report && (m = map_next(&i->q->messages, m));) {
         buf_add(&j->ids, m->key);
         buf_addc(&j->ids, ' ');
     }
@@ -116,9 +128,15 @@ static enum rc take_question(struct intake *i, struct why *why)
         reply.status = forget_message(i->q, question.queue_id, question.operation == 'r');
         if (reply.status == 0 || question.operation == 'd')
             index_forget(i->q, question.queue_id);
+        board_count(&i->q->env->board, COUNTER_envelope_removed, question.operation == 'd');
         break;
     case 'n': feed_one(i->q->feed, question.queue_id); break;
-    case 'l': return list_messages(i, why);
+    case 'l':
+    case 'R': return list_messages(i, question.operation == 'R', why);
+    case 'c': control_run_all(i->q); break;
+    case 'v': control_resume(i->q, question.number); break;
+    case 'B':
+    case 'U': control_block(i->q, question.text, question.operation == 'B'); break;
     default: return FAIL(why, RC_PERM, "unknown question %ld", question.operation);
     }
     return ipc_send_status_reply(&i->ipc, &reply, -1, why);

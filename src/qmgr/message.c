@@ -106,6 +106,10 @@ void message_start(struct message *msg)
     map_put(&q->messages, msg->m.queue_id, msg);
     q->n_messages++;
     q->n_probes += msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
+    if (str_eq(msg->queue_name, STR("incoming"))) {
+        board_count(&q->env->board, COUNTER_queue_message, 1);
+        board_count(&q->env->board, COUNTER_envelope_incoming, (long)(n + msg->rest.unread));
+    }
     msg->flushes = q->flushes;
     msg->active = clock_now();
     msg->log = *q->log;
@@ -156,6 +160,7 @@ void message_add_recipients(struct message *msg, struct portion *p, struct recip
     msg->n_pending++; /* of this function: what is routed may end at once */
     msg->n_recipients += n;
     msg->q->n_recipients += n;
+    control_show_levels(msg->q);
     route_assign(msg, p, r, n);
     message_close_unused_file(msg);
     message_unpend(msg, p, 0);
@@ -166,6 +171,7 @@ void message_unpend(struct message *msg, struct portion *p, size_t n_recipients)
     msg->n_recipients -= n_recipients;
     msg->q->n_recipients -= n_recipients;
     portion_done(p, n_recipients);
+    control_show_levels(msg->q);
     msg->n_pending--;
     if (!msg->reading && msg->rest.unread && msg->n_recipients < REFILL_LIMIT) {
         if (msg->file_is_gone)
@@ -204,6 +210,7 @@ void message_free(struct message *msg)
     if (map_get(&q->messages, msg->m.queue_id) == msg)
         map_remove(&q->messages, msg->m.queue_id);
     q->n_messages--;
+    control_show_levels(q);
     q->n_probes -= msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
     if (msg->look_again)
         feed_one(q->feed, msg->m.queue_id);

@@ -74,7 +74,9 @@ struct qmgr {
     struct buf scratch;              /* frames to be sent */
     struct arena *reply_arena;       /* of the result that is looked at */
     struct timespec last_clog_warning;
-    unsigned flushes; /* how often "flush" was asked for */
+    struct map blocked;     /* nexthops that smtpctl holds back */
+    unsigned long n_routes; /* destinations so far */
+    unsigned flushes;       /* how often "flush" was asked for */
     bool draining;
 };
 
@@ -160,6 +162,7 @@ struct transport {
     size_t n_connections, n_waiting;
     /* state */
     bool dead, paused; /* process trouble; rate delay */
+    unsigned kind;     /* enum paused: what stops it */
     struct loop_timer *timer, *connect_timer;
     struct dsn dead_reason;
     struct arena *dead_arena; /* of that; NULL: alive */
@@ -173,7 +176,8 @@ struct destination {
     struct link waiting; /* entries */
     size_t n_waiting, n_busy;
     struct window window;
-    bool dead, paused;
+    unsigned long number; /* for smtpctl */
+    bool dead, paused, blocked;
     struct loop_timer *timer;
     struct dsn dead_reason;
     struct arena *dead_arena;
@@ -262,6 +266,16 @@ void portion_resolve(struct message *msg);
 void portion_done(struct portion *p, size_t n); /* NULL is fine */
 
 void qmgr_end_if_drained(struct qmgr *q);
+
+/* ---- smtpctl ---- */
+void control_run_all(struct qmgr *q); /* what is paused has changed */
+void control_block(struct qmgr *q, struct str nexthop, bool block);
+void control_resume(struct qmgr *q, long number);
+/* Lines: number|transport|nexthop|waiting|busy|window|flags|seconds since the last end|reason */
+void control_report(struct qmgr *q, struct buf *out);
+bool control_is_blocked(const struct qmgr *q, struct str nexthop);
+void control_show_levels(const struct qmgr *q);
+unsigned control_kind(const struct qmgr *q, struct str transport);
 
 /* ---- triggers ---- */
 void qmgr_trigger(struct qmgr *q, struct str requests);

@@ -90,6 +90,7 @@ enum rc qmgr_confined(struct service_env *env, void *state, struct why *why)
     q->reports = worker_new(q->loop, REPORT_THREADS);
     map_init(&q->messages);
     map_init(&q->transports);
+    map_init(&q->blocked);
     list_init(&q->intakes);
     buf_init(&q->scratch, IPC_FRAME_MAX);
     q->reply_arena = arena_new(4096);

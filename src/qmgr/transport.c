@@ -67,6 +67,7 @@ struct transport *transport_get(struct qmgr *q, struct str name)
     t->name.p = memcpy(memory_new(name.n + 1), name.p, name.n);
     t->name.n = name.n;
     read_parameters(t);
+    t->kind = control_kind(q, t->name);
     map_put(&q->transports, t->name, t);
     return t;
 }
@@ -101,6 +102,8 @@ void transport_run(struct transport *t)
 {
     struct qmgr *q = t->q;
 
+    if (board_paused(&q->env->board) & t->kind)
+        return;
     while (!t->dead && !t->paused && !q->draining) {
         struct entry *e;
         if (list_is_empty(&t->idle))

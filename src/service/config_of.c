@@ -23,3 +23,22 @@ enum rc service_config_of(const struct service_env *env, struct str service,
     *out = rc == RC_OK ? config : env->config;
     return RC_OK;
 }
+
+enum rc service_program_of(const struct service_env *env, struct str service, struct arena *a,
+                           struct str *program, struct why *why)
+{
+    const struct master_reading how = {.config = env->config};
+    struct master_cf master = {0};
+    const struct master_entry *found = NULL;
+
+    TRY(master_cf_load(NULL, &how, a, &master, why));
+    for (size_t i = 0; i < master.n; i++) {
+        const struct master_entry *e = &master.entries[i];
+        if (str_eq(e->name, service) && (found == NULL || e->type == MASTER_UNIX))
+            found = e;
+    }
+    if (found == NULL)
+        return RC_NONE;
+    *program = found->command;
+    return RC_OK;
+}

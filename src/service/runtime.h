@@ -39,6 +39,7 @@ struct runtime {
     _Atomic(const struct config *) session_config; /* one of the three: for new sessions */
     struct service_env env;                        /* what sessions get a copy of */
     void *state;
+    bool is_smtp;  /* serves mail clients: "pause smtp" concerns it */
     int status_fd; /* -1: nobody to talk to */
     struct listener listeners[LISTENERS_MAX];
     int n_listeners;

@@ -51,6 +51,9 @@ static void open_log(struct runtime *r)
     log_close(&r->env.log);
     log_open(&r->env.log, &o);
     r->env.log.verbose = r->options.verbose;
+    if (r->env.board.switches)
+        log_watch(&r->env.log, &r->env.board.switches->trace,
+                  board_trace_of_program(r->service->name));
 }
 
 /* -S, --check: master has no part in it. */
@@ -93,6 +96,8 @@ static enum rc adopt_descriptors(struct runtime *r, struct why *why)
     socklen_t n = sizeof type;
 
     r->status_fd = -1;
+    board_join(&r->env.board);
+    r->is_smtp = board_is_smtp(r->service->name, r->env.type);
     if (runs_alone(r))
         return RC_OK;
     if (getsockopt(STATUS_FD, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET)

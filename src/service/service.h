@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "ipc/ipc.h"
+#include "service/board.h"
 #include "util/arena.h"
 #include "util/log.h"
 #include "util/loop.h"
@@ -47,10 +48,11 @@ enum service_may {
 struct service_env {
     const struct service *service;
     const struct config *config;
-    struct log log;   /* copied by each session */
-    const char *name; /* service name of master.cf: "smtp", "10025", "relay" */
-    const char *type; /* "inet", "unix", "pass" ... */
-    int argc;         /* arguments after the options, e.g. user= argv= of pipe */
+    struct log log;     /* copied by each session */
+    struct board board; /* counters and switches shared with all services */
+    const char *name;   /* service name of master.cf: "smtp", "10025", "relay" */
+    const char *type;   /* "inet", "unix", "pass" ... */
+    int argc;           /* arguments after the options, e.g. user= argv= of pipe */
     char **argv;
     bool stress;
     bool rootless;  /* instance of an ordinary user */
@@ -125,6 +127,15 @@ enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms,
  */
 enum rc service_config_of(const struct service_env *env, struct str service,
                           const struct config **out, struct why *why) MUST_USE;
+
+/* The program behind a service of master.cf, whatever its type is ("unix" first). RC_NONE: there is
+ * none. */
+enum rc service_program_of(const struct service_env *env, struct str service, struct arena *a,
+                           struct str *program, struct why *why) MUST_USE;
+
+/* Of the service control: have master change what is paused and traced, or end. */
+enum service_wish { WISH_TRACE, WISH_PROFILE, WISH_PAUSE, WISH_STOP };
+void service_wish(struct service_env *env, enum service_wish wish, unsigned value);
 
 /* LOOP services after drain(): end the process. */
 _Noreturn void service_exit(struct service_env *env);

@@ -17,6 +17,7 @@ enum {
     PASS_TIMEOUT_MS = 10 * 1000,
     WAITING_SECONDS = 30, /* a thread that nobody needs ends then */
     SHED_IDLE_MS = 1000,
+    PAUSED_US = 2000,
     LOOK_MS = 1000, /* between looks at the tables */
 };
 
@@ -284,6 +285,10 @@ static int wait_for_connection(struct runtime *r)
             (void)!read(r->accept_wake, &count, sizeof count);
         if (atomic_load(&r->draining) || drains_for_tables(r))
             break;
+        if (r->is_smtp && board_paused(&r->env.board) & PAUSED_SMTP) {
+            usleep(PAUSED_US); /* master is about to say that this process drains */
+            continue;
+        }
         fd = e.data.ptr ? listener_speaks(r, e.data.ptr) : accept_any(r);
     }
     return fd;

@@ -13,6 +13,11 @@ void status_tell(struct runtime *r, enum status_word word, long value)
         (void)!send(r->status_fd, &report, sizeof report, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void service_wish(struct service_env *env, enum service_wish wish, unsigned value)
+{
+    status_tell(env->runtime, (enum status_word)(STATUS_SET_TRACE + (int)wish), (long)value);
+}
+
 /* Texts of the other configuration, made when it is first needed. The first one stays for those who
  * have kept a pointer to it. */
 static void set_stress(struct runtime *r, bool on)

@@ -143,6 +143,23 @@ void session_greet(struct session *s)
     arena_reset(s->access.arena);
 }
 
+static void count_session(const struct session *s, long n)
+{
+    const struct board *b = &s->smtpd->env->board;
+    int family = addr_family(&s->access.client.address);
+
+    board_count(b, COUNTER_smtp_session, n);
+    board_count(b,
+                family == AF_INET    ? COUNTER_smtp_session_inet4
+                : family == AF_INET6 ? COUNTER_smtp_session_inet6
+                                     : COUNTER_smtp_session_local,
+                n);
+    board_count(b, n > 0 ? COUNTER_smtp_connect : COUNTER_smtp_disconnect, 1);
+    if (n < 0 && s->reason)
+        board_count(b, strcmp(s->reason, "timeout") == 0 ? COUNTER_smtp_timeout : COUNTER_smtp_lost,
+                    1);
+}
+
 static void session_run(struct session *s)
 {
     log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
@@ -162,7 +179,10 @@ void smtpd_session(struct service_env *env, void *state, int fd)
 {
     struct session *s = session_new(env, state, fd);
 
-    if (peer_find(s, fd) == RC_OK)
+    if (peer_find(s, fd) == RC_OK) {
+        count_session(s, 1);
         session_run(s);
+        count_session(s, -1);
+    }
     session_free(s);
 }

@@ -20,14 +20,29 @@ enum { LINE_MAX_BYTES = 2000 };
 struct log_sink {
     struct log_options o; /* texts owned */
     bool use_syslog, daemon;
-    int fd;               /* of the file; -1 */
-    int socket;           /* connected to postlogd; -1 */
-    int pid;              /* of the process that opened it */
+    int fd;                     /* of the file; -1 */
+    int socket;                 /* connected to postlogd; -1 */
+    int pid;                    /* of the process that opened it */
+    const atomic_uint *watched; /* NULL: none; see log_watch() */
+    unsigned verbose_bits;
     char host[64];        /* short host name for lines in a file */
     pthread_mutex_t lock; /* guards below */
     time_t second;        /* that stamp shows, and when the file was last looked at */
     char stamp[32];
 };
+
+void log_watch(struct log *log, const atomic_uint *bits, unsigned verbose_bits)
+{
+    log->sink->watched = bits;
+    log->sink->verbose_bits = verbose_bits;
+}
+
+bool log_traces(const struct log *log, unsigned bits)
+{
+    const struct log_sink *k = log->sink;
+
+    return k && k->watched && atomic_load_explicit(k->watched, memory_order_relaxed) & bits;
+}
 
 static const char *const level_words[] = {"", "warning: ", "error: ", "fatal: ", "panic: "};
 static const int level_priorities[] = {LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT, LOG_CRIT};
@@ -241,7 +256,7 @@ void log_debug(const struct log *log, const char *format, ...)
 {
     va_list args;
 
-    if (log->verbose == 0)
+    if (log->verbose == 0 && (log->sink == NULL || !log_traces(log, log->sink->verbose_bits)))
         return;
     va_start(args, format);
     log_line(log, LOG_LEVEL_INFO, format, args);

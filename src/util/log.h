@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "util/str.h"
@@ -46,6 +47,14 @@ struct log_options {
 /* Open the sink. Texts in options are copied. Never fails: falls back to standard error. */
 void log_open(struct log *log, const struct log_options *options);
 void log_close(struct log *log);
+
+/*
+ * From now on log_debug() also shows its lines while *bits has one of verbose_bits; somebody else
+ * changes them while the process runs. For all copies of log. *bits must stay.
+ */
+void log_watch(struct log *log, const atomic_uint *bits, unsigned verbose_bits);
+/* Is one of these bits set there? */
+bool log_traces(const struct log *log, unsigned bits);
 
 void log_info(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_warning(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);

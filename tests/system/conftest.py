@@ -57,6 +57,7 @@ proxywrite unix - - n - 1 proxymap
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
 showq unix n - n - - showq
+smtpctl unix n - n - 1 control
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
