@@ -16,8 +16,9 @@
 struct instructions;
 
 struct instruction {
-    enum client_decision decision; /* CLIENT_ALLOW, CLIENT_DENY */
-    struct str text;               /* CLIENT_DENY: reply text, or empty: close without a word */
+    enum client_decision decision; /* CLIENT_ALLOW, CLIENT_DENY, CLIENT_RUN */
+    struct str text;               /* CLIENT_DENY: reply text, or empty: close without a word;
+                                      CLIENT_RUN: commands of a shell */
     struct str table;              /* "tcprules:/etc/postfix/tcp.smtp" */
     struct str rule;               /* the rule's address as written, "(empty)" for the default */
     struct str file;               /* where it stands; empty when the table has no files */

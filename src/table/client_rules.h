@@ -8,7 +8,12 @@
 #include "config/config.h"
 #include "table/table.h"
 
-enum client_decision { CLIENT_NO_RULE, CLIENT_ALLOW, CLIENT_DENY };
+enum client_decision {
+    CLIENT_NO_RULE,
+    CLIENT_ALLOW,
+    CLIENT_DENY,
+    CLIENT_RUN, /* ipsvd: run text with a shell instead of a session */
+};
 
 struct client_query {
     struct addr address;
@@ -25,6 +30,7 @@ struct client_rule {
     struct str file;                      /* empty: the table has no files */
     long line;                            /* 0: not known */
     VEC(struct config_setting) variables; /* as written */
+    VEC(struct str) unset;                /* not to be in the environment of programs */
 };
 
 /*

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "table/client_rules.h"
 #include "table/table.h"
 
 /* Modules see functions with this visibility only; util is exported as a whole (Makefile.in). */
@@ -58,7 +59,27 @@ struct table_driver {
                     struct why *why);
     enum rc (*commit)(void *state, struct why *why); /* TABLE_CREATE: make it visible */
     void (*close)(void *state);
+
+    /* Tables of rules about clients (client_rules.h); NULL for all others. */
+    enum rc (*find_rule)(void *state, const struct client_query *query, struct arena *a,
+                         struct client_rule *rule, struct why *why);
+    enum rc (*each_rule)(void *state, struct arena *a, client_rule_visit *visit, void *context,
+                         struct why *why);
+    bool (*wants_user)(void *state);
+
+    /* postmap: make the compiled form from the source, whose language is the table's own. NULL: the
+     * source has "key value" lines. RC_CONFIG: it has an error, or is missing; nothing is changed.
+     */
+    enum rc (*compile)(struct str name, const struct table_env *env, struct why *why);
 };
+
+/* The same of a table that is open, whatever its driver. RC_PERM: not of that kind. */
+enum rc table_find_rule(struct table *t, const struct client_query *query, struct arena *a,
+                        struct client_rule *rule, struct why *why) MUST_USE;
+enum rc table_each_rule(struct table *t, struct arena *a, client_rule_visit *visit, void *context,
+                        struct why *why) MUST_USE;
+bool table_has_rules(const struct table *t);
+bool table_wants_user(struct table *t);
 
 /* The drivers, sorted by type (types.def). RC_CONFIG: unknown, or its module is missing. */
 enum rc driver_find(struct str type, const struct table_env *env, const struct table_driver **out,

@@ -282,13 +282,39 @@ static bool file_has_changed(const struct table *t, const struct instance *i)
             opened.st_mtim.tv_nsec != i->seen.st_mtim.tv_nsec || opened.st_size != i->seen.st_size);
 }
 
+/*
+ * Rules with an error never replace good ones: these stay, and the error is told once for each
+ * version of the file.
+ */
+static void keep_rules(struct table *t, const struct why *words)
+{
+    struct instance *i = t->now;
+    int fd = open(i->open.watch_path, O_PATH | O_CLOEXEC);
+    struct stat st;
+
+    if (t->env.log && strcmp(words->text, i->trouble.text) != 0)
+        log_error(t->env.log, "%s; the rules read before stay in force", words->text);
+    pthread_rwlock_wrlock(&t->use);
+    i->trouble = *words;
+    if (fd >= 0 && fstat(fd, &st) == 0) {
+        if (i->fd >= 0)
+            close(i->fd);
+        i->fd = fd;
+        i->seen = st;
+    }
+    pthread_rwlock_unlock(&t->use);
+}
+
 static void open_again(struct table *t, bool was_surrogate)
 {
     struct instance *new = NULL, *old;
-    struct why why;
+    struct why why = {0};
+    bool same_root = root_inode() == t->root_inode;
 
-    if (root_inode() != t->root_inode || instance_open(t, &new, &why) != RC_OK) {
-        if (!was_surrogate)
+    if (!same_root || instance_open(t, &new, &why) != RC_OK) {
+        if (!was_surrogate && same_root && t->driver->find_rule)
+            keep_rules(t, &why);
+        else if (!was_surrogate)
             atomic_store(&t->stuck, true);
         return;
     }
@@ -578,4 +604,71 @@ enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key
     *key = k;
     *value = v;
     return RC_OK;
+}
+
+/* ---- rules about clients ---- */
+
+static void client_rule_own(struct client_rule *rule, struct arena *a)
+{
+    struct client_rule old = *rule;
+
+    rule->text = arena_copy(a, old.text);
+    rule->key = arena_copy(a, old.key);
+    rule->file = arena_copy(a, old.file);
+    memset(&rule->variables, 0, sizeof rule->variables);
+    memset(&rule->unset, 0, sizeof rule->unset);
+    for (size_t i = 0; i < old.variables.n; i++) {
+        struct config_setting s = {arena_copy(a, old.variables.v[i].name),
+                                   arena_copy(a, old.variables.v[i].value), STR_NONE};
+        vec_add(a, &rule->variables, s);
+    }
+    for (size_t i = 0; i < old.unset.n; i++)
+        vec_add(a, &rule->unset, arena_copy(a, old.unset.v[i]));
+}
+
+bool table_has_rules(const struct table *t)
+{
+    return t->driver->find_rule != NULL;
+}
+
+enum rc table_find_rule(struct table *t, const struct client_query *query, struct arena *a,
+                        struct client_rule *rule, struct why *why)
+{
+    const struct instance *i;
+    enum rc rc;
+
+    if (t->driver->find_rule == NULL)
+        return FAIL(why, RC_PERM, STR_FMT " has no rules about clients", STR_ARG(t->name));
+    look(t);
+    i = enter(t, false);
+    rc = i->surrogate ? FAIL(why, RC_TEMP, "%s", i->trouble.text)
+                      : t->driver->find_rule(i->open.state, query, a, rule, why);
+    if (rc == RC_OK)
+        client_rule_own(rule, a); /* the file may be read again after leave() */
+    leave(t, false);
+    return rc;
+}
+
+enum rc table_each_rule(struct table *t, struct arena *a, client_rule_visit *visit, void *context,
+                        struct why *why)
+{
+    const struct instance *i;
+    enum rc rc;
+
+    if (t->driver->each_rule == NULL)
+        return FAIL(why, RC_PERM, STR_FMT " cannot be listed", STR_ARG(t->name));
+    i = enter(t, false);
+    rc = i->surrogate ? FAIL(why, RC_TEMP, "%s", i->trouble.text)
+                      : t->driver->each_rule(i->open.state, a, visit, context, why);
+    leave(t, false);
+    return rc;
+}
+
+bool table_wants_user(struct table *t)
+{
+    const struct instance *i = enter(t, false);
+    bool wants = !i->surrogate && t->driver->wants_user && t->driver->wants_user(i->open.state);
+
+    leave(t, false);
+    return wants;
 }

@@ -80,6 +80,13 @@ enum rc table_commit(struct table *t, struct why *why) MUST_USE;
 enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key, struct str *value,
                    struct why *why) MUST_USE;
 
+/*
+ * Types whose source has a language of its own: does the type of this "type:name" make its compiled
+ * form from its source itself? Do it: the old one stays when the source has an error.
+ */
+bool table_compiles(struct str type_name);
+enum rc table_compile(struct str type_name, const struct table_env *env, struct why *why) MUST_USE;
+
 /* All types of this build, sorted, for postconf -m; those that postmap can create. */
 const char *const *table_types(void);
 bool table_type_is_writable(struct str type);

@@ -382,6 +382,27 @@ static void read_source(struct tool_run *run, const char *path, struct arena *a,
     }
 }
 
+/* Types whose source has a language of its own. */
+static void compile_one(struct tool_run *run, struct str name, const char *path)
+{
+    sigset_t signals_before;
+    struct stat st;
+    struct why why;
+
+    if (run->incremental)
+        log_fatal(run->log, 1, "-i works with \"key value\" sources only, not with " STR_FMT,
+                  STR_ARG(name));
+    if (stat(path, &st) < 0)
+        log_fatal(run->log, 1, "open %s: %m", path);
+    st.st_mode &= 0666; /* a directory is no model for a file */
+    take_identity(run, &st);
+    hold_signals(&signals_before);
+    if (table_compile(name, &run->env, &why) != RC_OK)
+        log_fatal(run->log, 1, "%s", why.text);
+    sigprocmask(SIG_SETMASK, &signals_before, NULL);
+    return_to_root();
+}
+
 static void make_one(struct tool_run *run, const char *argument)
 {
     struct str name = full_name(run, argument), file = name;
@@ -396,6 +417,10 @@ static void make_one(struct tool_run *run, const char *argument)
 
     (void)str_cut(&file, ':');
     path = arena_text(a, file);
+    if (table_compiles(name)) {
+        compile_one(run, name, path);
+        return;
+    }
     read_source(run, path, a, &st, &text);
     mask_before = umask(022);
     take_identity(run, &st);

@@ -91,3 +91,26 @@ bool table_type_is_writable(struct str type)
 
     return row && row->creates;
 }
+
+static const struct table_driver *compiler_of(struct str type_name)
+{
+    const struct type_row *row = find_row(str_cut(&type_name, ':'));
+
+    return row && row->driver && row->driver->compile ? row->driver : NULL;
+}
+
+bool table_compiles(struct str type_name)
+{
+    return compiler_of(type_name) != NULL;
+}
+
+enum rc table_compile(struct str type_name, const struct table_env *env, struct why *why)
+{
+    const struct table_driver *driver = compiler_of(type_name);
+    struct str name = type_name;
+
+    (void)str_cut(&name, ':');
+    if (driver == NULL)
+        return FAIL(why, RC_CONFIG, STR_FMT " has no compiled form", STR_ARG(type_name));
+    return driver->compile(name, env, why);
+}
