@@ -1,0 +1,200 @@
+#include "access/instructions.h"
+
+#include "config/client_settings.h"
+#include "util/buf.h"
+
+struct instructions {
+    struct arena *arena;
+    struct table_env env;
+    struct resolver *resolver;
+    VEC(struct table *) tables;
+};
+
+static const char parameter[] = "smtpd_client_instruction_maps";
+
+/* ---- open ---- */
+
+static enum rc check_rule(void *context, const struct client_rule *rule, struct why *why)
+{
+    (void)context;
+    (void)rule;
+    (void)why;
+    return RC_OK;
+}
+
+/* tcprules: and ipsvd: tables have checked their rules; here the other ones that can be listed. */
+static enum rc check_table(struct table *t, struct why *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    enum rc rc = client_rules_each(t, a, check_rule, NULL, why);
+
+    return rc == RC_PERM || rc == RC_TEMP ? RC_OK : rc;
+}
+
+enum rc instructions_open(struct str tables, const struct table_env *env, struct resolver *resolver,
+                          struct instructions **out, struct why *why)
+{
+    struct arena *arena = arena_new(512);
+    struct instructions *i = arena_new_of(arena, struct instructions);
+    struct str one;
+
+    *i = (struct instructions){.arena = arena, .env = *env, .resolver = resolver};
+    while (str_token_braced(&tables, LIST_SEPARATORS, &one)) {
+        struct table *t = NULL;
+        enum rc rc = table_open(one, TABLE_NO_UNAUTH, env, &t, why);
+        if (rc == RC_OK) {
+            vec_add(arena, &i->tables, t);
+            rc = check_table(t, why);
+        }
+        if (rc != RC_OK) {
+            why_prefix(why, "%s", parameter);
+            instructions_close(i);
+            return rc;
+        }
+    }
+    *out = i;
+    return RC_OK;
+}
+
+void instructions_close(struct instructions *i)
+{
+    if (i == NULL)
+        return;
+    for (size_t k = 0; k < i->tables.n; k++)
+        table_close(i->tables.v[k]);
+    arena_free(i->arena);
+}
+
+bool instructions_have_changed(struct instructions *i)
+{
+    for (size_t k = 0; i && k < i->tables.n; k++)
+        if (table_has_changed(i->tables.v[k]))
+            return true;
+    return false;
+}
+
+bool instructions_want_user(struct instructions *i)
+{
+    for (size_t k = 0; k < i->tables.n; k++)
+        if (client_rules_want_user(i->tables.v[k]))
+            return true;
+    return false;
+}
+
+/* ---- search ---- */
+
+/* For "=HOST" of ipsvd: is the client one of the addresses of that name? */
+static enum rc host_has_address(void *context, struct str host, const struct addr *client)
+{
+    const struct instructions *i = context;
+    int type = addr_family(client) == AF_INET6 ? DNS_AAAA : DNS_A;
+    AUTO_ARENA a = arena_new(1024);
+    struct dns_answer answer = {0};
+    enum dns_status status;
+
+    if (i->resolver == NULL)
+        return RC_NONE;
+    status = dns_lookup(i->resolver, host, type, a, &answer, NULL);
+    if (status == DNS_RETRY || status == DNS_BOGUS)
+        return RC_TEMP;
+    for (size_t k = 0; status == DNS_FOUND && k < answer.n; k++) {
+        struct addr found;
+        if (answer.records[k].type == type &&
+            addr_parse(answer.records[k].data, 0, &found, NULL) == RC_OK &&
+            addr_equal(&found, client))
+            return RC_OK;
+    }
+    return RC_NONE;
+}
+
+static enum rc fill(struct instructions *i, struct table *t, const struct client_rule *rule,
+                    struct arena *a, struct instruction *out, struct why *why)
+{
+    struct config_setting *settings = NULL;
+    size_t n = 0;
+
+    TRY(client_settings_translate(i->env.config, rule->variables.v, rule->variables.n, a, &settings,
+                                  &n, why));
+    *out = (struct instruction){
+        .decision = rule->decision,
+        .text = rule->text,
+        .table = table_name(t),
+        .rule = rule->key.n ? rule->key : STR("(empty)"),
+        .file = rule->file,
+        .line = rule->line,
+        .variables = rule->variables.v,
+        .n_variables = rule->variables.n,
+        .settings = settings,
+        .n_settings = n,
+    };
+    return RC_OK;
+}
+
+enum rc instructions_find(struct instructions *i, const struct instruction_client *client,
+                          struct arena *a, struct instruction *out, struct why *why)
+{
+    struct client_query q = {.address = client->address,
+                             .name = client->name,
+                             .user = client->user,
+                             .has_address = host_has_address,
+                             .context = i};
+
+    for (size_t k = 0; k < i->tables.n; k++) {
+        struct table *t = i->tables.v[k];
+        struct client_rule rule = {0};
+        struct str name = table_name(t);
+        enum rc rc = client_rule_find(t, &q, a, &rule, why);
+        if (rc == RC_NONE)
+            continue;
+        if (rc == RC_OK)
+            rc = fill(i, t, &rule, a, out, why);
+        if (rc == RC_OK)
+            return RC_OK;
+        why_prefix(why, STR_FMT, STR_ARG(name));
+        return RC_TEMP;
+    }
+    return RC_NONE;
+}
+
+/* ---- all rules ---- */
+
+struct listing {
+    struct instructions *instructions;
+    struct table *table;
+    struct arena *arena;
+    enum rc (*visit)(void *context, const struct instruction *rule, struct why *why);
+    void *context;
+};
+
+static enum rc visit_rule(void *context, const struct client_rule *rule, struct why *why)
+{
+    struct listing *l = context;
+    struct instruction i;
+    enum rc rc = fill(l->instructions, l->table, rule, l->arena, &i, why);
+
+    if (rc == RC_OK)
+        rc = l->visit(l->context, &i, why);
+    if (rc != RC_OK && rule->line)
+        why_prefix(why, STR_FMT ", line %ld", STR_ARG(rule->file), rule->line);
+    else if (rc != RC_OK && rule->file.n)
+        why_prefix(why, STR_FMT, STR_ARG(rule->file));
+    return rc;
+}
+
+enum rc instructions_each(struct instructions *i, struct arena *a,
+                          enum rc (*visit)(void *context, const struct instruction *rule,
+                                           struct why *why),
+                          void *context, struct why *why)
+{
+    bool all = true;
+
+    for (size_t k = 0; k < i->tables.n; k++) {
+        struct listing l = {i, i->tables.v[k], a, visit, context};
+        enum rc rc = client_rules_each(i->tables.v[k], a, visit_rule, &l, why);
+        if (rc == RC_PERM || rc == RC_TEMP)
+            all = false;
+        else if (rc != RC_OK)
+            return rc;
+    }
+    return all ? RC_OK : RC_NONE;
+}
