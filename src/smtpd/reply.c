@@ -135,10 +135,33 @@ static struct str add_footer(struct session *s, struct str reply)
     return b.over ? reply : arena_copy(s->access.arena, buf_str(&b));
 }
 
+/* Which class of notify_classes a refusal belongs to, by its enhanced status code (RFC 3463). */
+static unsigned class_of(struct str reply, bool by_rules)
+{
+    static const struct {
+        const char *status;
+        unsigned by_rules, by_us;
+    } classes[] = {
+        {".3.0", NOTIFY_DATA, NOTIFY_RESOURCE},     {".3.1", NOTIFY_RESOURCE, NOTIFY_RESOURCE},
+        {".3.5", NOTIFY_SOFTWARE, NOTIFY_SOFTWARE}, {".5.", NOTIFY_PROTOCOL, NOTIFY_PROTOCOL},
+        {"", NOTIFY_POLICY, NOTIFY_PROTOCOL},
+    };
+    struct str status = str_from(reply, 4);
+    size_t i = 0;
+
+    if (reply.p[0] != '4' && reply.p[0] != '5')
+        return 0;
+    status = dsn_prefix(status) ? str_from(status, 1) : STR("");
+    while (!str_has_prefix(status, str_of(classes[i].status)))
+        i++;
+    return by_rules ? classes[i].by_rules : classes[i].by_us;
+}
+
 void session_reply(struct session *s, struct str reply)
 {
     struct str sent = reply;
 
+    s->noticed |= class_of(reply, reply.p == s->access.reply.p);
     if (reply.n > 4 && (reply.p[0] == '4' || reply.p[0] == '5'))
         sent = add_footer(s, apply_filter(s, reply));
     if (s->errors >= s->config->smtpd_soft_error_limit && s->config->smtpd_error_sleep_time > 0)
@@ -158,6 +181,17 @@ void session_replyf(struct session *s, const char *format, ...)
     buf_vaddf(&b, format, args);
     va_end(args);
     session_reply(s, buf_str(&b));
+}
+
+void session_notify(struct session *s)
+{
+    AUTO_BUF subject = {0};
+
+    if (s->wire.transcript == NULL || (s->noticed & s->smtpd->notify) == 0)
+        return;
+    buf_init(&subject, 512);
+    buf_addf(&subject, "SMTP server: errors from " STR_FMT, STR_ARG(s->access.client.label));
+    notice_send(s->smtpd->env, s->smtpd->cleanup, buf_text(&subject), &s->transcript);
 }
 
 bool session_obeys(struct session *s, enum verdict v)

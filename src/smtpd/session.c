@@ -52,6 +52,9 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
     };
     wire_server_init(&s->wire, fd, (size_t)s->config->line_length_limit,
                      s->config->smtpd_timeout * 1000);
+    transcript_init(&s->transcript);
+    if (smtpd->notify && !env->on_stdin)
+        s->wire.transcript = &s->transcript;
     return s;
 }
 
@@ -60,6 +63,7 @@ static void session_free(struct session *s)
     transaction_done(s);
     s->wire.stream.fd = -1; /* the runtime closes it */
     wire_server_done(&s->wire);
+    transcript_done(&s->transcript);
     arena_free(s->access.arena);
     arena_free(s->arena);
 }
@@ -171,6 +175,7 @@ static void session_run(struct session *s)
         s->counters[CMD_QUIT].total == 0)
         s->reason = "lost connection";
     log_abnormal_end(s);
+    session_notify(s);
     limit_disconnect(s);
     log_disconnect(s);
 }

@@ -12,6 +12,7 @@
 
 #include "access/access.h"
 #include "config/config.h"
+#include "deliver/notice.h"
 #include "service/service.h"
 #include "smtpd/commands.h"
 #include "submit/submit.h"
@@ -46,7 +47,8 @@ struct smtpd { /* the process */
     struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards;
     struct match_list *forbidden_commands, *bare_lf_exclusions, *limit_exceptions, *xclient_hosts,
         *xforward_hosts, *verp_clients;
-    struct service_pool *anvil;
+    struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
+    unsigned notify;                      /* enum notify_class that are wanted */
     unsigned ehlo_discard;
     unsigned submit_flags;
     pid_t pid; /* for the instance attribute */
@@ -93,6 +95,8 @@ struct session {
     struct str denied;  /* reply that a client gets who was refused at connect */
     struct counter counters[COMMANDS];
     long errors, junk;
+    unsigned noticed; /* enum notify_class that have happened */
+    struct transcript transcript;
     unsigned ehlo_discard;
     bool over;
     bool on_stdin;
@@ -124,6 +128,10 @@ void peer_is_known(struct session *s); /* look up what depends on the client's n
 /* reply.c: one or more lines separated by "\n". 4xx and 5xx go through filter and footer. */
 void session_reply(struct session *s, struct str reply);
 void session_replyf(struct session *s, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* At the end: the transcript for the postmaster, when something happened that notify_classes names.
+ */
+void session_notify(struct session *s);
 
 /* smtpd_forbid_bare_newline = reject: log it and answer. */
 void session_refuse_bare_lf(struct session *s);

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "config/master_cf.h"
+#include "deliver/post.h"
 #include "smtpd/smtpd.h"
 #include "util/memory.h"
 
@@ -66,18 +67,10 @@ static enum rc refuse_unbuilt(const struct smtpd *s, struct why *why)
 /* Settings without effect that nobody's safety rests on. */
 static void warn_unbuilt(const struct smtpd *s)
 {
-    struct str rest = s->config->notify_classes, word;
-
     if (str_eq(s->config->smtpd_tls_security_level, STR("may")) ||
         (s->config->smtpd_tls_security_level.n == 0 && s->config->smtpd_use_tls))
         log_warning(&s->env->log,
                     "smtpd_tls_security_level = may: this version does not offer STARTTLS");
-    while (str_token(&rest, LIST_SEPARATORS, &word))
-        if (str_eq_nocase(word, STR("protocol")) || str_eq_nocase(word, STR("policy")))
-            log_warning(
-                &s->env->log,
-                "notify_classes: this version sends no transcripts of SMTP sessions (" STR_FMT ")",
-                STR_ARG(word));
 }
 
 static enum rc bare_lf_mode(struct str word, enum bare_lf *mode, struct why *why)
@@ -214,6 +207,8 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     TRY(open_libraries(s, why));
     s->submit_flags = submit_flags_for(s->config, SUBMIT_FROM_SMTPD);
     s->anvil = service_pool_new(env, "private/anvil");
+    s->cleanup = post_pool(env);
+    s->notify = notify_classes(env->config);
     return RC_OK;
 }
 

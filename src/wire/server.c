@@ -25,6 +25,18 @@ static enum rc skip_line(struct wire_server *w, struct why *why)
     return rc == RC_OK ? RC_OK : FAIL(why, rc, "lost connection in an over-long command");
 }
 
+/* Credentials stay out of it (RFC 4954). */
+static void note_command(struct wire_server *w, struct str line)
+{
+    if (w->transcript == NULL)
+        return;
+    if (str_has_prefix_nocase(line, STR("AUTH "))) {
+        transcript_add(w->transcript, "In", STR("AUTH ..."));
+        return;
+    }
+    transcript_add(w->transcript, "In", line);
+}
+
 enum rc wire_command(struct wire_server *w, struct str *line, struct why *why)
 {
     bool crlf;
@@ -40,11 +52,13 @@ enum rc wire_command(struct wire_server *w, struct str *line, struct why *why)
     if (!crlf)
         w->saw_bare_lf = true;
     *line = str_rtrim(*line);
+    note_command(w, *line);
     return RC_OK;
 }
 
 void wire_reply(struct wire_server *w, struct str reply)
 {
+    transcript_add(w->transcript, "Out", reply);
     do {
         stream_put(&w->stream, str_cut(&reply, '\n'));
         stream_put(&w->stream, STR("\r\n"));

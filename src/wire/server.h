@@ -10,6 +10,7 @@
 
 #include "util/buf.h"
 #include "util/stream.h"
+#include "wire/transcript.h"
 
 enum bare_lf {
     BARE_LF_ALLOW,     /* ends lines, and "." lines end DATA */
@@ -25,6 +26,7 @@ struct wire_server {
     size_t line_limit; /* line_length_limit: longer commands are refused, longer text is folded */
     enum bare_lf bare_lf;
     bool saw_bare_lf;               /* sticky; the owner clears it */
+    struct transcript *transcript;  /* of commands and replies; NULL: none is kept */
     char shown[WIRE_SHOWN_MAX + 1]; /* start of the last command that was too long */
 };
 

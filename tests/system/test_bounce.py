@@ -120,6 +120,39 @@ def test_postmaster_copies(postern, classes, sender, want):
             p.wait_log("postmaster non-delivery notification: [0-9A-F]+")
 
 
+@pytest.mark.parametrize("classes, main, wanted", [
+    ("policy", {"smtpd_recipient_restrictions": "reject"}, True),
+    ("resource, software", {"smtpd_recipient_restrictions": "reject"}, False),
+    ("protocol", {}, True),
+    ("resource, software", {}, False),
+    ("software", {"smtpd_recipient_restrictions": "check_recipient_access fail:test"}, True),
+    ("resource", {"message_size_limit": "0", "queue_minfree": "1000000000000000000"}, True),
+])
+def test_transcript_for_the_postmaster(postern, classes, main, wanted):
+    p = postern({**main, "notify_classes": classes, "error_notice_recipient": SENDER, "smtpd_delay_reject": "no"})
+    with p.raw() as c:
+        c.cmd("EHLO client.test")
+        c.cmd("FROB <secret>")
+        c.cmd("AUTH PLAIN c2VjcmV0")
+        c.cmd("MAIL FROM:<s@example.test>")
+        c.cmd(f"RCPT TO:<{SENDER}>")
+        c.cmd("QUIT")
+    p.wait_log("disconnect from")
+    p.wait_empty()
+    if not wanted:
+        assert p.mails(USER) == []
+        return
+    if classes == "resource":
+        p.wait_log("postmaster notify: .*|status=sent")
+        return
+    p.wait_mail(USER, 1)
+    m = read(p.mails(USER)[0])
+    assert m["Subject"] == "Postern SMTP server: errors from localhost[127.0.0.1]"
+    assert m["Return-Path"].startswith("<double-bounce@") and m["To"].endswith("(Postmaster)")
+    text = m.get_payload()
+    assert "\n  In: FROB <secret>\n" in text and "Out: 500 5.5.2" in text and "c2VjcmV0" not in text
+
+
 def test_undeliverable_notice_ends(postern):
     """A postmaster notice that cannot be delivered makes no further mail."""
     p = postern({**GONE, "notify_classes": "2bounce", "2bounce_notice_recipient": "pm@gone.test"})
