@@ -1,0 +1,66 @@
+/* What a session would know about the client and its message. */
+#include "access/ident.h"
+#include "postexplain/postexplain.h"
+
+static void set_name(struct access_client *c, const char *given, struct resolver *resolver,
+                     bool look_up, struct arena *a)
+{
+    struct str name = STR_NONE;
+    enum dns_status status = DNS_NXDOMAIN;
+
+    c->name = c->reverse_name = STR("unknown");
+    c->name_status = c->reverse_status = PEER_PERM;
+    if (given && strcmp(given, "unknown") == 0)
+        return;
+    if (given) {
+        c->name = c->reverse_name = str_of(given);
+        c->name_status = c->reverse_status = PEER_OK;
+        return;
+    }
+    if (look_up)
+        status = dns_reverse(resolver, &c->address, a, &name, NULL);
+    if (name.n == 0) {
+        c->name_status = c->reverse_status = status == DNS_RETRY ? PEER_TEMP : PEER_PERM;
+        return;
+    }
+    c->reverse_name = name;
+    c->reverse_status = PEER_OK;
+    c->name_status = status == DNS_FOUND ? PEER_OK : status == DNS_RETRY ? PEER_TEMP : PEER_FORGED;
+    if (status == DNS_FOUND)
+        c->name = name;
+}
+
+/* The answer of a client host, as it would be read. */
+static void set_ident(struct access_context *c, const char *user, struct arena *a)
+{
+    struct str line = arena_printf(a, "1,2:USERID:UNIX:%s", user);
+
+    if (!ident_parse(line, 1, 2, c->ident.user))
+        c->ident.user[0] = '\0';
+}
+
+enum rc fill_context(const struct question *q, struct resolver *resolver, struct arena *a,
+                     const struct config *config, struct access_context *context, struct why *why)
+{
+    struct access_client *c = &context->client;
+    char text[ADDR_TEXT_SIZE];
+
+    if (addr_parse(str_of(q->client), 0, &c->address, why) != RC_OK) {
+        why_prefix(why, "--client");
+        return RC_PERM;
+    }
+    addr_format(&c->address, text);
+    c->address_text = arena_copy(a, str_of(text));
+    c->port = STR("0");
+    c->server_address = c->server_port = STR("");
+    set_name(c, q->client_name, resolver, config->smtpd_peername_lookup, a);
+    c->label = arena_printf(a, STR_FMT "[" STR_FMT "]", STR_ARG(c->name), STR_ARG(c->address_text));
+    context->helo = str_of(q->helo);
+    context->sasl_username = str_of(q->sasl_user);
+    if (q->sasl_user)
+        context->sasl_method = STR("PLAIN");
+    context->ident.asked = true;
+    if (q->ident)
+        set_ident(context, q->ident, a);
+    return RC_OK;
+}
