@@ -9,10 +9,24 @@
 #pragma once
 
 #include "smtp/hosts.h"
+#include "smtp/requiretls.h"
 #include "smtp/smtp.h"
+#include "tls/policy.h"
 #include "wire/client.h"
 
 struct session;
+
+/* TLS of the host that is being tried (protect.c). */
+struct attempt_tls {
+    struct tls_policy policy;
+    struct str hop_key,
+        key;    /* sessions with the same key can be shared; "" where TLS is no issue */
+    bool asked; /* the sender wants REQUIRETLS (RFC 8689) */
+    enum requiretls requiretls; /* ... and this is what it means here */
+    bool not_required;          /* "TLS-Required: no" */
+    bool retry;                 /* the handshake failed: try again without */
+    const char *missing;        /* of REQUIRETLS, for the log: "nocertmatch" ...; NULL: nothing */
+};
 
 struct attempt {
     struct smtp *smtp;
@@ -27,7 +41,8 @@ struct attempt {
     bool site;           /* ... concerns the whole destination: qmgr shall slow down */
     VEC(struct str) notes;
     VEC(struct addr) tried; /* servers that have had their chance through a kept connection */
-    bool busy;              /* other mail for the same destination is about */
+    struct attempt_tls tls;
+    bool busy; /* other mail for the same destination is about */
 };
 
 /* False: a table failed; that was recorded for all. */

@@ -1,6 +1,7 @@
 #include "smtp/attempt.h"
 #include "smtp/pass.h"
 #include "smtp/pool.h"
+#include "smtp/protect.h"
 #include "smtp/session.h"
 #include "smtp/smtp.h"
 #include "smtp/transaction.h"
@@ -11,7 +12,7 @@ static void describe(struct attempt *at, const struct session *s)
 {
     at->d->time.connected = clock_now();
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
-    at->d->tls = tls_feature(at->smtp, true);
+    protect_describe(at, s);
     at->d->conn_use = s->messages > 0 ? s->messages + 1 : 0;
 }
 
@@ -36,6 +37,8 @@ static bool keeps(struct attempt *at, const struct session *s)
 
     if (s->broken || s->closing || service_is_draining(at->d->env))
         return false;
+    if (s->tls && !s->reuse_tls)
+        return false;
     if (set->connection_cache_on_demand && (at->busy || at->d->request.flags & DELIVER_CACHE_STORE))
         return true;
     return set->connection_cache_destinations.n > 0 && is_kept_always(at);
@@ -58,13 +61,17 @@ static enum rc use(struct attempt *at, struct session *s)
 /* A kept session, for the next hop or a server. True: it was there and could be used. */
 static bool reuse(struct attempt *at, struct str key, const struct addr *address)
 {
-    struct session *s = session_pool_take(at->smtp->pool, key, address);
+    struct str tls = address ? at->tls.key : at->tls.hop_key;
+    struct session *s = session_pool_take(at->smtp->pool, key, tls, address);
     struct addr server;
 
     if (s == NULL)
         return false;
     server = s->address;
     attempt_next_host(at);
+    at->tls.policy.wanted = s->wanted;
+    at->tls.policy.level = s->level;
+    protect_reused(at, s);
     if (use(at, s) != RC_OK)
         return false;
     vec_add(at->arena, &at->tried, server);
@@ -93,9 +100,15 @@ static void try_hosts(struct attempt *at, const struct nexthop *hop, const struc
             continue;
         if (limit > 0 && sessions >= limit)
             return;
+        if (!protect_choose(at, hop, h))
+            continue;
         if (!reuse(at, hop->text, &h->address)) {
             attempt_next_host(at);
             s = session_open(at, hop, h, best, &connected);
+            if (s == NULL && at->tls.retry) {
+                protect_without(at);
+                s = session_open(at, hop, h, best, &connected);
+            }
             if (s)
                 (void)!use(at, s);
         }
@@ -149,9 +162,14 @@ static bool try_nexthop(struct attempt *at, struct str text)
         attempt_postpone(at, &dsn);
         return true;
     }
+    protect_begin(at, &hop);
     if (hop.path.n) {
-        if (!reuse(at, text, NULL)) {
+        if (!reuse(at, text, NULL) && protect_choose(at, &hop, NULL)) {
             struct session *s = session_open_unix(at, &hop);
+            if (s == NULL && at->tls.retry) {
+                protect_without(at);
+                s = session_open_unix(at, &hop);
+            }
             if (s)
                 (void)!use(at, s);
         }

@@ -47,6 +47,8 @@ struct str mail_command(struct attempt *at, const struct session *s)
         buf_addf(&b, " RET=%s", q->dsn_ret == DSN_RET_FULL ? "FULL" : "HDRS");
     if (has & FEATURE_SMTPUTF8 && q->sendopts & OPT_SMTPUTF8)
         buf_add(&b, STR(" SMTPUTF8"));
+    if (has & FEATURE_REQUIRETLS && s->tls && at->tls.asked)
+        buf_add(&b, STR(" REQUIRETLS"));
     if (has & FEATURE_AUTH && at->smtp->set.send_dummy_mail_auth)
         buf_add(&b, STR(" AUTH=<>"));
     buf_add(&b, STR("\r\n"));

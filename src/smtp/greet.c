@@ -146,6 +146,26 @@ static bool introduce(struct attempt *at, struct session *s, bool try_ehlo,
     return reply->code / 100 == 2 || refused(at, s, reply);
 }
 
+static bool take_features(struct attempt *at, struct session *s,
+                          const struct wire_client_reply *reply)
+{
+    wire_features_parse(reply->text, discarded_keywords(at, s), &s->features);
+    if (!s->esmtp)
+        s->features.bits = s->features.xforward = 0;
+    if (s->tls)
+        s->features.bits &= ~(unsigned)FEATURE_STARTTLS;
+    if (s->features.bad_size)
+        log_warning(&s->smtp->log, "bad EHLO SIZE limit from %s", s->where);
+    return true;
+}
+
+bool session_introduce(struct attempt *at, struct session *s)
+{
+    struct wire_client_reply reply;
+
+    return introduce(at, s, true, &reply) && take_features(at, s, &reply);
+}
+
 bool session_greet(struct attempt *at, struct session *s, bool best)
 {
     const struct smtp_settings *set = &s->smtp->set;
@@ -166,14 +186,6 @@ bool session_greet(struct attempt *at, struct session *s, bool best)
     esmtp = says_esmtp(s, reply.text, best) || set->always_send_ehlo;
     if (set->never_send_ehlo || s->pix & PIX_DISABLE_ESMTP)
         esmtp = false;
-    if (!introduce(at, s, esmtp, &reply))
-        return false;
-    wire_features_parse(reply.text, discarded_keywords(at, s), &s->features);
-    if (!s->esmtp)
-        s->features.bits = s->features.xforward = 0;
-    if (s->features.bad_size)
-        log_warning(&s->smtp->log, "bad EHLO SIZE limit from %s", s->where);
-    if (s->features.bits & FEATURE_STARTTLS && set->tls_note_starttls_offer)
-        log_info(&s->smtp->log, "Host offered STARTTLS: [%s]", s->host);
-    return is_somebody_else(at, s, best);
+    return introduce(at, s, esmtp, &reply) && take_features(at, s, &reply) &&
+           is_somebody_else(at, s, best);
 }

@@ -13,7 +13,8 @@ struct finding {
     unsigned port;
     VEC(struct host) hosts;
     struct trouble *trouble;
-    bool try_later; /* trouble is of the kind that may pass: words of others do not replace it */
+    struct host like; /* what the hosts that are found have in common */
+    bool try_later;   /* trouble is of the kind that may pass: words of others do not replace it */
 };
 
 static const char *status_code(enum dns_status status)
@@ -92,8 +93,13 @@ static enum dns_status lookup(struct finding *f, struct str name, int type,
 
 static void add_host(struct finding *f, struct str name, const struct addr *address, int preference)
 {
-    struct host h = {.name = name, .address = *address, .preference = preference};
+    struct host h = f->like;
 
+    h.name = name;
+    h.address = *address;
+    h.preference = preference;
+    if (h.final.n == 0)
+        h.final = name;
     if (addr_family(address) == AF_INET ? !f->smtp->ipv4 : !f->smtp->ipv6)
         return;
     addr_set_port(&h.address, f->port);
@@ -114,9 +120,13 @@ static void add_by_dns(struct finding *f, struct str name, int preference)
         status = lookup(f, name, types[i], &answer, &why);
         if (status != DNS_FOUND)
             note_trouble(f, status, &why);
+        f->like.secure = answer.authenticated;
+        f->like.final = answer.cname;
         for (size_t j = 0; status == DNS_FOUND && j < answer.n; j++)
             add_host(f, name, &answer.records[j].address, preference);
     }
+    f->like.secure = false;
+    f->like.final = STR_NONE;
 }
 
 static void add_by_system(struct finding *f, struct str name, int preference)
@@ -161,11 +171,14 @@ static int by_preference(const void *x, const void *y)
 }
 
 /* Addresses of MX or SRV targets, best first; stops when there are plenty. */
-static void add_targets(struct finding *f, struct dns_answer *answer, bool srv)
+static void add_targets(struct finding *f, struct str domain, struct dns_answer *answer, bool srv)
 {
     size_t enough =
         f->smtp->set.mx_address_limit > 0 ? 4 * (size_t)f->smtp->set.mx_address_limit : (size_t)-1;
 
+    f->like.by_mx = true;
+    f->like.mx_secure = answer->authenticated;
+    f->like.mx_final = answer->cname.n ? answer->cname : domain;
     qsort(answer->records, answer->n, sizeof *answer->records, by_preference);
     for (size_t i = 0; i < answer->n; i++) {
         const struct dns_record *r = &answer->records[i];
@@ -198,7 +211,7 @@ static enum rc find_by_mx(struct finding *f, struct str domain, bool *by_mx)
     default: return trouble_set(f->trouble, status_code(status), &why);
     }
     *by_mx = true;
-    add_targets(f, &answer, false);
+    add_targets(f, domain, &answer, false);
     if (f->hosts.n)
         return RC_OK;
     log_warning(&f->smtp->log, "no MX host for " STR_FMT " has a valid address record",
@@ -248,7 +261,7 @@ static enum rc find_by_srv(struct finding *f, const struct nexthop *hop, struct 
     order_by_weight(answer.records, answer.n);
     for (size_t i = 0; i < answer.n; i++)
         answer.records[i].preference = (int)i; /* the order is made: keep it */
-    add_targets(f, &answer, true);
+    add_targets(f, domain, &answer, true);
     if (f->hosts.n)
         return RC_OK;
     if (f->trouble->status == NULL) {

@@ -12,6 +12,11 @@ struct host {
     struct addr address; /* with port */
     int preference;
     unsigned long order; /* among equals */
+    struct str final;    /* where aliases of the name lead; or as name */
+    bool secure;         /* the address is authenticated (DNSSEC) */
+    bool by_mx;          /* an MX or SRV record names it */
+    bool mx_secure;      /* ... that is authenticated */
+    struct str mx_final; /* where aliases of the next hop lead */
 };
 
 struct host_list {

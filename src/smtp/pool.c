@@ -70,7 +70,16 @@ static void close_all(struct session *s)
     }
 }
 
-struct session *session_pool_take(struct session_pool *p, struct str key,
+static bool is_for(const struct session *s, struct str key, struct str tls,
+                   const struct addr *address)
+{
+    if (address == NULL)
+        return str_eq(s->key, key) && str_eq(s->tls_hop, tls);
+    return addr_equal(&s->address, address) && addr_port(&s->address) == addr_port(address) &&
+           str_eq(s->tls_key, tls);
+}
+
+struct session *session_pool_take(struct session_pool *p, struct str key, struct str tls,
                                   const struct addr *address)
 {
     struct session *expired, *found = NULL;
@@ -79,9 +88,7 @@ struct session *session_pool_take(struct session_pool *p, struct str key,
     expired = take_expired(p, RESTING_MAX);
     for (struct session **link = &p->newest; *link; link = &(*link)->next) {
         struct session *s = *link;
-        if (address
-                ? !addr_equal(&s->address, address) || addr_port(&s->address) != addr_port(address)
-                : !str_eq(s->key, key))
+        if (!is_for(s, key, tls, address))
             continue;
         found = s;
         *link = s->next;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "smtp/greet.h"
+#include "smtp/protect.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
@@ -18,15 +19,6 @@ void session_limit(struct session *s, long seconds, size_t bytes)
     if (set->per_request_deadline)
         s->wire.stream.deadline_ms =
             clock_ms() + seconds * 1000 + (long)(bytes / (size_t)set->min_data_rate) * 1000;
-}
-
-struct str tls_feature(const struct smtp *s, bool decided)
-{
-    if (!s->set.log_tls_feature_status)
-        return STR("");
-    if (!str_eq(s->set.tls_security_level, STR("may")) && !s->set.use_tls)
-        return STR("none");
-    return decided ? STR("may:none") : STR("may?");
 }
 
 static void warn_of(struct session *s, struct str line)
@@ -78,13 +70,19 @@ static struct str filter_reply(void *context, struct str line)
     return buf_str(&s->words);
 }
 
-static struct session *session_new(struct smtp *smtp, int fd, const struct nexthop *hop)
+static struct session *session_new(struct attempt *at, int fd, const struct nexthop *hop)
 {
     struct session *s = NEW(struct session);
+    struct smtp *smtp = at->smtp;
 
     s->smtp = smtp;
-    s->key =
-        (struct str){memcpy(memory_new(hop->text.n + 1), hop->text.p, hop->text.n), hop->text.n};
+    s->arena = arena_new(1024);
+    s->key = arena_copy(s->arena, hop->text);
+    s->tls_hop = arena_copy(s->arena, at->tls.hop_key);
+    s->tls_key = arena_copy(s->arena, at->tls.key);
+    s->wanted = at->tls.policy.wanted;
+    s->level = at->tls.policy.level;
+    s->reuse_tls = at->tls.policy.connection_reuse;
     wire_client_init(&s->wire, fd, smtp->set.helo_timeout * 1000);
     buf_init(&s->words, WIRE_REPLY_LINE_MAX);
     if (!maps_empty(smtp->reply_filter))
@@ -97,7 +95,7 @@ static void session_free(struct session *s)
 {
     wire_client_done(&s->wire);
     buf_done(&s->words);
-    free((char *)s->key.p);
+    arena_free(s->arena);
     free(s);
 }
 
@@ -151,8 +149,11 @@ static void set_names(struct session *s, struct str name, const char *address, u
 /* Greet, and keep the session when that went well. */
 static struct session *greeted(struct attempt *at, struct session *s, bool best)
 {
+    bool wrapped = s->smtp->set.tls_wrappermode;
+
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
-    if (session_greet(at, s, best))
+    if ((!wrapped || protect_session(at, s)) && session_greet(at, s, best) &&
+        protect_session(at, s))
         return s;
     at->d->time.connected = clock_now();
     session_close(s, true);
@@ -172,7 +173,7 @@ struct session *session_open(struct attempt *at, const struct nexthop *hop, cons
 
     *connected = false;
     at->d->relay = STR("none");
-    at->d->tls = tls_feature(at->smtp, false);
+    protect_describe(at, NULL);
     addr_format(&host->address, text);
     rc = connect_from(at, host, &fd, &why);
     if (rc != RC_OK) {
@@ -187,7 +188,7 @@ struct session *session_open(struct attempt *at, const struct nexthop *hop, cons
         return NULL;
     }
     *connected = true;
-    s = session_new(at->smtp, fd, hop);
+    s = session_new(at, fd, hop);
     s->address = host->address;
     set_names(s, host->name, text, port);
     return greeted(at, s, best);
@@ -203,6 +204,7 @@ struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
     int fd;
 
     at->d->relay = STR("none");
+    protect_describe(at, NULL);
     if (net_connect_unix(arena_text(at->arena, path), SOCK_STREAM, smtp->set.connect_timeout * 1000,
                          &fd, &why) != RC_OK) {
         const char *cause = strrchr(why.text, ':');
@@ -213,7 +215,7 @@ struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
         attempt_postpone(at, &dsn);
         return NULL;
     }
-    s = session_new(smtp, fd, hop);
+    s = session_new(at, fd, hop);
     s->address = (struct addr){.bytes = sizeof(sa_family_t), .sa.sa_family = AF_UNIX};
     set_names(s, smtp->config->myhostname, arena_text(at->arena, path), 0);
     return greeted(at, s, false);

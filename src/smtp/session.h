@@ -5,6 +5,7 @@
 #pragma once
 
 #include "smtp/attempt.h"
+#include "tls/tls.h"
 #include "util/buf.h"
 #include "wire/client.h"
 
@@ -13,13 +14,19 @@ struct session {
     struct wire_features features;
     struct smtp *smtp;
     struct addr address;
-    char host[256];  /* name of the server */
-    char where[330]; /* "host[addr]" */
-    char relay[350]; /* "host[addr]:port" */
-    struct str key;  /* next hop, for the pool; owned */
-    bool esmtp;      /* EHLO or LHLO was understood */
-    unsigned pix;    /* enum pix_workaround that are in force */
-    long messages;   /* deliveries so far */
+    char host[256];               /* name of the server */
+    char where[330];              /* "host[addr]" */
+    char relay[350];              /* "host[addr]:port" */
+    struct str key;               /* next hop, for the pool; owned */
+    struct arena *arena;          /* of what lives as long as the session */
+    struct str tls_hop, tls_key;  /* as in struct attempt_tls, when it was opened */
+    struct tls_session *tls;      /* NULL: in clear */
+    enum tls_level wanted, level; /* of its policy */
+    bool reuse_tls;               /* it may rest between messages although it has TLS */
+    bool name_matched;            /* the certificate is good, and for this server */
+    bool esmtp;                   /* EHLO or LHLO was understood */
+    unsigned pix;                 /* enum pix_workaround that are in force */
+    long messages;                /* deliveries so far */
     long opened_ms, rested_ms;
     bool dirty;           /* a transaction may be open: RSET before the next */
     bool broken;          /* the connection is gone or out of step: no QUIT, no reuse */
@@ -39,9 +46,6 @@ struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
 
 /* QUIT if that makes sense, close, free. wait: for the reply, unless smtp_skip_quit_response. */
 void session_close(struct session *s, bool wait);
-
-/* What tls= of the log line shows: the level that was asked for, and what came of it. */
-struct str tls_feature(const struct smtp *s, bool decided);
 
 /* Time limit for the next replies; with smtp_per_request_deadline for all of them together, and
  * bytes that are sent meanwhile lengthen it. */

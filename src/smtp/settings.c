@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "smtp/smtp.h"
 #include "wire/client.h"
 
@@ -30,59 +28,18 @@ enum rc pix_mask(struct str words, unsigned *bits, struct why *why)
     return RC_OK;
 }
 
-/*
- * TLS and SASL are not there yet. What only asks for them when offered is fine with a warning; what
- * an administrator relies on is refused, because mail would travel unprotected.
- */
+/* SASL is not there yet: what an administrator relies on is refused. */
 static enum rc refuse_unprotected(const struct smtp *s, struct why *why)
 {
     const char *p = s->lmtp ? "lmtp" : "smtp";
     const struct smtp_settings *set = &s->set;
-    struct str level = set->tls_security_level;
 
     if (set->sasl_auth_enable)
         return FAIL(why, RC_CONFIG,
                     "%s_sasl_auth_enable = yes: logging in to servers is not supported yet; run: "
                     "postconf -e '%s_sasl_auth_enable = no'",
                     p, p);
-    if (set->tls_wrappermode)
-        return FAIL(why, RC_CONFIG,
-                    "%s_tls_wrappermode = yes: TLS connections are not supported yet; run: "
-                    "postconf -e '%s_tls_wrappermode = no'",
-                    p, p);
-    if (set->enforce_tls)
-        return FAIL(why, RC_CONFIG,
-                    "%s_enforce_tls = yes: TLS connections are not supported yet; run: "
-                    "postconf -e '%s_enforce_tls = no'",
-                    p, p);
-    if (set->tls_policy_maps.n || set->tls_per_site.n)
-        return FAIL(why, RC_CONFIG,
-                    "%s_tls_%s = " STR_FMT ": TLS connections are not supported yet, and the table "
-                    "may demand them; run: postconf -e '%s_tls_%s ='",
-                    p, set->tls_policy_maps.n ? "policy_maps" : "per_site",
-                    STR_ARG(set->tls_policy_maps.n ? set->tls_policy_maps : set->tls_per_site), p,
-                    set->tls_policy_maps.n ? "policy_maps" : "per_site");
-    if (level.n && !str_eq(level, STR("none")) && !str_eq(level, STR("may")))
-        return FAIL(why, RC_CONFIG,
-                    "%s_tls_security_level = " STR_FMT ": TLS connections are not supported yet; "
-                    "run: postconf -e '%s_tls_security_level = may' to send without TLS",
-                    p, STR_ARG(level), p);
     return RC_OK;
-}
-
-static void warn_unprotected(const struct smtp *s)
-{
-    const char *p = s->lmtp ? "lmtp" : "smtp";
-    char name[32];
-
-    snprintf(name, sizeof name, "%s_tls_security_level", p);
-    if (str_eq(s->set.tls_security_level, STR("may")) && config_is_set(s->config, str_of(name)))
-        log_warning(&s->log, "%s = may: TLS connections are not supported yet, mail goes in clear",
-                    name);
-    else if (s->set.use_tls)
-        log_warning(&s->log,
-                    "%s_use_tls = yes: TLS connections are not supported yet, mail goes in clear",
-                    p);
 }
 
 static void read_dns(struct smtp *s)
@@ -112,7 +69,6 @@ enum rc settings_read(struct smtp *s, struct why *why)
 #define SETTING(name, by_smtp, by_lmtp) s->set.name = s->lmtp ? c->by_lmtp : c->by_smtp;
 #include "smtp/settings.def"
     TRY(refuse_unprotected(s, why));
-    warn_unprotected(s);
     read_dns(s);
     if (s->lmtp && c->lmtp_assume_final)
         s->flags |= FLAG_FINAL;

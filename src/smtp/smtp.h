@@ -11,6 +11,7 @@
 #include "dns/dns.h"
 #include "table/table.h"
 
+struct protection;
 struct requiretls_policy;
 struct session_pool;
 
@@ -61,6 +62,7 @@ struct smtp {
     struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter, *dns_filter;
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
     struct requiretls_policy *requiretls;
+    struct protection *protection;
     struct match_list *my_destination;    /* with generic_maps only */
     bool extend_generic;                  /* propagate_unmatched_extensions has "generic" */
     struct match_list *pool_destinations; /* smtp_connection_cache_destinations */

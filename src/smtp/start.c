@@ -1,4 +1,5 @@
 #include "smtp/pool.h"
+#include "smtp/protect.h"
 #include "smtp/requiretls.h"
 #include "smtp/smtp.h"
 #include "util/memory.h"
@@ -86,6 +87,7 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(own_addresses_read(s, why));
     TRY(open_tables(s, why));
     TRY(requiretls_open(s, &s->requiretls, why));
+    TRY(protect_open(s, why));
     TRY(open_resolver(s, why));
     TRY(deliver_start(env, &s->deliver, why));
     s->pool =
@@ -98,6 +100,7 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
 bool smtp_has_changed(struct service_env *env, void *state)
 {
     struct smtp *s = state;
+    struct str name;
     struct maps *const all[] = {
         s->generic_maps,       s->discard_maps,         s->pix_maps,
         s->reply_filter,       s->dns_filter,           s->header_checks,
@@ -109,7 +112,11 @@ bool smtp_has_changed(struct service_env *env, void *state)
             log_info(&env->log, "table of %s has changed -- restarting", env->service->name);
             return true;
         }
-    return false;
+    if (!protect_has_changed(s, &name))
+        return false;
+    log_info(&env->log, STR_FMT " of %s has changed -- restarting", STR_ARG(name),
+             env->service->name);
+    return true;
 }
 
 static void idle(void *context, bool end)

@@ -3,13 +3,9 @@
 #include <unistd.h>
 
 #include "global/dsn.h"
-#include "smtp/requiretls.h"
+#include "smtp/protect.h"
 
-enum {
-    OPT_SMTPUTF8 = 1,
-    OPT_SMTPUTF8_NEEDED = 2 | 4 | 8,
-    OPT_REQUIRETLS = 32
-}; /* bits of sendopts */
+enum { OPT_SMTPUTF8 = 1, OPT_SMTPUTF8_NEEDED = 2 | 4 | 8 }; /* bits of sendopts */
 
 enum verb { RSET, XFORWARD, MAIL, RCPT, DATA };
 
@@ -320,17 +316,6 @@ static void settle_probe(struct transaction *t)
             attempt_settle(t->at, i, &dsn);
 }
 
-/* Must this next hop honour REQUIRETLS? The connection is not protected. */
-static bool requires_tls(struct attempt *at)
-{
-    struct nexthop hop;
-    struct why why;
-
-    if (nexthop_parse(at->hop, at->smtp->lmtp, STR(""), &hop, &why) != RC_OK || hop.path.n)
-        return false; /* a UNIX-domain socket: the message stays on this machine */
-    return requiretls_for(at->smtp, hop.host, at->arena) <= REQUIRETLS_STARTTLS;
-}
-
 /* May this message go to this server at all? */
 static bool fits(struct attempt *at, const struct session *s)
 {
@@ -344,13 +329,8 @@ static bool fits(struct attempt *at, const struct session *s)
                !(s->features.bits & FEATURE_SMTPUTF8)) {
         dsn = dsn_local(at, "5.6.7", "SMTPUTF8 is required, but was not offered by host %s",
                         s->where);
-    } else if (q->sendopts & OPT_REQUIRETLS && requires_tls(at)) {
-        dsn = dsn_local(at, "5.7.30",
-                        "Sender requested REQUIRETLS, but REQUIRETLS support was not offered by "
-                        "host %s",
-                        s->where);
     } else {
-        return true;
+        return protect_allows(at, s);
     }
     attempt_message(at, &dsn, NULL);
     return false;

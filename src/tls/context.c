@@ -42,6 +42,10 @@ static enum rc context_fill(struct tls_context *t, const struct tls_options *opt
         return FAIL(why, RC_CONFIG, "OpenSSL: " STR_FMT, STR_ARG(words));
     }
     SSL_CTX_set_app_data(t->ssl, t);
+    if (options->role == TLS_CLIENT && SSL_CTX_dane_enable(t->ssl) <= 0) { /* verify.c needs it */
+        struct str words = tls_library_error(t->arena);
+        return FAIL(why, RC_CONFIG, "OpenSSL: " STR_FMT, STR_ARG(words));
+    }
     TRY(tls_apply_parameters(t, options->mandatory, why));
     TRY(tls_load_certificates(t, why));
     if (options->role == TLS_SERVER)

@@ -324,7 +324,7 @@ class FakeServer:
                 line = self.line(s, number).decode("utf-8", "replace")
                 self.commands.append(line)
                 verb = line[:4].upper()
-                getattr(self, "do_" + verb.lower(), self.do_other)(s, line[5:], state, verb)
+                s = getattr(self, "do_" + verb.lower(), self.do_other)(s, line[5:], state, verb) or s
                 if verb == "QUIT":
                     return
 

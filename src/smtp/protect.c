@@ -1,0 +1,405 @@
+#include "smtp/protect.h"
+
+#include "global/dsn.h"
+#include "global/text.h"
+#include "smtp/greet.h"
+#include "tls/dane.h"
+#include "tls/verify.h"
+
+enum { OPT_TLS_NOT_REQUIRED = 16, OPT_REQUIRETLS = 32 }; /* bits of sendopts */
+
+void protect_begin(struct attempt *at, const struct nexthop *hop)
+{
+    const struct config *c = at->smtp->config;
+    long options = at->d->request.sendopts;
+
+    at->tls = (struct attempt_tls){.hop_key = STR(""), .key = STR("")};
+    if (options & OPT_REQUIRETLS && c->requiretls_enable && hop->path.n == 0) {
+        at->tls.requiretls = requiretls_for(at->smtp, hop->host, at->arena);
+        at->tls.asked = at->tls.requiretls != REQUIRETLS_IGNORE;
+        at->tls.hop_key = arena_printf(at->arena, "requiretls %d", at->tls.requiretls);
+    } else if (options & OPT_TLS_NOT_REQUIRED && c->tls_required_enable) {
+        at->tls.not_required = true;
+        at->tls.hop_key = STR("not required");
+    }
+}
+
+/* ---- policy ---- */
+
+/* The sender says: better in clear than not at all (RFC 8689 5). */
+static void lower(struct attempt *at, struct tls_policy *p)
+{
+    enum tls_level level = at->smtp->set.tls_wrappermode ? TLS_LEVEL_ENCRYPT : TLS_LEVEL_MAY;
+
+    if (!at->tls.not_required || p->level <= level)
+        return;
+    p->wanted = p->level = level;
+    p->match = p->trust_anchors = (struct str_list){0};
+}
+
+static enum rc settle_dane(struct attempt *at, const struct nexthop *hop, const struct host *host,
+                           struct str domain, struct tls_policy *p, struct why *why)
+{
+    struct protection *shared = at->smtp->protection;
+    struct dane_options options = *shared->dane;
+    struct dane_host h = {.name = hop->host};
+
+    if (p->level != TLS_LEVEL_DANE && p->level != TLS_LEVEL_DANE_ONLY)
+        return RC_OK;
+    if (host == NULL) {
+        options.dnssec = false;
+        options.why_not = "there is no DNS name for a UNIX-domain socket";
+    } else {
+        h = (struct dane_host){
+            .name = host->name,
+            .address = host->final,
+            .secure = host->secure,
+            .by_mx = host->by_mx,
+            .mx_secure = host->mx_secure,
+            .mx_name = domain,
+            .mx_final = host->mx_final,
+            .port = addr_port(&host->address),
+        };
+    }
+    return dane_settle(&options, &shared->policy, at->smtp->resolver, &h, at->arena, p, why);
+}
+
+static enum rc find(struct attempt *at, const struct nexthop *hop, const struct host *host,
+                    struct tls_policy *p, struct why *why)
+{
+    struct protection *shared = at->smtp->protection;
+    struct str domain = hop->path.n ? at->smtp->config->myhostname : hop->host;
+    struct tls_peer peer = {.nexthop = hop->text, .host = host ? host->name : domain};
+
+    if (!str_is_ascii(domain))
+        domain = domain_to_ascii(at->arena, domain);
+    peer.domain = domain;
+    if (shared->context == NULL) {
+        *p = (struct tls_policy){0};
+        return RC_OK;
+    }
+    TRY(tls_policy_find(&shared->policy, &peer, at->arena, p, why));
+    lower(at, p);
+    TRY(settle_dane(at, hop, host, domain, p, why));
+    if (!at->smtp->set.tls_wrappermode || p->level > TLS_LEVEL_MAY)
+        return RC_OK;
+    log_warning(&at->smtp->log,
+                "%s_tls_wrappermode = yes needs level encrypt or stronger, but for " STR_FMT
+                " it is \"%s\"",
+                shared->policy.prefix, STR_ARG(hop->text), tls_level_name(p->level));
+    return FAIL(why, RC_CONFIG, "client TLS configuration problem");
+}
+
+bool protect_choose(struct attempt *at, const struct nexthop *hop, const struct host *host)
+{
+    struct why why = {0};
+    enum rc rc = find(at, hop, host, &at->tls.policy, &why);
+    struct dsn dsn;
+
+    at->tls.retry = false;
+    at->tls.missing = NULL;
+    if (rc == RC_OK) {
+        at->tls.key = tls_policy_key(&at->tls.policy, at->arena);
+        if (at->tls.asked)
+            at->tls.key = arena_join(at->arena, at->tls.hop_key, at->tls.key);
+        return true;
+    }
+    dsn = dsn_local(at, rc == RC_TEMP && strncmp(why.text, "TLSA", 4) != 0 ? "4.3.0" : "4.7.5",
+                    "%s", why.text);
+    protect_describe(at, NULL);
+    attempt_site(at, &dsn);
+    return false;
+}
+
+/* ---- tls= ---- */
+
+static const char *requiretls_words(const struct attempt *at, const struct session *s)
+{
+    bool has = s && s->tls && s->features.bits & FEATURE_REQUIRETLS;
+
+    if (!at->tls.asked || at->tls.requiretls == REQUIRETLS_IGNORE)
+        return "";
+    if (at->tls.missing && *at->tls.missing == '\0')
+        return "/!requiretls";
+    if (at->tls.missing)
+        return arena_printf(at->arena, "/!requiretls:%s", at->tls.missing).p;
+    if (s == NULL)
+        return "/requiretls?";
+    if (has && s->name_matched)
+        return "/requiretls";
+    return has ? "/requiretls:nomatch" : "/requiretls:none";
+}
+
+void protect_describe(struct attempt *at, const struct session *s)
+{
+    const struct tls_policy *p = &at->tls.policy;
+    const char *actual = "", *mark = "";
+    bool enough;
+
+    at->d->tls = STR("");
+    if (!at->smtp->set.log_tls_feature_status)
+        return;
+    if (s == NULL) {
+        mark = p->wanted == TLS_LEVEL_NONE ? "" : "?";
+        at->d->tls = arena_printf(at->arena, "%s%s%s", tls_level_name(p->wanted), mark,
+                                  requiretls_words(at, NULL));
+        return;
+    }
+    enough = s->tls || p->level <= TLS_LEVEL_MAY;
+    if (p->wanted != TLS_LEVEL_NONE && s->tls == NULL)
+        actual = ":none";
+    else if (p->level != p->wanted)
+        actual = arena_printf(at->arena, ":%s", tls_level_name(p->level)).p;
+    at->d->tls = arena_printf(at->arena, "%s%s%s%s", enough ? "" : "!", tls_level_name(p->wanted),
+                              actual, requiretls_words(at, s));
+}
+
+/* The server's certificate is not what the policy wants. */
+static void describe_refused(struct attempt *at)
+{
+    if (at->smtp->set.log_tls_feature_status)
+        at->d->tls = arena_printf(at->arena, "!%s:encrypt", tls_level_name(at->tls.policy.wanted));
+}
+
+/* ---- handshake ---- */
+
+static unsigned loglevel_of(struct attempt *at, const struct session *s)
+{
+    struct protection *shared = at->smtp->protection;
+    struct str keys[2] = {str_of(s->host)}, value;
+    char address[ADDR_TEXT_SIZE];
+    unsigned bits = shared->loglevel;
+    struct why why = {0};
+
+    addr_format(&s->address, address);
+    keys[1] = str_of(address);
+    for (int i = 0; !maps_empty(shared->loglevel_maps) && i < 2; i++) {
+        enum rc rc = maps_get(shared->loglevel_maps, keys[i], at->arena, &value, &why);
+        if (rc == RC_OK)
+            rc = tls_loglevel_parse(value, &bits, &why);
+        if (rc == RC_OK)
+            break;
+        if (rc != RC_NONE)
+            log_warning(&at->smtp->log, "%s_tls_loglevel_maps: %s", shared->policy.prefix,
+                        why.text);
+    }
+    return bits;
+}
+
+static enum rc shake(struct attempt *at, struct session *s, struct tls_check *check,
+                     struct why *why)
+{
+    const struct tls_policy *p = check->policy;
+    struct str exclude = p->exclude;
+    struct tls_protocols protocols;
+    struct tls_client_request request = {
+        .label = s->relay,
+        .timeout_ms = at->smtp->set.starttls_timeout * 1000,
+        .loglevel = loglevel_of(at, s),
+        .sni = arena_text(at->arena, p->servername),
+        .protocols = &protocols,
+        .enable_rpk = p->enable_rpk,
+        .verifier = tls_check_verifier(check),
+    };
+
+    if (p->level > TLS_LEVEL_ENCRYPT || at->tls.asked) /* without certificate nothing can be seen */
+        exclude = arena_join(at->arena, exclude, STR(" aNULL"));
+    TRY(tls_protocols_parse(p->protocols, &protocols, why));
+    TRY(tls_cipher_list(at->smtp->config, p->grade, exclude, at->arena, &request.ciphers, why));
+    request.cache_id =
+        arena_printf(at->arena, "%s&%s&" STR_FMT, s->relay, s->features.host, STR_ARG(at->tls.key));
+    return tls_connect(at->smtp->protection->context, &s->wire.stream, &request, s->arena, &s->tls,
+                       why);
+}
+
+/* REQUIRETLS looks at the name also where the level does not. */
+static struct str_list own_names(struct attempt *at, const struct session *s)
+{
+    struct str_list names = {0};
+
+    if (!at->tls.asked)
+        return names;
+    names.v = arena_array(at->arena, struct str, 1);
+    names.v[names.n++] = arena_copy(at->arena, str_of(s->host));
+    return names;
+}
+
+static bool refuse(struct attempt *at, struct session *s, const char *status, const char *words)
+{
+    struct dsn dsn = dsn_local(at, status, "%s", words);
+
+    dsn.mta_type = STR("dns");
+    dsn.mta_name = arena_copy(at->arena, str_of(s->host));
+    attempt_site(at, &dsn);
+    return false;
+}
+
+static bool handshake_failed(struct attempt *at, struct session *s, enum rc rc,
+                             const struct why *why)
+{
+    s->tls = NULL;
+    s->broken = true;
+    if (rc == RC_CONFIG) {
+        log_warning(&at->smtp->log, "TLS to %s: %s", s->relay, why->text);
+        return refuse(at, s, "4.7.5", "client TLS configuration problem");
+    }
+    if (at->tls.policy.level <= TLS_LEVEL_MAY && !s->smtp->set.tls_wrappermode) {
+        at->tls.retry = true;
+        return false;
+    }
+    protect_describe(at, s);
+    return refuse(at, s, "4.7.5", "Cannot start TLS: handshake failure");
+}
+
+static void say_untrusted(const struct session *s)
+{
+    const struct tls_session *t = s->tls;
+
+    if (t->loglevel & TLS_LOG_HANDSHAKE) /* the library has said so */
+        return;
+    if (t->verify_error)
+        log_info(&s->smtp->log, "certificate verification failed for %s: " STR_FMT, s->relay,
+                 STR_ARG(t->verify_text));
+}
+
+static bool handshake(struct attempt *at, struct session *s)
+{
+    struct tls_check check = {
+        .policy = &at->tls.policy,
+        .log = &at->smtp->log,
+        .digest = at->smtp->set.tls_fingerprint_digest.p,
+        .multi_label = at->smtp->config->tls_wildcard_matches_multiple_labels,
+        .names = own_names(at, s),
+        .arena = s->arena,
+    };
+    struct why why = {0};
+    enum rc rc;
+
+    session_limit(s, at->smtp->set.starttls_timeout, 0);
+    rc = shake(at, s, &check, &why);
+    if (rc != RC_OK)
+        return handshake_failed(at, s, rc, &why);
+    s->name_matched = check.name_matched;
+    if (check.accepted)
+        return true;
+    say_untrusted(s);
+    describe_refused(at);
+    return refuse(at, s, "4.7.5", tls_check_reason(&check, s->tls));
+}
+
+/* RFC 3207 4.2: what the server has said in clear does not count any more. */
+static bool starttls(struct attempt *at, struct session *s)
+{
+    bool must = at->tls.policy.level > TLS_LEVEL_MAY;
+    struct wire_client_reply reply;
+    enum rc rc;
+
+    stream_put(&s->wire.stream, STR("STARTTLS\r\n"));
+    session_limit(s, at->smtp->set.starttls_timeout, 0);
+    rc = session_read(s, &reply);
+    if (rc != RC_OK) {
+        if (!must && rc != RC_TIMEOUT) {
+            s->broken = at->tls.retry = true;
+            return false;
+        }
+        protect_describe(at, s);
+        attempt_lost(at, s, rc, "performing the STARTTLS handshake");
+        return false;
+    }
+    if (reply.code / 100 != 2) {
+        struct dsn dsn;
+        if (!must)
+            return true;
+        protect_describe(at, s);
+        dsn = dsn_remote(at, s, &reply, "TLS is required, but host %s refused to start TLS: %s",
+                         s->where, reply_words(at, &reply));
+        if (dsn.status.p[0] == '5') /* another day, another certificate */
+            dsn.status = STR("4.7.4");
+        attempt_site(at, &dsn);
+        return false;
+    }
+    if (stream_peek(&s->wire.stream).n || stream_has_input(&s->wire.stream)) {
+        s->broken = true;
+        log_warning(&at->smtp->log, "%s has sent something in clear behind its reply to STARTTLS",
+                    s->relay);
+        protect_describe(at, s);
+        return refuse(at, s, "4.7.5", "Cannot start TLS: plaintext behind the reply to STARTTLS");
+    }
+    return handshake(at, s) && session_introduce(at, s);
+}
+
+bool protect_session(struct attempt *at, struct session *s)
+{
+    enum tls_level level = at->tls.policy.level;
+
+    if (s->smtp->set.tls_wrappermode)
+        return s->tls ? true : handshake(at, s);
+    if (s->features.bits & FEATURE_STARTTLS && level == TLS_LEVEL_NONE &&
+        s->smtp->set.tls_note_starttls_offer)
+        log_info(&s->smtp->log, "Host offered STARTTLS: [%s]", s->host);
+    if (level == TLS_LEVEL_NONE)
+        return true;
+    if (s->features.bits & FEATURE_STARTTLS)
+        return starttls(at, s);
+    if (level == TLS_LEVEL_MAY)
+        return true;
+    protect_describe(at, s);
+    return refuse(
+        at, s, "4.7.4",
+        arena_printf(at->arena, "TLS is required, but was not offered by host %s", s->where).p);
+}
+
+void protect_without(struct attempt *at)
+{
+    at->tls.policy.level = TLS_LEVEL_NONE;
+    at->tls.key = tls_policy_key(&at->tls.policy, at->arena);
+    at->tls.retry = false;
+}
+
+void protect_reused(struct attempt *at, struct session *s)
+{
+    if (s->tls && loglevel_of(at, s) & TLS_LOG_SUMMARY)
+        tls_log_summary(s->tls, true);
+}
+
+/* ---- REQUIRETLS ---- */
+
+/* Another server may do better, so this is not the last word; then the message goes back. */
+static bool lacks(struct attempt *at, const struct session *s, const char *missing,
+                  const char *status, const char *words)
+{
+    struct dsn dsn = dsn_local(at, status,
+                               "Sender requested REQUIRETLS, but %s. The last attempted server was "
+                               "%s",
+                               words, s->where);
+
+    at->tls.missing = missing;
+    protect_describe(at, s);
+    log_info(&at->d->log, "Sender requested REQUIRETLS, but %s", words);
+    attempt_postpone(at, &dsn);
+    return false;
+}
+
+bool protect_allows(struct attempt *at, const struct session *s)
+{
+    const char *host = s->where;
+
+    if (!at->tls.asked || at->tls.requiretls > REQUIRETLS_STARTTLS)
+        return true;
+    if (s->tls == NULL && !(s->features.bits & FEATURE_STARTTLS))
+        return lacks(at, s, "nostarttls", "5.7.10",
+                     arena_printf(at->arena, "STARTTLS was not offered by host %s", host).p);
+    if (s->tls == NULL)
+        return lacks(at, s, "noencryption", "5.7.10",
+                     arena_printf(at->arena, "there is no encryption with host %s", host).p);
+    if (at->tls.requiretls == REQUIRETLS_STARTTLS)
+        return true;
+    if (!s->name_matched)
+        return lacks(at, s, "nocertmatch", "5.7.10",
+                     arena_printf(at->arena, "the certificate of host %s is not verified", host).p);
+    if (!(s->features.bits & FEATURE_REQUIRETLS))
+        return lacks(
+            at, s, "", "5.7.30",
+            arena_printf(at->arena, "REQUIRETLS support was not offered by host %s", host).p);
+    return true;
+}
