@@ -20,6 +20,7 @@ struct config;
 struct access;
 struct program;
 struct step;
+struct tls_session;
 
 enum access_list {
     ACCESS_CLIENT,
@@ -94,7 +95,7 @@ struct access_context {
     long recipient_count; /* accepted ones */
     long size;            /* declared with SIZE=, then counted */
     struct str sasl_method, sasl_username, sasl_sender;
-    bool tls;
+    const struct tls_session *tls; /* NULL: not encrypted */
     bool stress;
     bool esmtp;
     bool (*has_input)(void *session); /* more commands than allowed were sent; NULL: no session */

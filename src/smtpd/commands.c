@@ -43,6 +43,10 @@ static bool command_allowed(struct session *s, const struct command *c)
                            STR_ARG(s->access.client.label));
         return false;
     }
+    if ((c->flags & BEFORE_TLS) == 0 && s->smtpd->tls_level == LEVEL_ENCRYPT && !s->access.tls) {
+        session_reply(s, STR("530 5.7.0 Must issue a STARTTLS command first"));
+        return false;
+    }
     if ((c->flags & NEEDS_HELO) && s->config->smtpd_helo_required && s->access.helo.p == NULL) {
         session_replyf(s, "503 5.5.1 Error: send HELO/EHLO first");
         return false;

@@ -66,8 +66,9 @@ bool cmd_vrfy(struct session *s, struct str arguments);
 bool cmd_etrn(struct session *s, struct str arguments);
 bool cmd_quit(struct session *s, struct str arguments);
 bool cmd_help(struct session *s, struct str arguments);
-bool cmd_starttls(struct session *s, struct str arguments);
 bool cmd_auth(struct session *s, struct str arguments);
+/* starttls.c */
+bool cmd_starttls(struct session *s, struct str arguments);
 /* xclient.c, xforward.c */
 bool cmd_xclient(struct session *s, struct str arguments);
 bool cmd_xforward(struct session *s, struct str arguments);

@@ -77,6 +77,8 @@ static void offer_all(struct session *s, struct offer *o)
     if (!config->disable_vrfy_command)
         offer(o, EHLO_VRFY, "VRFY");
     offer(o, EHLO_ETRN, "ETRN");
+    if (session_offers_tls(s))
+        offer(o, EHLO_STARTTLS, "STARTTLS");
     if (s->may_verp)
         offer(o, EHLO_VERP, "XVERP");
     if (s->may_xclient)
@@ -90,6 +92,8 @@ static void offer_all(struct session *s, struct offer *o)
     if (config->smtputf8_enable)
         offer(o, EHLO_SMTPUTF8, "SMTPUTF8");
     offer(o, EHLO_CHUNKING, "CHUNKING");
+    if (config->requiretls_enable && s->access.tls)
+        offer(o, EHLO_REQUIRETLS, "REQUIRETLS");
 }
 
 bool cmd_ehlo(struct session *s, struct str arguments)

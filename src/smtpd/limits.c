@@ -107,6 +107,34 @@ bool limit_recipients(struct session *s)
     return false;
 }
 
+/* A handshake costs more than anything else that a stranger can ask for. */
+bool limit_tls_allowed(struct session *s)
+{
+    struct anvil_reply reply = {0};
+
+    if (s->config->smtpd_client_new_tls_session_rate_limit <= 0 || !ask(s, 'T', &reply) ||
+        reply.rate <= s->config->smtpd_client_new_tls_session_rate_limit)
+        return true;
+    log_warning(&s->log, "Refusing STARTTLS request from " STR_FMT " for service %s",
+                STR_ARG(s->access.client.label), s->smtpd->env->name);
+    return false;
+}
+
+bool limit_new_tls(struct session *s)
+{
+    struct anvil_reply reply = {0};
+
+    if (s->access.tls->resumed || s->config->smtpd_client_new_tls_session_rate_limit <= 0 ||
+        !ask(s, 't', &reply) ||
+        !exceeds(s, reply.rate, s->config->smtpd_client_new_tls_session_rate_limit,
+                 "New TLS session rate"))
+        return true;
+    session_replyf(s, "421 4.7.0 " STR_FMT " Error: too many new TLS sessions from " STR_FMT,
+                   STR_ARG(s->config->myhostname), STR_ARG(s->access.client.label));
+    s->over = true;
+    return false;
+}
+
 void limit_disconnect(struct session *s)
 {
     struct anvil_reply reply = {0};

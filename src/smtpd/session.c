@@ -61,6 +61,7 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
 static void session_free(struct session *s)
 {
     transaction_done(s);
+    tls_end(s->tls);
     s->wire.stream.fd = -1; /* the runtime closes it */
     wire_server_done(&s->wire);
     transcript_done(&s->transcript);
@@ -167,7 +168,7 @@ static void count_session(const struct session *s, long n)
 static void session_run(struct session *s)
 {
     log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
-    if (limit_connection(s))
+    if (limit_connection(s) && session_wrap(s))
         session_greet(s);
     while (!s->over)
         command_next(s);

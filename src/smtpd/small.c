@@ -38,13 +38,6 @@ bool cmd_help(struct session *s, struct str arguments)
     return true;
 }
 
-bool cmd_starttls(struct session *s, struct str arguments)
-{
-    (void)arguments;
-    session_reply(s, STR("502 5.5.1 Error: command not implemented"));
-    return false;
-}
-
 bool cmd_auth(struct session *s, struct str arguments)
 {
     (void)arguments;

@@ -16,6 +16,7 @@
 #include "service/service.h"
 #include "smtpd/commands.h"
 #include "submit/submit.h"
+#include "tls/tls.h"
 #include "wire/server.h"
 
 enum ehlo_keyword { /* bits of smtpd_discard_ehlo_keywords */
@@ -37,6 +38,8 @@ enum ehlo_keyword { /* bits of smtpd_discard_ehlo_keywords */
                     EHLO_SILENT = 1 << 15, /* silent-discard: do not log */
 };
 
+enum tls_level { LEVEL_NONE, LEVEL_MAY, LEVEL_ENCRYPT };
+
 struct smtpd { /* the process */
     struct service_env *env;
     const struct config *config;
@@ -49,6 +52,10 @@ struct smtpd { /* the process */
         *xforward_hosts, *verp_clients;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
     unsigned notify;                      /* enum notify_class that are wanted */
+    enum tls_level tls_level;
+    struct tls_context *tls; /* NULL: no TLS, or it cannot be had */
+    unsigned tls_loglevel;
+    struct maps *tls_loglevels; /* NULL: none */
     unsigned ehlo_discard;
     unsigned submit_flags;
     pid_t pid; /* for the instance attribute */
@@ -88,6 +95,7 @@ struct session {
     struct log log;         /* without queue id: of the connection */
     struct log message_log; /* with the queue id, once there is one */
     struct wire_server wire;
+    struct tls_session *tls; /* NULL: in clear; the rules see it as access.tls */
     struct access_context access;
     struct transaction t;
     struct xforward xforward;
@@ -155,7 +163,15 @@ bool has_space(struct session *s, long bytes);
 bool limit_connection(struct session *s);
 bool limit_messages(struct session *s);
 bool limit_recipients(struct session *s);
+bool limit_new_tls(struct session *s);     /* after a handshake */
+bool limit_tls_allowed(struct session *s); /* before one; logs, does not answer */
 void limit_disconnect(struct session *s);
+
+/* starttls.c */
+enum rc smtpd_open_tls(struct smtpd *s, struct why *why) MUST_USE;
+bool session_wrap(struct session *s); /* smtpd_tls_wrappermode; false: the session is over */
+bool session_offers_tls(const struct session *s);
+void received_tls(struct session *s, struct buf *b); /* what Received: tells about TLS */
 
 /* xforward.c */
 void xforward_reset(struct session *s);

@@ -44,11 +44,6 @@ static enum rc refuse_unbuilt(const struct smtpd *s, struct why *why)
         bool set;
         const char *what, *remedy;
     } settings[] = {
-        {c->smtpd_tls_wrappermode, "smtpd_tls_wrappermode = yes",
-         "this version has no TLS; set it to no"},
-        {str_eq(c->smtpd_tls_security_level, STR("encrypt")) ||
-             (c->smtpd_tls_security_level.n == 0 && c->smtpd_enforce_tls),
-         "smtpd_tls_security_level = encrypt", "this version has no TLS; set it to may or none"},
         {c->smtpd_sasl_auth_enable, "smtpd_sasl_auth_enable = yes",
          "this version has no SASL; set it to no"},
         {c->smtpd_proxy_filter.n > 0, "smtpd_proxy_filter",
@@ -62,15 +57,6 @@ static enum rc refuse_unbuilt(const struct smtpd *s, struct why *why)
             return FAIL(why, RC_CONFIG, "%s (for service %s): %s", settings[i].what, s->env->name,
                         settings[i].remedy);
     return RC_OK;
-}
-
-/* Settings without effect that nobody's safety rests on. */
-static void warn_unbuilt(const struct smtpd *s)
-{
-    if (str_eq(s->config->smtpd_tls_security_level, STR("may")) ||
-        (s->config->smtpd_tls_security_level.n == 0 && s->config->smtpd_use_tls))
-        log_warning(&s->env->log,
-                    "smtpd_tls_security_level = may: this version does not offer STARTTLS");
 }
 
 static enum rc bare_lf_mode(struct str word, enum bare_lf *mode, struct why *why)
@@ -187,10 +173,8 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     s->env = env;
     s->config = env->config;
     s->pid = getpid();
-    if (!env->on_stdin) {
+    if (!env->on_stdin)
         TRY(refuse_unbuilt(s, why));
-        warn_unbuilt(s);
-    }
     TRY(bare_lf_mode(s->config->smtpd_forbid_bare_newline, &s->bare_lf, why));
     if (ehlo_keywords_parse(s->config->smtpd_discard_ehlo_keywords, &s->ehlo_discard, why) !=
         RC_OK) {
@@ -204,6 +188,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
         s->access = access_unrestricted(s->config, &env->log);
         return RC_OK;
     }
+    TRY(smtpd_open_tls(s, why));
     TRY(open_libraries(s, why));
     s->submit_flags = submit_flags_for(s->config, SUBMIT_FROM_SMTPD);
     s->anvil = service_pool_new(env, "private/anvil");
@@ -215,8 +200,8 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
 bool smtpd_has_changed(struct service_env *env, void *state)
 {
     struct smtpd *s = state;
-    struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers,
-                           s->ehlo_discards};
+    struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers, s->ehlo_discards,
+                           s->tls_loglevels};
     struct str name = STR_NONE;
 
     if (rewriter_has_changed(s->rewriter))
@@ -225,6 +210,10 @@ bool smtpd_has_changed(struct service_env *env, void *state)
         name = STR("of cleanup");
     else if (!access_has_changed(s->access, &name))
         name = STR_NONE;
+    if (name.n == 0 && tls_context_has_changed(s->tls, &name)) {
+        log_info(&env->log, "file " STR_FMT " has changed -- restarting", STR_ARG(name));
+        return true;
+    }
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         if (name.n == 0 && maps[i] && maps_have_changed(maps[i]))
             name = STR("of smtpd");

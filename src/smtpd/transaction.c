@@ -140,6 +140,18 @@ static struct str address_literal(struct session *s)
                : c->address_text;
 }
 
+/* With what protocol (RFC 3848): ESMTPS under TLS, ESMTPA after AUTH. */
+static struct str with_protocol(struct session *s)
+{
+    const struct access_context *c = &s->access;
+    struct str word = c->protocol.n ? c->protocol : STR("SMTP");
+
+    if (!c->esmtp && !s->t.smtputf8)
+        return word;
+    return arena_printf(c->arena, STR_FMT "%s%s", STR_ARG(s->t.smtputf8 ? STR("UTF8SMTP") : word),
+                        c->tls ? "S" : "", c->sasl_username.n ? "A" : "");
+}
+
 /* Received: (RFC 5321 4.4) */
 static void add_received(struct session *s)
 {
@@ -151,19 +163,17 @@ static void add_received(struct session *s)
 
     buf_init(&b, 16384);
     date_rfc5322(date, s->t.arrival.tv_sec);
-    if (config->smtpd_hide_client_session)
+    if (config->smtpd_hide_client_session) {
         buf_addf(&b, "Received: by " STR_FMT " (" STR_FMT ") id " STR_FMT,
                  STR_ARG(config->myhostname), STR_ARG(config->mail_name), STR_ARG(id));
-    else
-        buf_addf(&b,
-                 "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])\n\tby " STR_FMT
-                 " (" STR_FMT ") with " STR_FMT " id " STR_FMT,
-                 STR_ARG(helo), STR_ARG(c->client.name), STR_ARG(address_literal(s)),
-                 STR_ARG(config->myhostname), STR_ARG(config->mail_name),
-                 STR_ARG(s->t.smtputf8   ? STR("UTF8SMTP")
-                         : c->protocol.n ? c->protocol
-                                         : STR("SMTP")),
+    } else {
+        buf_addf(&b, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])", STR_ARG(helo),
+                 STR_ARG(c->client.name), STR_ARG(address_literal(s)));
+        received_tls(s, &b);
+        buf_addf(&b, "\n\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id " STR_FMT,
+                 STR_ARG(config->myhostname), STR_ARG(config->mail_name), STR_ARG(with_protocol(s)),
                  STR_ARG(id));
+    }
     if (s->t.only_recipient.p) {
         struct str to = address_quote(c->arena, s->t.only_recipient);
         buf_addf(&b, "\n\tfor <" STR_FMT ">; %s", STR_ARG(to), date);
