@@ -134,6 +134,8 @@ static enum rc open_tables(struct access *access, struct why *why)
                   &access->relay_recipients, why));
     TRY(open_maps(access, "smtpd_sender_login_maps", config->smtpd_sender_login_maps,
                   &access->sender_logins, why));
+    TRY(open_maps(access, "relay_clientcerts", config->relay_clientcerts,
+                  &access->relay_clientcerts, why));
     return open_maps(access, "rbl_reply_maps", config->rbl_reply_maps, &access->rbl_replies, why);
 }
 

@@ -37,14 +37,6 @@ enum verdict permit_sasl_authenticated(struct access_context *c, const struct st
     return c->sasl_username.n ? PERMIT : DUNNO;
 }
 
-/* No session has a client certificate yet. */
-enum verdict permit_tls_clientcerts(struct access_context *c, const struct step *s)
-{
-    (void)c;
-    (void)s;
-    return DUNNO;
-}
-
 enum verdict reject_plaintext_session(struct access_context *c, const struct step *s)
 {
     (void)s;

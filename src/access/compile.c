@@ -82,6 +82,12 @@ static enum rc compile_argument(struct compiler *m, const struct restriction *r,
     switch (r->argument) {
     case ARG_TABLE:
     case ARG_ADDRESSES: return compile_table(m, r, s, why);
+    case ARG_CCERT:
+        if (ccert_compile(s->argument, &s->argument, s->ccert_order, why) != RC_OK) {
+            why_prefix(why, "%s: check_ccert_access", m->parameter);
+            return RC_CONFIG;
+        }
+        return compile_table(m, r, s, why);
     case ARG_DOMAIN: return dns_list_compile(m->arena, s->argument, &s->dns_list, why);
     case ARG_RULES:
         if (m->tables)

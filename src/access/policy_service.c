@@ -2,7 +2,9 @@
  */
 #include "access/restrictions.h"
 #include "config/config.h"
+#include "global/dsn.h"
 #include "policy/policy.h"
+#include "tls/tls.h"
 
 enum { REQUEST_MAX = 64 * 1024 };
 
@@ -130,17 +132,20 @@ static void add_message(struct buf *b, const struct access_context *c)
 
 static void add_session(struct buf *b, const struct access_context *c)
 {
-    static const char *const of_tls[] = {"ccert_subject",       "ccert_issuer",
-                                         "ccert_fingerprint",   "ccert_pubkey_fingerprint",
-                                         "encryption_protocol", "encryption_cipher"};
+    static const struct tls_session clear = {0};
+    const struct tls_session *t = c->tls ? c->tls : &clear;
 
     policy_attribute(b, "sasl_method", c->sasl_method);
     policy_attribute(b, "sasl_username", c->sasl_username);
     policy_attribute(b, "sasl_sender", c->sasl_sender);
-    for (size_t i = 0; i < sizeof of_tls / sizeof *of_tls; i++)
-        policy_attribute(b, of_tls[i], STR(""));
-    policy_attribute_number(b, "encryption_keysize", 0);
-    policy_attribute(b, "tls_sni", STR(""));
+    policy_attribute(b, "ccert_subject", xtext_encode(c->arena, t->subject));
+    policy_attribute(b, "ccert_issuer", xtext_encode(c->arena, t->issuer));
+    policy_attribute(b, "ccert_fingerprint", t->fingerprint);
+    policy_attribute(b, "ccert_pubkey_fingerprint", t->key_fingerprint);
+    policy_attribute(b, "encryption_protocol", t->protocol);
+    policy_attribute(b, "encryption_cipher", t->cipher);
+    policy_attribute_number(b, "encryption_keysize", t->bits);
+    policy_attribute(b, "tls_sni", t->server_name);
 }
 
 enum verdict check_policy_service(struct access_context *c, const struct step *s)

@@ -17,6 +17,7 @@ enum argument {
     ARG_DOMAIN,      /* DNS list, "zone=127.0.0.[2..4]" */
     ARG_NUMBER,      /* seconds */
     ARG_RULES,       /* path name of a file with check rules */
+    ARG_CCERT,       /* type:name, or { type:name, { search_order = ... } } */
     ARG_POLICY,      /* policy server, or { server, name = value ... } */
     ARG_RESTRICTION, /* another restriction */
     ARG_CLASS,       /* not in the table: a name from smtpd_restriction_classes */
@@ -45,6 +46,8 @@ struct restriction {
     enum verdict (*run)(struct access_context *c, const struct step *s);
 };
 
+enum ccert_key { CCERT_NOTHING, CCERT_FINGERPRINT, CCERT_KEY_FINGERPRINT };
+
 struct step {
     enum verdict (*run)(struct access_context *c, const struct step *s);
     struct str name;        /* as written */
@@ -57,6 +60,7 @@ struct step {
     struct rules_file *rules;
     const struct policy_call *policy;
     long number;
+    unsigned char ccert_order[2]; /* ARG_CCERT: enum ccert_key */
 };
 
 struct program {
@@ -88,7 +92,8 @@ struct access {
     VEC(struct rules_file *) rules;
     struct match_list *mynetworks, *relay_domains, *mx_backup_networks, *permit_actions;
     struct maps *recipient_canonical, *sender_canonical, *canonical, *virtual_alias,
-        *virtual_mailbox, *local_recipients, *relay_recipients, *sender_logins, *rbl_replies;
+        *virtual_mailbox, *local_recipients, *relay_recipients, *sender_logins, *relay_clientcerts,
+        *rbl_replies;
     bool access_parents; /* smtpd_access_maps in parent_domain_matches_subdomains */
 };
 

@@ -10,12 +10,14 @@ restriction_run run_permit, run_reject, run_defer, run_defer_if_permit, run_defe
     run_sleep, run_class, reject_multi_recipient_bounce;
 /* client.c */
 restriction_run permit_mynetworks, permit_inet_interfaces, permit_sasl_authenticated,
-    permit_tls_clientcerts, reject_plaintext_session, reject_unauth_pipelining,
-    reject_unknown_client_hostname, reject_unknown_reverse_client_hostname;
+    reject_plaintext_session, reject_unauth_pipelining, reject_unknown_client_hostname,
+    reject_unknown_reverse_client_hostname;
 /* tables.c */
 restriction_run check_client_access, check_reverse_client_access, check_helo_access,
-    check_sender_access, check_recipient_access, check_etrn_access, check_ccert_access,
-    check_sasl_access, check_address_map;
+    check_sender_access, check_recipient_access, check_etrn_access, check_sasl_access,
+    check_address_map;
+/* ccert.c */
+restriction_run permit_tls_clientcerts, permit_tls_all_clientcerts, check_ccert_access;
 /* host_access.c */
 restriction_run check_client_a_access, check_client_mx_access, check_client_ns_access,
     check_reverse_client_a_access, check_reverse_client_mx_access, check_reverse_client_ns_access,
@@ -98,6 +100,10 @@ struct str domain_of(struct str address);
 /* Addresses of a host by DNS, else as this machine knows it (hosts file). False: none. */
 bool host_addresses(struct access_context *c, struct str host, struct addr **addresses, size_t *n);
 
+/* RC_OK and the verdict when the key is there; RC_NONE; RC_TEMP with the verdict of the failure. */
+enum rc try_key(struct access_context *c, struct table *t, struct str key, struct str subject,
+                const char *class, enum verdict *v);
+
 /* Key search in one table, and what the result asks for. */
 enum verdict check_host_table(struct access_context *c, struct table *t, struct str host,
                               struct str subject, const char *class, bool *found);
@@ -113,6 +119,9 @@ enum verdict table_result(struct access_context *c, struct str table, struct str
 enum verdict check_listed(struct access_context *c, struct str address, const char *class);
 
 /* Compile-time preparation of arguments. */
+/* "{ type:name, { search_order = a, b } }": *table is the part before; order as in struct step. */
+enum rc ccert_compile(struct str text, struct str *table, unsigned char order[2],
+                      struct why *why) MUST_USE;
 enum rc dns_list_compile(struct arena *a, struct str text, const struct dns_list **out,
                          struct why *why) MUST_USE;
 enum rc check_rules_open(struct access *access, struct str path, struct rules_file **out,

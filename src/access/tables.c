@@ -3,9 +3,8 @@
 #include "config/config.h"
 #include "global/address.h"
 
-/* RC_OK and the verdict when the key is there; RC_NONE; RC_TEMP with the verdict of the failure. */
-static enum rc try_key(struct access_context *c, struct table *t, struct str key,
-                       struct str subject, const char *class, enum verdict *v)
+enum rc try_key(struct access_context *c, struct table *t, struct str key, struct str subject,
+                const char *class, enum verdict *v)
 {
     struct str value;
     struct why why;
@@ -119,14 +118,6 @@ enum verdict check_etrn_access(struct access_context *c, const struct step *s)
     if (c->etrn_domain.p == NULL)
         return DUNNO;
     return check_host_table(c, s->table, c->etrn_domain, c->etrn_domain, CLASS_ETRN, &found);
-}
-
-/* No session has a client certificate yet: nothing to look up. */
-enum verdict check_ccert_access(struct access_context *c, const struct step *s)
-{
-    (void)c;
-    (void)s;
-    return DUNNO;
 }
 
 static enum verdict check_mail_address(struct access_context *c, const struct step *s,

@@ -85,6 +85,19 @@ static bool mail_smtputf8(struct session *s, struct str option, struct str value
     return true;
 }
 
+/* RFC 8689 2: only for who came under TLS */
+static bool mail_requiretls(struct session *s, struct str option, struct str value)
+{
+    if (value.p || !s->config->requiretls_enable || (s->ehlo_discard & EHLO_REQUIRETLS))
+        return unsupported(s, option);
+    if (s->access.tls == NULL) {
+        session_reply(s, STR("530 5.7.10 REQUIRETLS needs a TLS session; use STARTTLS first"));
+        return false;
+    }
+    s->t.requiretls = true;
+    return true;
+}
+
 static bool mail_ret(struct session *s, struct str option, struct str value)
 {
     (void)option;
@@ -143,8 +156,10 @@ static bool mail_verp(struct session *s, struct str option, struct str value)
 }
 
 static const struct parameter mail_parameters[] = {
-    {"SIZE", mail_size},   {"BODY", mail_body}, {"SMTPUTF8", mail_smtputf8}, {"RET", mail_ret},
-    {"ENVID", mail_envid}, {"AUTH", mail_auth}, {"XVERP", mail_verp},
+    {"SIZE", mail_size},         {"BODY", mail_body},
+    {"SMTPUTF8", mail_smtputf8}, {"RET", mail_ret},
+    {"ENVID", mail_envid},       {"AUTH", mail_auth},
+    {"XVERP", mail_verp},        {"REQUIRETLS", mail_requiretls},
 };
 
 bool parameters_parse(struct session *s, struct str rest, const struct parameter *known, size_t n)

@@ -82,7 +82,7 @@ struct transaction {
     long overshoot;             /* refused beyond smtpd_recipient_limit */
     struct str only_recipient;  /* while there is one */
     struct recipient recipient; /* of the RCPT command at hand */
-    bool smtputf8;
+    bool smtputf8, requiretls;
     bool chunking; /* BDAT has begun */
     bool broken;   /* a BDAT chunk was refused: discard the rest */
     struct wire_content content;

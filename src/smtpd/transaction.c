@@ -99,7 +99,8 @@ bool transaction_open(struct session *s)
         return true;
     if (s->on_stdin)
         return standalone_open(s);
-    begin->flags = s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0);
+    begin->flags = s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0) |
+                   (s->t.requiretls ? SUBMIT_REQUIRETLS : 0);
     begin->sendopts = s->t.smtputf8 ? 1 : 0;
     begin->arrival_sec = s->t.arrival.tv_sec;
     begin->arrival_usec = s->t.arrival.tv_nsec / 1000;
@@ -195,6 +196,8 @@ void transaction_begin_content(struct session *s)
     for (size_t i = 0; i < actions->headers.n; i++)
         submit_prepend_header(s->t.submission, actions->headers.v[i]);
     add_received(s);
+    if (s->t.requiretls && s->config->requiretls_esmtp_header)
+        submit_prepend_header(s->t.submission, STR("Require-TLS-ESMTP: yes"));
 }
 
 static void apply_actions(struct session *s)

@@ -98,6 +98,11 @@ static void take_special(struct submission *s, int type, struct str header)
         if (s->lib->config->tls_required_enable && str_eq_nocase(header_body(header), STR("no")))
             s->sendopts |= SENDOPT_TLS_NOT_REQUIRED;
         break;
+    case HEADER_IS_REQUIRE_TLS: /* REQUIRETLS, carried across a filter */
+        if (s->lib->config->requiretls_enable && s->lib->config->requiretls_esmtp_header &&
+            str_eq_nocase(header_body(header), STR("yes")))
+            s->sendopts |= SENDOPT_REQUIRETLS;
+        break;
     default: break;
     }
 }

@@ -1,7 +1,7 @@
 """TLS in the SMTP server: STARTTLS, wrapper mode, certificates, what it logs."""
 import pytest
 
-from conftest import wait_until
+from conftest import free_port, wait_until
 from tls_client import Authority, Secure, client
 
 
@@ -40,3 +40,131 @@ def test_starttls(postern, ca):
     assert ("\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\n"
             "\t key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)\n"
             "\t(No client certificate requested)\n\tby mx.example.test (Postern) with ESMTPS id ") in text
+
+
+def test_levels(postern, ca):
+    p = postern(settings(ca, "encrypt"))
+    with Secure(p.port, client()) as s:
+        s.ehlo()
+        assert s.docmd("MAIL FROM:<a@example.test>") == (530, b"5.7.0 Must issue a STARTTLS command first")
+        assert s.docmd("NOOP")[0] == 250
+        assert s.docmd("STARTTLS now") == (501, b"5.5.4 Syntax: STARTTLS")
+        assert s.secure()[0] == 220
+        assert s.docmd("STARTTLS") == (554, b"5.5.1 Error: TLS already active")
+        s.ehlo()
+        assert s.docmd("MAIL FROM:<a@example.test>")[0] == 250
+    off = postern(settings(ca, "none"))
+    with off.smtp() as s:
+        s.ehlo()
+        assert not s.has_extn("starttls")
+        assert s.docmd("STARTTLS") == (502, b"5.5.1 Error: command not implemented")
+
+
+def test_state_is_forgotten(postern, ca):
+    p = postern(settings(ca, smtpd_helo_required="yes"))
+    with Secure(p.port, client()) as s:
+        s.ehlo()
+        s.docmd("MAIL FROM:<a@example.test>")
+        assert s.secure()[0] == 220
+        assert s.docmd("RCPT TO:<u@example.test>")[0] == 503
+        assert s.docmd("MAIL FROM:<a@example.test>") == (503, b"5.5.1 Error: send HELO/EHLO first")
+
+
+def test_plaintext_behind_starttls(postern, ca):
+    p = postern(settings(ca, smtpd_forbid_unauth_pipelining="no"))
+    with p.raw() as r:
+        assert r.cmd("EHLO x").startswith("250")
+        r.send("STARTTLS\r\nMAIL FROM:<evil@example.test>\r\n")
+        assert r.reply() == "554 5.5.0 Error: SMTP protocol synchronization"
+        assert r.line() == b""
+    p.wait_log("improper command pipelining after STARTTLS from localhost")
+
+
+def test_wrappermode(postern, ca):
+    p = postern(settings(ca), smtpd_args="-o smtpd_tls_security_level=may")
+    port = free_port()
+    with open(f"{p.etc}/master.cf", "a") as f:
+        f.write(f"127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n")
+    p.reload()
+
+    def arrived():
+        try:
+            with Secure(port, client(ca.file), wrapped=True) as s:
+                s.ehlo()
+                assert not s.has_extn("starttls")
+                s.sendmail("a@example.test", ["u@example.test"], "Subject: x\r\n\r\nhello\r\n")
+                return True
+        except ConnectionRefusedError:
+            return False
+    wait_until(arrived, what="wrapped port")
+    assert "with ESMTPS id" in held(p)
+
+
+def test_client_certificates(postern, ca, tmp_path):
+    keys = f"{tmp_path}/clients"
+    with open(keys, "w") as f:
+        f.write(f"{ca.fingerprint('user')} known\n")
+    tmp_path.chmod(0o755)
+    p = postern(settings(ca, smtpd_tls_CAfile=ca.file, smtpd_tls_ask_ccert="yes", relay_clientcerts=f"texthash:{keys}",
+                         mynetworks="192.0.2.1",
+                         smtpd_relay_restrictions="permit_tls_clientcerts, reject_unauth_destination"))
+    for certificate, code in ((None, 554), (f"{ca.dir}/user.pem", 250)):
+        with Secure(p.port, client(certificate=certificate)) as s:
+            s.secure()
+            s.ehlo()
+            s.docmd("MAIL FROM:<a@example.test>")
+            assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == code
+            if code == 250:
+                s.data("Subject: x\r\n\r\nhello\r\n")
+    p.wait_log(r"Trusted TLS connection established from localhost\[127.0.0.1\] to mx.example.test: TLSv1.3 with cipher .* "
+               r"server-digest SHA256 client-signature ECDSA \(prime256v1\) client-digest SHA256$")
+    assert ('server-digest SHA256\n\t client-signature ECDSA (prime256v1) client-digest SHA256)\n'
+            '\t(Client CN "user.example.test", Issuer "Test CA" (verified OK))\n') in held(p)
+
+
+@pytest.mark.parametrize("rules,known", [
+    ("permit_tls_all_clientcerts", True),
+    ("check_ccert_access inline:{{%(cert)s = OK}}", True),
+    ("check_ccert_access {inline:{{%(key)s = OK}}, {search_order = cert_fingerprint}}", False),
+    ("check_ccert_access {inline:{{%(key)s = OK}}, {search_order = pubkey_fingerprint, cert_fingerprint}}", True),
+    ("check_ccert_access inline:{{%(cert)s = reject go away}}", False),
+])
+def test_certificate_rules(postern, ca, rules, known):
+    prints = {"cert": ca.fingerprint("user"), "key": ca.key_fingerprint("user")}
+    p = postern(settings(ca, smtpd_tls_CAfile=ca.file, smtpd_tls_ask_ccert="yes", mynetworks="192.0.2.1",
+                         smtpd_relay_restrictions=rules % prints + ", reject_unauth_destination"))
+    with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
+        s.secure()
+        s.ehlo()
+        s.docmd("MAIL FROM:<a@example.test>")
+        code, text = s.docmd("RCPT TO:<x@elsewhere.test>")
+    assert code == (250 if known else 554), text
+    if "go away" in rules:
+        assert text == f"5.7.1 <{prints['cert']}>: Client certificate rejected: go away".encode()
+
+
+def test_needed_certificate(postern, ca):
+    p = postern(settings(ca, "encrypt", smtpd_tls_CAfile=ca.file, smtpd_tls_req_ccert="yes"))
+    with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
+        s.secure()
+        assert s.ehlo()[0] == 250
+    with pytest.raises(Exception):
+        with Secure(p.port, client()) as s:
+            s.secure()
+            s.ehlo()
+            assert s.docmd("NOOP")[0] == 250
+    p.wait_log("NOQUEUE: abort: TLS from localhost.127.0.0.1.: No client certificate presented")
+
+
+def test_requiretls(postern, ca):
+    p = postern(settings(ca))
+    with Secure(p.port, client()) as s:
+        s.ehlo()
+        assert s.docmd("MAIL FROM:<a@example.test> REQUIRETLS")[0] == 530
+        s.secure()
+        s.ehlo()
+        assert s.docmd("MAIL FROM:<a@example.test> REQUIRETLS=yes")[0] == 555
+        s.sendmail("a@example.test", ["u@example.test"], "Subject: x\r\n\r\nhello\r\n", mail_options=["REQUIRETLS"])
+    assert held(p).startswith("Received: ") and "\nRequire-TLS-ESMTP: yes\n" in held(p)
+    sizes = p.run("postcat", "-e", p.queue_files("hold")[0], check=True).stdout
+    assert " 32\n" in sizes.split("message_size:")[1].split("\n")[0] + "\n"
