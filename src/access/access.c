@@ -16,6 +16,8 @@ static const struct {
     {ACCESS_DATA, "smtpd_data_restrictions"},
     {ACCESS_END_OF_DATA, "smtpd_end_of_data_restrictions"},
     {ACCESS_ETRN, "smtpd_etrn_restrictions"},
+    {ACCESS_SENDER_FIRST, "smtpd_sender_first_restrictions"},
+    {ACCESS_RECIPIENT_FIRST, "smtpd_recipient_first_restrictions"},
 };
 
 /*
@@ -65,6 +67,8 @@ static struct str list_text(const struct config *config, enum access_list list)
     case ACCESS_RECIPIENT: return config->smtpd_recipient_restrictions;
     case ACCESS_DATA: return config->smtpd_data_restrictions;
     case ACCESS_END_OF_DATA: return config->smtpd_end_of_data_restrictions;
+    case ACCESS_SENDER_FIRST: return config->smtpd_sender_first_restrictions;
+    case ACCESS_RECIPIENT_FIRST: return config->smtpd_recipient_first_restrictions;
     default: return config->smtpd_etrn_restrictions;
     }
 }
@@ -86,15 +90,42 @@ static bool stops_relaying(const struct access *access, const struct program *p,
     return false;
 }
 
+/* Do names in a list mean the same as in the base? */
+static bool shares_classes(const struct access *access)
+{
+    for (size_t i = 0; access->base && i < access->n_classes; i++) {
+        struct str name = str_of(access->classes[i].parameter), ours, theirs;
+        if (config_get(access->config, name, &ours) != RC_OK ||
+            config_get(access->base->config, name, &theirs) != RC_OK || !str_eq(ours, theirs))
+            return false;
+    }
+    return access->base != NULL;
+}
+
+static enum rc compile_list(struct access *access, enum access_list list, const char *parameter,
+                            struct why *why)
+{
+    struct str text = list_text(access->config, list);
+
+    if (shares_classes(access) && str_eq(text, list_text(access->base->config, list))) {
+        access->lists[list] = access->base->lists[list];
+        return RC_OK;
+    }
+    return program_compile(access, access->arena, parameter, text, list, true, &access->lists[list],
+                           why);
+}
+
 static enum rc compile_lists(struct access *access, struct why *why)
 {
     for (size_t i = 0; i < sizeof list_names / sizeof *list_names; i++)
-        TRY(program_compile(access, access->arena, list_names[i].parameter,
-                            list_text(access->config, list_names[i].list), list_names[i].list, true,
-                            &access->lists[list_names[i].list], why));
-    TRY(program_compile(access, access->arena, "local_header_rewrite_clients",
-                        access->config->local_header_rewrite_clients, ACCESS_LISTS, true,
-                        &access->local_rewrite, why));
+        TRY(compile_list(access, list_names[i].list, list_names[i].parameter, why));
+    if (shares_classes(access) && str_eq(access->base->config->local_header_rewrite_clients,
+                                         access->config->local_header_rewrite_clients))
+        access->local_rewrite = access->base->local_rewrite;
+    else
+        TRY(program_compile(access, access->arena, "local_header_rewrite_clients",
+                            access->config->local_header_rewrite_clients, ACCESS_LISTS, true,
+                            &access->local_rewrite, why));
     if (!stops_relaying(access, access->lists[ACCESS_RELAY], 0) &&
         !stops_relaying(access, access->lists[ACCESS_RECIPIENT], 0))
         return FAIL(
@@ -105,11 +136,19 @@ static enum rc compile_lists(struct access *access, struct why *why)
     return RC_OK;
 }
 
+/* at: place of the maps in struct access, which tells those of the base. */
 static enum rc open_maps(struct access *access, const char *parameter, struct str spec,
                          struct maps **out, struct why *why)
 {
     unsigned flags = access->config->smtputf8_enable ? TABLE_UTF8 : 0;
+    size_t at = (size_t)((char *)out - (char *)access);
+    struct str same;
 
+    if (access->base && config_get(access->base->config, str_of(parameter), &same) == RC_OK &&
+        str_eq(same, spec)) {
+        memcpy(out, (const char *)access->base + at, sizeof *out);
+        return RC_OK;
+    }
     TRY(maps_open(parameter, spec, flags, &access->env, out, why));
     vec_add(access->arena, &access->maps, *out);
     return RC_OK;
@@ -136,6 +175,8 @@ static enum rc open_tables(struct access *access, struct why *why)
                   &access->sender_logins, why));
     TRY(open_maps(access, "relay_clientcerts", config->relay_clientcerts,
                   &access->relay_clientcerts, why));
+    TRY(open_maps(access, "smtpd_pop_before_smtp_maps", config->smtpd_pop_before_smtp_maps,
+                  &access->pop_clients, why));
     return open_maps(access, "rbl_reply_maps", config->rbl_reply_maps, &access->rbl_replies, why);
 }
 
@@ -165,6 +206,7 @@ enum rc access_open(const struct access_options *o, struct access **out, struct 
 
     access->arena = arena;
     access->config = o->config;
+    access->base = o->base;
     access->log = o->log;
     access->env = (struct table_env){o->config, o->log};
     access->rewriter = o->rewriter;
@@ -173,6 +215,8 @@ enum rc access_open(const struct access_options *o, struct access **out, struct 
     rc = open_networks(access, why);
     if (rc == RC_OK)
         rc = open_tables(access, why);
+    if (rc == RC_OK)
+        rc = sender_checks_open(access, why);
     if (rc == RC_OK)
         rc = compile_classes(access, why);
     if (rc == RC_OK)
@@ -234,6 +278,9 @@ bool access_has_changed(const struct access *access, struct str *name)
             *name = str_of(rules_file_path(access->rules.v[i]));
             return true;
         }
+    *name = STR("of smtpd_rbl_list");
+    if (access->base == NULL && rbl_list_has_changed(access->rbl_list))
+        return true;
     *name = STR("of access rules");
     for (size_t i = 0; i < access->maps.n; i++)
         if (maps_have_changed(access->maps.v[i]))

@@ -31,6 +31,8 @@ enum access_list {
     ACCESS_DATA,
     ACCESS_END_OF_DATA,
     ACCESS_ETRN,
+    ACCESS_SENDER_FIRST, /* before all others at MAIL, and at RCPT */
+    ACCESS_RECIPIENT_FIRST,
     ACCESS_LISTS
 };
 
@@ -122,8 +124,9 @@ struct access_context {
     struct access_pending if_permit, if_reject;
     struct access_pending sender_if_permit; /* carried from MAIL to each RCPT */
     int warn_only;                          /* inside warn_if_reject */
-    struct str log_note;                    /* behind "reject:" lines */
-    int depth;                              /* of programs in programs */
+    struct str instruction; /* "TABLE:KEY" of the rule that gave this session its settings */
+    struct str log_note;    /* behind "reject:" lines */
+    int depth;              /* of programs in programs */
     bool recipient_checked, sender_checked; /* the address was looked for in the recipient tables */
     struct str resolved_address, resolved_sender; /* what resolved belongs to */
     struct resolved resolved;
@@ -134,6 +137,8 @@ struct access_options {
     const struct log *log;
     struct rewriter *rewriter;
     struct resolver *resolver;
+    const struct access *base; /* of an overlay: tables and programs that are the same are shared;
+                                  it must stay as long. Else NULL */
 };
 
 /*

@@ -25,13 +25,7 @@ static void delay(struct access_context *c, enum rule_action action)
 
     if (!is_delayed(action) || c->warn_only)
         return;
-    c->delay_seconds += seconds;
-    if (c->dry_run || seconds <= 0)
-        return;
-    if (c->wait)
-        c->wait(c->session, seconds);
-    else
-        sleep((unsigned)seconds);
+    let_wait(c, seconds);
 }
 
 /* "550 text": the code, and the text behind the enhanced code that it may begin with. */
@@ -126,6 +120,11 @@ enum rc check_rules_open(struct access *access, struct str path, struct rules_fi
     const struct config *config = access->config;
     const struct rules *rules;
 
+    for (size_t i = 0; access->base && i < access->base->rules.n; i++)
+        if (str_eq(str_of(rules_file_path(access->base->rules.v[i])), path)) {
+            *out = access->base->rules.v[i];
+            return RC_OK;
+        }
     TRY(rules_file_open(path, access->log, out, why));
     vec_add(access->arena, &access->rules, *out);
     rules = rules_file_use(*out);

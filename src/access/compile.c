@@ -39,13 +39,31 @@ static const char *bare_table_rule(enum access_list list)
 {
     switch (list) {
     case ACCESS_HELO: return "check_helo_access";
-    case ACCESS_SENDER: return "check_sender_access";
+    case ACCESS_SENDER:
+    case ACCESS_SENDER_FIRST: return "check_sender_access";
     case ACCESS_RELAY:
+    case ACCESS_RECIPIENT_FIRST:
     case ACCESS_RECIPIENT: return "check_recipient_access";
     case ACCESS_ETRN: return "check_etrn_access";
     case ACCESS_LISTS: return "check_address_map";
     default: return "check_client_access";
     }
+}
+
+/* Does the configuration below this overlay have it open already? */
+static bool borrow_table(const struct access *base, const struct restriction *r, struct step *s)
+{
+    for (size_t i = 0; base && r->argument == ARG_ADDRESSES && i < base->rule_maps.n; i++)
+        if (str_eq(base->rule_maps.v[i].spec, s->argument)) {
+            s->addresses = base->rule_maps.v[i].maps;
+            return true;
+        }
+    for (size_t i = 0; base && r->argument == ARG_TABLE && i < base->tables.n; i++)
+        if (str_eq(table_name(base->tables.v[i]), s->argument)) {
+            s->table = base->tables.v[i];
+            return true;
+        }
+    return false;
 }
 
 static enum rc compile_table(struct compiler *m, const struct restriction *r, struct step *s,
@@ -63,9 +81,14 @@ static enum rc compile_table(struct compiler *m, const struct restriction *r, st
         return FAIL(why, RC_CONFIG,
                     "%s: \"" STR_FMT "\" needs a table type:name behind it, not \"" STR_FMT "\"",
                     m->parameter, STR_ARG(s->name), STR_ARG(s->argument));
+    if (borrow_table(access->base, r, s))
+        return RC_OK;
     if (r->argument == ARG_ADDRESSES) {
+        struct named_maps named = {arena_copy(m->arena, s->argument), NULL};
         TRY(maps_open(m->parameter, s->argument, flags, &access->env, &s->addresses, why));
         vec_add(access->arena, &access->maps, s->addresses);
+        named.maps = s->addresses;
+        vec_add(access->arena, &access->rule_maps, named);
         return RC_OK;
     }
     TRY(table_open(s->argument, flags, &access->env, &s->table, why));
@@ -113,7 +136,8 @@ static void warn_about_place(const struct compiler *m, const struct restriction 
 {
     unsigned here = m->list == ACCESS_LISTS ? AT_ANY : 1U << m->list;
 
-    if (m->access->config->smtpd_delay_reject && (here & (AT_CLIENT | AT_HELO | AT_SENDER)))
+    if (m->access->config->smtpd_delay_reject &&
+        (here & (AT_CLIENT | AT_HELO | AT_SENDER | AT_SENDER_FIRST)))
         return;
     if ((r->at & here) == 0)
         log_warning(m->access->log, "%s: %s has no effect there; move it to a later list",
@@ -161,6 +185,10 @@ static enum rc compile_step(struct compiler *m, struct str name, struct step *s,
     if (r == NULL)
         return unknown_name(m, name, why);
     s->run = r->run;
+    if (s->run == check_rbl_list && m->access->rbl_list == NULL)
+        return FAIL(why, RC_CONFIG,
+                    "%s: check_rbl_list needs smtpd_rbl_list = /path/name; set it in main.cf",
+                    m->parameter);
     warn_about_place(m, r);
     return compile_argument(m, r, s, why);
 }

@@ -97,13 +97,9 @@ static enum rc host_has_address(void *context, struct str host, const struct add
     status = dns_lookup(i->resolver, host, type, a, &answer, NULL);
     if (status == DNS_RETRY || status == DNS_BOGUS)
         return RC_TEMP;
-    for (size_t k = 0; status == DNS_FOUND && k < answer.n; k++) {
-        struct addr found;
-        if (answer.records[k].type == type &&
-            addr_parse(answer.records[k].data, 0, &found, NULL) == RC_OK &&
-            addr_equal(&found, client))
+    for (size_t k = 0; status == DNS_FOUND && k < answer.n; k++)
+        if (answer.records[k].type == type && addr_equal(&answer.records[k].address, client))
             return RC_OK;
-    }
     return RC_NONE;
 }
 

@@ -107,16 +107,22 @@ static enum verdict refuse_error_route(struct access_context *c, const struct re
 static enum verdict refuse_unknown(struct access_context *c, const struct recipient_table *t,
                                    struct str address, const char *class)
 {
+    const struct config *config = c->access->config;
     bool sender = strcmp(class, CLASS_SENDER) == 0;
     bool names = c->access->config->show_user_unknown_table_name;
 
+    if (!sender && config->smtpd_unknown_recipient_delay)
+        let_wait(c, config->smtpd_unknown_recipient_delay);
     return refuse_subject(c, t->code, sender ? "5.1.0" : "5.1.1", address, class,
                           names ? arena_printf(c->arena, "User unknown in %s", t->name)
                                 : STR("User unknown"));
 }
 
+/* The warning about the table is in the log. */
 static enum verdict refuse_lookup(struct access_context *c, struct str address)
 {
+    if (str_eq(c->access->config->smtpd_unlisted_tempfail_action, STR("permit")))
+        return DUNNO;
     return access_refuse(
         c, 451, "4.3.0",
         arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(address)));

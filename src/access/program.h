@@ -33,9 +33,11 @@ enum {
     AT_DATA = 1 << ACCESS_DATA,
     AT_END = 1 << ACCESS_END_OF_DATA,
     AT_ETRN = 1 << ACCESS_ETRN,
+    AT_SENDER_FIRST = 1 << ACCESS_SENDER_FIRST,
+    AT_RCPT_FIRST = 1 << ACCESS_RECIPIENT_FIRST,
     AT_ANY = (1 << ACCESS_LISTS) - 1,
-    FROM_RCPT = AT_RELAY | AT_RCPT | AT_DATA | AT_END,
-    FROM_SENDER = FROM_RCPT | AT_SENDER,
+    FROM_RCPT = AT_RELAY | AT_RCPT | AT_DATA | AT_END | AT_RCPT_FIRST,
+    FROM_SENDER = FROM_RCPT | AT_SENDER | AT_SENDER_FIRST,
     FROM_HELO = AT_ANY & ~AT_CLIENT,
 };
 
@@ -72,12 +74,18 @@ struct program {
 /* The row of a name, case ignored; NULL when there is none. */
 const struct restriction *restriction_find(struct str name);
 
+struct named_maps {
+    struct str spec;
+    struct maps *maps;
+};
+
 /*
  * What access_open() makes. Everything in here is read-only afterwards or locks for itself.
  */
 struct access {
     bool is_unrestricted; /* nothing but config and log is set */
     const struct config *config;
+    const struct access *base; /* of an overlay: what is borrowed belongs to it */
     const struct log *log;
     struct table_env env;
     struct rewriter *rewriter;
@@ -87,14 +95,17 @@ struct access {
     const struct program *local_rewrite; /* local_header_rewrite_clients */
     const struct program *classes;       /* of smtpd_restriction_classes */
     size_t n_classes;
-    VEC(struct table *) tables; /* those of check_*_access */
-    VEC(struct maps *) maps;    /* these and all below */
+    VEC(struct table *) tables;       /* those of check_*_access */
+    VEC(struct maps *) maps;          /* these and all below */
+    VEC(struct named_maps) rule_maps; /* those of check_*_access for addresses */
     VEC(struct rules_file *) rules;
     struct match_list *mynetworks, *relay_domains, *mx_backup_networks, *permit_actions;
-    struct maps *recipient_canonical, *sender_canonical, *canonical, *virtual_alias,
+    struct maps *recipient_canonical, *sender_canonical, *canonical, *virtual_alias, *pop_clients,
         *virtual_mailbox, *local_recipients, *relay_recipients, *sender_logins, *relay_clientcerts,
         *rbl_replies;
-    bool access_parents; /* smtpd_access_maps in parent_domain_matches_subdomains */
+    const struct rbl_list *rbl_list; /* NULL: smtpd_rbl_list is not set */
+    long tld_min, tld_max;           /* smtpd_sender_tld_length */
+    bool access_parents;             /* smtpd_access_maps in parent_domain_matches_subdomains */
 };
 
 /*

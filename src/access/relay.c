@@ -70,6 +70,24 @@ static enum destination destination_of(struct access_context *c, enum verdict *v
     return (r->flags & ours) || domain_of(r->recipient).n == 0 ? OURS : NOT_OURS;
 }
 
+bool may_relay(struct access_context *c)
+{
+    struct str value;
+    struct why why;
+
+    if (c->access->config->smtpd_relay_client)
+        return true;
+    switch (maps_get(c->access->pop_clients, c->client.address_text, c->arena, &value, &why)) {
+    case RC_OK: return true;
+    case RC_NONE: return false;
+    default: break;
+    }
+    log_warning(c->log, "%s", why.text);
+    (void)defer_if(c, &c->if_reject, 450, "4.7.1",
+                   subject_text(c, c->client.label, CLASS_CLIENT, STR("Service unavailable")));
+    return false;
+}
+
 enum verdict permit_auth_destination(struct access_context *c, const struct step *s)
 {
     enum verdict v;
@@ -90,7 +108,7 @@ enum verdict reject_unauth_destination(struct access_context *c, const struct st
     enum verdict v;
 
     (void)s;
-    if (destination_of(c, &v) != NOT_OURS)
+    if (destination_of(c, &v) != NOT_OURS || may_relay(c))
         return v;
     return refuse_relay(c, c->access->config->relay_domains_reject_code, "5.7.1");
 }
@@ -101,7 +119,7 @@ enum verdict defer_unauth_destination(struct access_context *c, const struct ste
     enum verdict v;
 
     (void)s;
-    if (destination_of(c, &v) != NOT_OURS)
+    if (destination_of(c, &v) != NOT_OURS || may_relay(c))
         return v;
     return refuse_relay(c, code >= 500 ? code - 100 : code, "4.7.1");
 }

@@ -60,6 +60,8 @@ void access_log(const struct access_context *c, const char *action, struct str t
     if (c->sasl_sender.n)
         buf_addf(&b, " sasl_sender=" STR_FMT, STR_ARG(c->sasl_sender));
     buf_add(&b, c->log_note);
+    if (c->instruction.n && strncmp(action, "reject", 6) == 0)
+        buf_addf(&b, " instruction=" STR_FMT, STR_ARG(c->instruction));
     log_info(c->log, "%s", buf_text(&b));
 }
 

@@ -43,6 +43,8 @@ restriction_run permit_dnswl_client, permit_rhswl_client, reject_rbl_client, rej
 restriction_run reject_unverified_sender, reject_unverified_recipient;
 /* check_rules.c */
 restriction_run check_rules_file;
+/* sender_checks.c, rbl_list.c */
+restriction_run reject_null_sender, reject_malformed_sender, reject_relay_probe, check_rbl_list;
 /* policy_service.c */
 restriction_run check_policy_service;
 
@@ -117,6 +119,22 @@ enum verdict table_result(struct access_context *c, struct str table, struct str
 
 /* Is the recipient (sender) a known address, as far as there are tables that tell? */
 enum verdict check_listed(struct access_context *c, struct str address, const char *class);
+
+/* smtpd_relay_client, or a client of smtpd_pop_before_smtp_maps: any destination is fine. */
+bool may_relay(struct access_context *c);
+
+/* smtpd_sender_check */
+enum verdict check_sender_class(struct access_context *c);
+/* smtpd_sender_tld_length, smtpd_rbl_list */
+enum rc sender_checks_open(struct access *access, struct why *why) MUST_USE;
+
+/* smtpd_rbl_list: RC_CONFIG names file and line. */
+enum rc rbl_list_read(struct str path, struct arena *a, const struct rbl_list **out,
+                      struct why *why) MUST_USE;
+bool rbl_list_has_changed(const struct rbl_list *list); /* NULL: no */
+
+/* Let the client wait, or note how long it would have to. */
+void let_wait(struct access_context *c, long seconds);
 
 /* Compile-time preparation of arguments. */
 /* "{ type:name, { search_order = a, b } }": *table is the part before; order as in struct step. */

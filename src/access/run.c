@@ -100,10 +100,20 @@ enum verdict run_defer_if_reject(struct access_context *c, const struct step *s)
         subject_text(c, c->subject, c->subject_class, STR("defer_if_reject requested")));
 }
 
+void let_wait(struct access_context *c, long seconds)
+{
+    c->delay_seconds += seconds;
+    if (c->dry_run || seconds <= 0)
+        return;
+    if (c->wait)
+        c->wait(c->session, seconds);
+    else
+        sleep((unsigned)seconds);
+}
+
 enum verdict run_sleep(struct access_context *c, const struct step *s)
 {
-    if (!c->dry_run)
-        sleep((unsigned)s->number);
+    let_wait(c, s->number);
     return DUNNO;
 }
 

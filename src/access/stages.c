@@ -8,6 +8,7 @@ static const char *const classes[ACCESS_LISTS] = {
     [ACCESS_SENDER] = CLASS_SENDER,       [ACCESS_RELAY] = CLASS_RECIPIENT,
     [ACCESS_RECIPIENT] = CLASS_RECIPIENT, [ACCESS_DATA] = CLASS_DATA,
     [ACCESS_END_OF_DATA] = CLASS_END,     [ACCESS_ETRN] = CLASS_ETRN,
+    [ACCESS_SENDER_FIRST] = CLASS_SENDER, [ACCESS_RECIPIENT_FIRST] = CLASS_RECIPIENT,
 };
 
 static struct str subject_of(const struct access_context *c, enum access_list list)
@@ -15,8 +16,10 @@ static struct str subject_of(const struct access_context *c, enum access_list li
     switch (list) {
     case ACCESS_CLIENT: return c->client.label;
     case ACCESS_HELO: return c->helo;
+    case ACCESS_SENDER_FIRST:
     case ACCESS_SENDER: return c->sender;
     case ACCESS_RELAY:
+    case ACCESS_RECIPIENT_FIRST:
     case ACCESS_RECIPIENT: return c->recipient;
     case ACCESS_ETRN: return c->etrn_domain;
     default: return str_of(c->stage); /* DATA, END-OF-MESSAGE */
@@ -100,8 +103,12 @@ enum verdict access_at_helo(struct access_context *c)
 
 static enum verdict check_sender(struct access_context *c)
 {
-    enum verdict v = run_list(c, ACCESS_SENDER);
+    enum verdict v = run_list(c, ACCESS_SENDER_FIRST);
 
+    if (v == DUNNO) /* PERMIT: an exception from the checks for senders */
+        v = check_sender_class(c);
+    if (!is_no(v))
+        v = run_list(c, ACCESS_SENDER);
     if (is_no(v) || !c->access->config->smtpd_reject_unlisted_sender || c->sender_checked)
         return is_no(v) ? v : DUNNO;
     c->sender_checked = true;
@@ -134,7 +141,13 @@ static enum verdict check_recipient_lists(struct access_context *c)
     enum access_list second = relay_first ? ACCESS_RECIPIENT : ACCESS_RELAY;
     enum verdict v;
 
-    if (refused_by(c, first, &v) || refused_by(c, second, &v))
+    if (refused_by(c, ACCESS_RECIPIENT_FIRST, &v))
+        return v;
+    if (first == ACCESS_RELAY && may_relay(c))
+        first = second;
+    else if (second == ACCESS_RELAY && may_relay(c))
+        second = first;
+    if (refused_by(c, first, &v) || (second != first && refused_by(c, second, &v)))
         return v;
     return DUNNO;
 }

@@ -138,7 +138,7 @@ static enum rc open_libraries(struct smtpd *s, struct why *why)
     TRY(rewriter_new(rewrite, &s->env->log, &s->rewriter, why));
     TRY(submit_open(cleanup, s->rewriter, &s->env->log, &s->submit, why));
     s->resolver = resolver_open(&dns);
-    options = (struct access_options){s->config, &s->env->log, s->rewriter, s->resolver};
+    options = (struct access_options){s->config, &s->env->log, s->rewriter, s->resolver, NULL};
     return access_open(&options, &s->access, why);
 }
 
