@@ -165,7 +165,7 @@ static enum rc explain_session(struct command *command, const struct question *q
                                struct access_context *c, struct resolver *resolver,
                                const struct config *config, struct explanation *e, struct why *why)
 {
-    struct access_options options = {config, &command->log, NULL, resolver};
+    struct access_options options = {config, &command->log, NULL, resolver, NULL};
     struct access *access = NULL;
     enum verdict v;
     long waited = 0;
@@ -226,7 +226,7 @@ static enum rc open_tables_only(struct command *command, const struct config *co
                                 struct resolver *resolver, struct access_context *c,
                                 struct why *why)
 {
-    struct access_options options = {config, &command->log, NULL, resolver};
+    struct access_options options = {config, &command->log, NULL, resolver, NULL};
     struct access *access = NULL;
 
     TRY(rewriter_new(config, &command->log, &options.rewriter, why));

@@ -38,7 +38,7 @@ static enum rc try_open(struct world *w, const char *settings, struct why *why)
     TRY(config_load(&request, &w->config, why));
     TRY(rewriter_new(w->config, &log, &w->rewriter, why));
     w->resolver = resolver_new(100);
-    options = (struct access_options){w->config, &log, w->rewriter, w->resolver};
+    options = (struct access_options){w->config, &log, w->rewriter, w->resolver, NULL};
     return access_open(&options, &w->access, why);
 }
 

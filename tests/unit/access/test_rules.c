@@ -186,7 +186,7 @@ static enum rc world_open(struct world *w, struct str rules, const char *dns, co
     assert_int_equal(config_load(&request, &w->config, why), RC_OK);
     assert_int_equal(rewriter_new(w->config, &quiet, &w->rewriter, why), RC_OK);
     w->resolver = resolver_open(&how);
-    options = (struct access_options){w->config, &quiet, w->rewriter, w->resolver};
+    options = (struct access_options){w->config, &quiet, w->rewriter, w->resolver, NULL};
     TRY(access_open(&options, &w->access, why));
     w->c = (struct access_context){.access = w->access,
                                    .arena = arena_new(1024),
