@@ -4,6 +4,7 @@
 
 #include "deliver/template.h"
 #include "postconf/postconf.h"
+#include "sasl/client.h"
 #include "table/table.h"
 
 #ifdef HAVE_OPENSSL
@@ -23,12 +24,6 @@ static const char *const server_sasl_types[] = {
     "cyrus",
 #endif
     "dovecot", NULL};
-
-static const char *const client_sasl_types[] = {
-#ifdef HAVE_SASL
-    "cyrus",
-#endif
-    NULL};
 
 static const char *const lock_types[] = {"flock", "fcntl", "dotlock", NULL};
 
@@ -102,7 +97,7 @@ int show_facts(const struct options *o, const struct log *log)
 {
     switch (o->subject) {
     case SERVER_SASL_TYPES: return print_list(server_sasl_types);
-    case CLIENT_SASL_TYPES: return print_list(client_sasl_types);
+    case CLIENT_SASL_TYPES: return print_list(login_client_types());
     case LOCK_TYPES: return print_list(lock_types);
     case TABLE_TYPES: return print_list(table_types());
     case TEMPLATES: return show_templates(o, log);

@@ -19,7 +19,7 @@ struct login_attempt;
 struct login_client_options {
     const struct config *config;
     const struct log *log;
-    struct str type; /* smtp_sasl_type: "cyrus" */
+    struct str type; /* smtp_sasl_type: "cyrus", "builtin" */
     struct str path; /* smtp_sasl_path */
 };
 
@@ -28,9 +28,12 @@ struct login_account {
     struct str service; /* "smtp", "lmtp" */
     struct str server;  /* its name */
     struct str username, password;
+    bool is_token; /* password is an OAuth 2.0 bearer token: OAUTHBEARER or XOAUTH2, by ourselves
+                      whatever the type is */
     struct str mechanisms; /* what the server offers, already filtered; separated by blanks */
     unsigned security;     /* enum login_security that holds for this connection */
     bool send_authzid;     /* send_cyrus_sasl_authzid */
+    unsigned port;         /* of the server, for OAUTHBEARER; 0: unknown */
 };
 
 enum rc login_client_open(const struct login_client_options *o, struct login_client **out,
@@ -54,6 +57,9 @@ enum login_status login_client_step(struct login_attempt *t, struct str challeng
                                     struct login_reply *reply);
 void login_client_end(struct login_attempt *t); /* NULL is fine */
 
+/* Where does a mechanism of the list that is wanted stand? False: it is not there. */
+bool login_offers(struct str mechanisms, const char *name);
+
 /* ---- back ends ---- */
 
 struct login_client_type {
@@ -65,3 +71,5 @@ struct login_client_type {
     enum login_status (*step)(void *attempt, struct str challenge, struct login_reply *reply);
     void (*end)(void *attempt);
 };
+
+extern const struct login_client_type login_client_builtin;
