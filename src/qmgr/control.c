@@ -68,16 +68,18 @@ static bool look_whether_blocked(void *context, struct destination *d)
     return true;
 }
 
-void control_block(struct qmgr *q, struct str nexthop, bool block)
+void control_block(struct qmgr *q, struct str nexthop, struct str from, bool block)
 {
     AUTO_ARENA a = arena_new(256);
     struct str key = arena_lower(a, nexthop);
 
-    if (block && !map_get(&q->blocked, key)) {
-        char *kept = memory_text(key.p);
-        map_put(&q->blocked, str_of(kept), kept);
-    } else if (!block) {
-        free(map_remove(&q->blocked, key));
+    free(map_remove(&q->blocked, key));
+    if (block) {
+        char *kept = memory_new(key.n + from.n + 2); /* both texts, one behind the other */
+        memcpy(kept, key.p, key.n);
+        if (from.n)
+            memcpy(kept + key.n + 1, from.p, from.n);
+        map_put(&q->blocked, (struct str){kept, key.n}, kept);
     }
     walk(q, look_whether_blocked, NULL);
     control_run_all(q);
@@ -114,6 +116,7 @@ static bool report_one(void *context, struct destination *d)
 void control_report(struct qmgr *q, struct buf *out)
 {
     for (struct map_item *i = NULL; (i = map_next(&q->blocked, i));)
-        buf_addf(out, "0|blocked|" STR_FMT "|0|0|0|--B|-1|\n", STR_ARG(i->key));
+        buf_addf(out, "0|blocked|" STR_FMT "|0|0|0|--B|-1|%s\n", STR_ARG(i->key),
+                 i->key.p + i->key.n + 1);
     walk(q, report_one, out);
 }

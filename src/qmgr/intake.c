@@ -136,7 +136,9 @@ static enum rc take_question(struct intake *i, struct why *why)
     case 'c': control_run_all(i->q); break;
     case 'v': control_resume(i->q, question.number); break;
     case 'B':
-    case 'U': control_block(i->q, question.text, question.operation == 'B'); break;
+    case 'U':
+        control_block(i->q, question.text, question.queue_id, question.operation == 'B');
+        break;
     default: return FAIL(why, RC_PERM, "unknown question %ld", question.operation);
     }
     return ipc_send_status_reply(&i->ipc, &reply, -1, why);

@@ -269,7 +269,8 @@ void qmgr_end_if_drained(struct qmgr *q);
 
 /* ---- smtpctl ---- */
 void control_run_all(struct qmgr *q); /* what is paused has changed */
-void control_block(struct qmgr *q, struct str nexthop, bool block);
+/* from: whose connections that is about, as shown in the report. */
+void control_block(struct qmgr *q, struct str nexthop, struct str from, bool block);
 void control_resume(struct qmgr *q, long number);
 /* Lines: number|transport|nexthop|waiting|busy|window|flags|seconds since the last end|reason */
 void control_report(struct qmgr *q, struct buf *out);

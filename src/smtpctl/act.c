@@ -1,0 +1,287 @@
+/*
+ * Changes to what is in the queue. Messages are held, released and removed by postsuper(1), tried
+ * by postqueue(1); only taking a single recipient out of a message is done here.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "smtpctl/smtpctl.h"
+#include "util/file.h"
+
+struct work {
+    struct smtpctl *s;
+    struct selection selection;
+    const char *queues; /* messages elsewhere are not concerned; NULL: all are */
+    struct buf ids;     /* queue ids, a line each */
+    long envelopes;     /* that are concerned */
+    long partly;        /* of messages of which others remain */
+};
+
+static void work_begin(struct work *w, struct smtpctl *s, const char *what)
+{
+    queue_begin(s);
+    *w = (struct work){.s = s, .selection = selection_of(s, what)};
+    buf_init(&w->ids, 256 * 1024 * 1024);
+}
+
+static bool is_listed_in(const char *queues, struct str name)
+{
+    struct str rest = str_of(queues), word;
+
+    while (str_token(&rest, " ", &word))
+        if (str_eq(word, name))
+            return true;
+    return queues == NULL;
+}
+
+/* Messages as a whole. */
+static bool collect(void *context, struct message *m)
+{
+    struct work *w = context;
+
+    if (!selection_has_message(&w->selection, m) || !is_listed_in(w->queues, m->queue_name))
+        return true;
+    for (size_t i = 0; w->selection.envelope && i <= m->n; i++) {
+        if (i == m->n)
+            return true; /* has no such recipient */
+        if (selection_has(&w->selection, &m->envelopes[i]))
+            break;
+    }
+    buf_addf(&w->ids, STR_FMT "\n", STR_ARG(m->queue_id));
+    w->envelopes += (long)m->n;
+    return true;
+}
+
+/* postsuper -LETTER, for all ids. */
+static bool postsuper(struct work *w, const char *letter)
+{
+    const char *argv[] = {"postsuper", letter, "-", NULL};
+
+    return w->ids.n == 0 || run_command(w->s, argv, buf_str(&w->ids), true) == 0;
+}
+
+static int say_count(const struct work *w, bool ok, const char *done)
+{
+    if (!ok)
+        return say_result(false, STR("see the log"));
+    printf("%ld envelope%s %s\n", w->envelopes, w->envelopes > 1 ? "s" : "", done);
+    return STATUS_DONE;
+}
+
+static int hold_or_release(struct smtpctl *s, const char *queues, const char *letter,
+                           const char *done)
+{
+    struct work w;
+    bool ok;
+
+    work_begin(&w, s, s->words[0]);
+    w.queues = queues;
+    queue_walk(s, collect, &w);
+    ok = postsuper(&w, letter);
+    buf_done(&w.ids);
+    return say_count(&w, ok, done);
+}
+
+int do_pause_envelope(struct smtpctl *s)
+{
+    return hold_or_release(s, "incoming active deferred", "-h", "paused");
+}
+
+int do_resume_envelope(struct smtpctl *s)
+{
+    return hold_or_release(s, "hold", "-H", "resumed");
+}
+
+/* ---- remove ---- */
+
+static long tell_qmgr(struct smtpctl *s, long operation, struct str id)
+{
+    struct qmgr_control word = {.operation = operation, .queue_id = id};
+    struct why why = {0};
+    long status = 0;
+
+    if (s->running && ask_qmgr(s, &word, &status, &why) != RC_OK)
+        log_warning(&s->command.log, "%s", why.text);
+    return status;
+}
+
+/* The recipient is gone: why it was not reached concerns nobody any more. */
+static void forget_reason(struct work *w, struct message *m, const struct recipient *r)
+{
+    struct bounce_log_entry *log = NULL;
+    const struct queue *q = &w->s->queue;
+    struct why why;
+    size_t n = 0;
+
+    if (bounce_log_read(q, STR("defer"), m->queue_id, m->arena, &log, &n, &why) != RC_OK ||
+        bounce_log_remove(q, STR("defer"), m->queue_id, &why) != RC_OK)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (!str_eq(log[i].recipient.address, r->address) &&
+            bounce_log_append(q, STR("defer"), m->queue_id, &log[i].recipient, &log[i].dsn, true,
+                              &why) != RC_OK)
+            log_warning(&w->s->command.log, "%s", why.text);
+}
+
+/* qmgr lets go of the message, and sees it anew afterwards. */
+static bool remove_recipient(struct work *w, struct message *m, const struct recipient *r)
+{
+    const struct log *log = &w->s->command.log;
+    bool held = str_eq(m->queue_name, STR("hold"));
+    struct why why = {0};
+    enum rc rc;
+
+    if (!held && tell_qmgr(w->s, 'r', m->queue_id)) {
+        log_warning(log, STR_FMT ": not changed: it is being delivered", STR_ARG(m->queue_id));
+        return false;
+    }
+    AUTO_CLOSE int fd = openat(w->s->queue.dir, m->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    rc = fd < 0 ? FAIL(&why, RC_TEMP, "open %s: %m", m->path)
+                : queue_file_mark_done(fd, r->offset, &why);
+    if (rc == RC_OK) {
+        forget_reason(w, m, r);
+        log_info(log, STR_FMT ": removed recipient <" STR_FMT ">", STR_ARG(m->queue_id),
+                 STR_ARG(r->address));
+    } else {
+        log_warning(log, "%s", why.text);
+    }
+    if (!held)
+        (void)tell_qmgr(w->s, 'n', m->queue_id);
+    return rc == RC_OK;
+}
+
+static bool remove_one(void *context, struct message *m)
+{
+    struct work *w = context;
+
+    if (!selection_has_message(&w->selection, m))
+        return true;
+    if (w->selection.envelope == 0 || m->n == 1) {
+        if (w->selection.envelope == 0 || selection_has(&w->selection, &m->envelopes[0])) {
+            buf_addf(&w->ids, STR_FMT "\n", STR_ARG(m->queue_id));
+            w->envelopes += (long)m->n;
+        }
+        return true;
+    }
+    for (size_t i = 0; i < m->n; i++)
+        if (selection_has(&w->selection, &m->envelopes[i])) {
+            if (remove_recipient(w, m, m->envelopes[i].recipient))
+                w->envelopes++;
+            else
+                w->partly++;
+        }
+    return true;
+}
+
+int do_remove(struct smtpctl *s)
+{
+    struct work w;
+    bool ok;
+
+    work_begin(&w, s, s->words[0] ? s->words[0] : "all");
+    queue_walk(s, remove_one, &w);
+    ok = postsuper(&w, "-d") && w.partly == 0;
+    buf_done(&w.ids);
+    return say_count(&w, ok, "removed");
+}
+
+/* ---- another try ---- */
+
+static bool flush_all(struct smtpctl *s)
+{
+    const char *argv[] = {"postqueue", "-f", NULL};
+
+    return run_command(s, argv, STR_NONE, false) == 0;
+}
+
+static bool flush_ids(struct work *w)
+{
+    struct str rest = buf_str(&w->ids), id;
+    bool ok = true;
+
+    while (str_token(&rest, "\n", &id)) {
+        const char *argv[] = {"postqueue", "-i", arena_text(w->s->arena, id), NULL};
+        ok = run_command(w->s, argv, STR_NONE, false) == 0 && ok;
+    }
+    return ok;
+}
+
+int do_schedule(struct smtpctl *s)
+{
+    struct work w;
+    bool ok;
+
+    ask_connect(s);
+    work_begin(&w, s, s->words[0]);
+    w.queues = "deferred";
+    queue_walk(s, collect, &w);
+    ok = w.selection.all ? flush_all(s) : flush_ids(&w);
+    buf_done(&w.ids);
+    return say_count(&w, ok, "scheduled");
+}
+
+int do_schedule_all(struct smtpctl *s)
+{
+    s->words[0] = "all";
+    return do_schedule(s);
+}
+
+/* ---- files put in place by hand ---- */
+
+static bool discover_one(void *context, struct message *m)
+{
+    struct work *w = context;
+
+    if (!selection_has_message(&w->selection, m) || m->active || str_eq(m->queue_name, STR("hold")))
+        return true;
+    (void)tell_qmgr(w->s, 'n', m->queue_id);
+    w->envelopes += (long)m->n;
+    return true;
+}
+
+int do_discover(struct smtpctl *s)
+{
+    struct work w;
+
+    ask_connect(s);
+    work_begin(&w, s, s->words[0]);
+    queue_walk(s, discover_one, &w);
+    buf_done(&w.ids);
+    printf("%ld envelope%s discovered\n", w.envelopes, w.envelopes == 1 ? "" : "s");
+    return STATUS_DONE;
+}
+
+static bool uncorrupt_one(void *context, struct str id, const char *path)
+{
+    struct work *w = context;
+    struct why why = {0};
+
+    if (!queue_id_is_valid(id) ||
+        !(w->selection.all ||
+          (w->selection.queue_id.p ? str_eq(w->selection.queue_id, id)
+                                   : w->selection.message == message_number(id))))
+        return true;
+    if (fchmodat(w->s->queue.dir, path, QUEUE_MODE_READY, 0) < 0 ||
+        queue_move(&w->s->queue, STR("corrupt"), STR("deferred"), id, &why) != RC_OK) {
+        log_warning(&w->s->command.log, STR_FMT ": %s", STR_ARG(id), why.text);
+        w->partly++;
+        return true;
+    }
+    w->envelopes++;
+    (void)tell_qmgr(w->s, 'n', id);
+    return true;
+}
+
+/* A message that was put aside as damaged gets another chance. */
+int do_uncorrupt(struct smtpctl *s)
+{
+    struct work w;
+    struct why why = {0};
+
+    work_begin(&w, s, s->words[0]);
+    if (queue_scan(&s->queue, STR("corrupt"), uncorrupt_one, &w, &why) == RC_TEMP)
+        log_warning(&s->command.log, "%s", why.text);
+    buf_done(&w.ids);
+    return say_result(w.envelopes > 0 && w.partly == 0, STR("no such message"));
+}
