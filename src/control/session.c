@@ -135,15 +135,6 @@ static enum rc do_unprofile(struct request *r, struct why *why)
     return set_trace(r, false, true, why);
 }
 
-/* The answer goes out first: master ends this process as well. */
-static enum rc do_stop(struct request *r, struct why *why)
-{
-    (void)why;
-    log_info(&r->env->log, "stop");
-    service_wish(r->env, WISH_STOP, 0);
-    return RC_OK;
-}
-
 static const struct {
     struct str word;
     enum rc (*run)(struct request *r, struct why *why);
@@ -152,7 +143,6 @@ static const struct {
     {STR_INIT("brief"), do_brief},     {STR_INIT("verbose"), do_verbose},
     {STR_INIT("trace"), do_trace},     {STR_INIT("untrace"), do_untrace},
     {STR_INIT("profile"), do_profile}, {STR_INIT("unprofile"), do_unprofile},
-    {STR_INIT("stop"), do_stop},
 };
 
 static enum rc run(struct request *r, struct why *why)
@@ -182,6 +172,17 @@ static enum rc send_stats(struct request *r, struct why *why)
     return ipc_send_report_text(&r->ipc, &report, -1, why);
 }
 
+/* The answer goes out first: master ends this process as well. */
+static enum rc stop(struct request *r, struct why *why)
+{
+    struct status_reply reply = {0};
+    enum rc rc = ipc_send_status_reply(&r->ipc, &reply, -1, why);
+
+    log_info(&r->env->log, "stop");
+    service_wish(r->env, WISH_STOP, 0);
+    return rc;
+}
+
 static enum rc answer(struct request *r, struct why *why)
 {
     struct status_reply reply = {0};
@@ -189,6 +190,8 @@ static enum rc answer(struct request *r, struct why *why)
 
     if (str_eq(r->words.word, STR("stats")))
         return send_stats(r, why);
+    if (str_eq(r->words.word, STR("stop")))
+        return stop(r, why);
     if (run(r, &failure) != RC_OK) {
         reply.status = 1;
         reply.text = str_of(failure.text);

@@ -117,6 +117,6 @@ void control_report(struct qmgr *q, struct buf *out)
 {
     for (struct map_item *i = NULL; (i = map_next(&q->blocked, i));)
         buf_addf(out, "0|blocked|" STR_FMT "|0|0|0|--B|-1|%s\n", STR_ARG(i->key),
-                 i->key.p + i->key.n + 1);
+                 (const char *)i->value + i->key.n + 1);
     walk(q, report_one, out);
 }

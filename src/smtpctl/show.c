@@ -22,9 +22,11 @@ static void print_duration(long t)
     printf("%lds\n", t);
 }
 
-static int by_bytes(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
-    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+    struct str x = *(const struct str *)a, y = *(const struct str *)b;
+
+    return str_cmp(str_cut(&x, '='), str_cut(&y, '='));
 }
 
 /* Ours stand behind OpenSMTPD's. */
@@ -83,7 +85,7 @@ int show_stats(struct smtpctl *s)
         if (!is_switch(line))
             vec_add(s->arena, &lines, line);
     if (lines.n)
-        qsort(lines.v, lines.n, sizeof *lines.v, by_bytes);
+        qsort(lines.v, lines.n, sizeof *lines.v, by_name);
     print_lines(lines.v, lines.n, false);
     printf("uptime=%ld\nuptime.human=", up);
     print_duration(up);

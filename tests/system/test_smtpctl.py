@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import SLOW, alive, free_port, wait_until
+from test_queue import sink  # noqa: F401
 
 LOCAL = {"home_mailbox": "", "mailbox_command": "", "virtual_mailbox_domains": "v.test",
          "virtual_mailbox_base": "{mail}", "virtual_mailbox_maps": "inline:{{ bob@v.test=bob/ ann@v.test=ann/ }}",
@@ -21,7 +22,8 @@ def system(postern, tmp_path):
     owner = os.stat(p.data)
     p.dead = free_port()
     p.main.update({k: v.format(mail=p.mail, uid=owner.st_uid or 65534, gid=owner.st_gid or 65534) for k, v in LOCAL.items()})
-    p.main.update(relayhost=f"[127.0.0.1]:{p.dead}", minimal_backoff_time="300s", transport_retry_time="2s")
+    p.main.update(relayhost=f"[127.0.0.1]:{p.dead}", minimal_backoff_time="300s", transport_retry_time="2s",
+                  smtp_initial_destination_concurrency="1")
     p.write_config()
     return p.start()
 
