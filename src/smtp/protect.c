@@ -1,5 +1,7 @@
 #include "smtp/protect.h"
 
+#include <sys/socket.h>
+
 #include "global/dsn.h"
 #include "global/text.h"
 #include "smtp/greet.h"
@@ -287,6 +289,15 @@ static bool handshake(struct attempt *at, struct session *s)
     return refuse(at, s, "4.7.5", tls_check_reason(&check, s->tls));
 }
 
+/* Bytes that were not sent over TLS. A connection that was closed meanwhile is another matter. */
+static bool has_plaintext(const struct session *s)
+{
+    char byte;
+
+    return stream_peek(&s->wire.stream).n ||
+           recv(s->wire.stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* RFC 3207 4.2: what the server has said in clear does not count any more. */
 static bool starttls(struct attempt *at, struct session *s)
 {
@@ -318,7 +329,7 @@ static bool starttls(struct attempt *at, struct session *s)
         attempt_site(at, &dsn);
         return false;
     }
-    if (stream_peek(&s->wire.stream).n || stream_has_input(&s->wire.stream)) {
+    if (has_plaintext(s)) {
         s->broken = true;
         log_warning(&at->smtp->log, "%s has sent something in clear behind its reply to STARTTLS",
                     s->relay);

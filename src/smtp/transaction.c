@@ -170,6 +170,27 @@ static void say(struct transaction *t, enum verb verb, size_t recipient, struct 
         hear(t);
 }
 
+/*
+ * A reply to MAIL before there was one: somebody has put commands in front of ours (CVE-2009-3555,
+ * renegotiation). TLS 1.3 has no such thing, but messages of its own that look like input here.
+ */
+static bool spoke_early(struct transaction *t)
+{
+    struct session *s = t->s;
+    struct dsn dsn;
+
+    if (!s->smtp->set.tls_block_early_mail_reply || s->tls == NULL ||
+        str_eq(s->tls->protocol, STR("TLSv1.3")))
+        return false;
+    hear(t); /* what is due */
+    if (t->over || !stream_has_input(&s->wire.stream))
+        return t->over;
+    s->broken = t->over = true;
+    dsn = dsn_local(t->at, "4.7.0", "host %s replied before it got a MAIL FROM command", s->where);
+    attempt_site(t->at, &dsn);
+    return true;
+}
+
 static void say_envelope(struct transaction *t)
 {
     struct attempt *at = t->at;
@@ -184,6 +205,8 @@ static void say_envelope(struct transaction *t)
         say(t, XFORWARD, 0, str_head(xforward, (size_t)end));
         xforward = str_from(xforward, (size_t)end);
     }
+    if (spoke_early(t))
+        return;
     say(t, MAIL, 0, mail_command(at, t->s));
     t->s->dirty = true;
     for (size_t i = 0; i < at->d->request.n_recipients; i++)
