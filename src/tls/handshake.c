@@ -117,7 +117,7 @@ enum rc tls_accept(struct tls_context *t, struct stream *s,
 }
 
 static enum rc prepare_client(struct tls_session *n, const struct tls_client_request *r,
-                              struct why *why)
+                              struct arena *a, struct why *why)
 {
     struct tls_context *t = n->context;
 
@@ -132,7 +132,7 @@ static enum rc prepare_client(struct tls_session *n, const struct tls_client_req
         SSL_certs_clear(n->ssl);
     if (r->verifier.prepare)
         TRY(r->verifier.prepare(n->ssl, n, r->verifier.state, why));
-    tls_resume_prepare(t, n, r->cache_id);
+    tls_resume_prepare(t, n, r->cache_id, a);
     SSL_set_connect_state(n->ssl);
     return RC_OK;
 }
@@ -147,7 +147,7 @@ enum rc tls_connect(struct tls_context *t, struct stream *s,
     if (request->loglevel & TLS_LOG_HANDSHAKE)
         log_info(t->log, "setting up TLS connection to %s", request->label);
     TRY(session_new(t, s, request->label, request->loglevel, a, &n, why));
-    rc = prepare_client(n, request, why);
+    rc = prepare_client(n, request, a, why);
     if (rc != RC_OK) {
         n->wire->broken = true;
         tls_end(n);

@@ -49,7 +49,8 @@ struct tls_context {
     struct maps *sni;
     struct tls_manager *manager; /* NULL: alone */
     struct tls_tickets *tickets;
-    bool external_cache;
+    long lifetime;       /* of a session that may be resumed, in seconds */
+    struct cache *local; /* client: sessions of this process; NULL: nothing is kept */
 };
 
 struct tls_wire {
@@ -88,7 +89,9 @@ enum rc tls_sni_open(struct tls_context *t, struct why *why) MUST_USE;
 enum rc tls_resume_open(struct tls_context *t, const char *tlsmgr, struct why *why) MUST_USE;
 void tls_resume_close(struct tls_context *t);
 /* A client's session before its handshake: offer what the caches have under this id. */
-void tls_resume_prepare(struct tls_context *t, struct tls_session *s, struct str cache_id);
+void tls_resume_prepare(struct tls_context *t, struct tls_session *s, struct str cache_id,
+                        struct arena *a);
+void tls_resume_forget(struct tls_context *t, struct tls_session *s); /* it was no good */
 
 /* wire.c */
 enum rc tls_wire_open(struct tls_session *t, struct stream *s, struct why *why) MUST_USE;

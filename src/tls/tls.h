@@ -157,7 +157,8 @@ struct tls_session {
     const char *label;
     unsigned loglevel;
     struct ssl_st *ssl;
-    struct tls_wire *wire; /* private: of stream.c */
+    struct tls_wire *wire; /* private: of wire.c */
+    struct str cache_id;   /* private: of resume.c */
 };
 
 /* "Trusted TLS connection established from LABEL: TLSv1.3 with cipher ... (256/256 bits) ..." as

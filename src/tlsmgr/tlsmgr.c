@@ -1,22 +1,20 @@
 /*
- * tlsmgr - home of what TLS sessions share across processes: session caches and ticket keys.
+ * tlsmgr - home of what TLS sessions share across processes.
  *
- * Until smtpd and smtp speak TLS nobody asks it anything; it starts where master.cf names it, takes
- * the wake-ups of its timer, and refuses requests by closing the connection.
+ * It makes the keys that session tickets are sealed with and replaces them in time, so that a
+ * ticket from one smtpd process is good for all; keeps the session caches; and gives out random
+ * bytes from an outside source. Everything but the caches is in memory.
  */
-#include "service/service.h"
-
-static void wakeup(struct service_env *env, void *state, struct str requests)
-{
-    (void)state;
-    log_debug(&env->log, "wake-up, %zu bytes", requests.n);
-}
+#include "tlsmgr/tlsmgr.h"
 
 static const struct service tlsmgr = {
     .name = "tlsmgr",
-    .shape = SERVICE_SESSION,
+    .shape = SERVICE_LOOP,
     .privilege = RUN_AS_MAIL_OWNER,
-    .wakeup = wakeup,
+    .may = MAY_WRITE_DATA,
+    .start = tlsmgr_start,
+    .confined = tlsmgr_confined,
+    .accepted = tlsmgr_accepted,
 };
 
 int main(int argc, char **argv)

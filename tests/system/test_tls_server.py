@@ -1,4 +1,6 @@
 """TLS in the SMTP server: STARTTLS, wrapper mode, certificates, what it logs."""
+import ssl
+
 import pytest
 
 from conftest import free_port, wait_until
@@ -168,3 +170,66 @@ def test_requiretls(postern, ca):
     assert held(p).startswith("Received: ") and "\nRequire-TLS-ESMTP: yes\n" in held(p)
     sizes = p.run("postcat", "-e", p.queue_files("hold")[0], check=True).stdout
     assert " 32\n" in sizes.split("message_size:")[1].split("\n")[0] + "\n"
+
+
+TLSMGR = "tlsmgr unix - - n 1000? 1 tlsmgr\n"
+
+
+def resumes(port, session, context, version=None):
+    """A session to be offered next time, and whether the one offered was taken."""
+    with Secure(port, context, session=session) as s:
+        s.secure()
+        s.ehlo()  # what the server gives comes before its answer
+        return s.sock.session, s.sock.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tickets_are_good_everywhere(postern, ca, version):
+    """One session a process: the ticket comes from another one than takes it."""
+    p = postern(settings(ca, smtpd_process_sessions="1", max_use="1"), master_extra=TLSMGR)
+    c = client(version=version)
+    session, taken = resumes(p.port, None, c)
+    assert not taken
+    for _ in range(3):
+        session, taken = resumes(p.port, session, c)
+        assert taken
+    pids = {line.split("smtpd[")[1].split("]")[0] for line in p.wait_log("TLS connection established", count=4)}
+    assert len(pids) == 4
+
+
+def test_ticket_keys_rotate(postern, ca):
+    p = postern(settings(ca, smtpd_tls_session_cache_timeout="2s"), master_extra=TLSMGR)
+    c = client(version=ssl.TLSVersion.TLSv1_2)
+    session, _ = resumes(p.port, None, c)
+    assert resumes(p.port, session, c)[1]
+    names = {session.ticket_lifetime_hint}
+    assert names == {2}
+    wait_until(lambda: not resumes(p.port, session, c)[1], what="end of the ticket's key")
+
+
+def test_no_tickets(postern, ca):
+    p = postern(settings(ca, tls_session_ticket_cipher=""), master_extra=TLSMGR)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        c = client(version=version)
+        session, _ = resumes(p.port, None, c)
+        assert not session.has_ticket
+        assert not resumes(p.port, session, c)[1]
+
+
+def test_session_cache(postern, ca):
+    p = postern(settings(ca, tls_session_ticket_cipher="", smtpd_process_sessions="1", max_use="1",
+                         smtpd_tls_session_cache_database="lmdb:${data_directory}/smtpd_scache"), master_extra=TLSMGR)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        c = client(version=version)
+        session, taken = resumes(p.port, None, c)
+        assert not taken
+        assert resumes(p.port, session, c)[1], version
+
+
+def test_without_tlsmgr(postern, ca):
+    """A process alone makes its own keys."""
+    p = postern(settings(ca))
+    c = client()
+    session, _ = resumes(p.port, None, c)
+    assert resumes(p.port, session, c)[1]
+    p.wait_log("warning: private/tlsmgr: .*TLS sessions of other processes cannot be resumed")
