@@ -69,7 +69,7 @@ static enum verdict settle(struct access_context *c)
 
 void access_begin_message(struct access_context *c)
 {
-    c->sender = c->recipient = STR_NONE;
+    c->sender = c->recipient = c->sasl_sender = STR_NONE;
     c->recipient_count = 0;
     c->size = 0;
     c->queue_id = c->instance = STR_NONE;

@@ -86,20 +86,38 @@ static int value_of(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+static size_t padding_of(struct str text)
+{
+    return str_has_suffix(text, STR("==")) ? 2 : str_has_suffix(text, STR("=")) ? 1 : 0;
+}
+
+bool login_is_base64(struct str text)
+{
+    size_t pad = padding_of(text);
+    int v = 0;
+
+    if (text.n % 4 != 0)
+        return false;
+    for (size_t i = 0; i < text.n - pad; i++)
+        if ((v = value_of(text.p[i])) < 0)
+            return false;
+    return (pad != 2 || (v & 15) == 0) && (pad != 1 || (v & 3) == 0);
+}
+
 enum rc login_decode(struct arena *a, struct str text, size_t max, struct str *bytes,
                      struct why *why)
 {
-    size_t pad = str_has_suffix(text, STR("==")) ? 2 : str_has_suffix(text, STR("=")) ? 1 : 0;
-    char *out = arena_alloc(a, text.n / 4 * 3 + 1), *o = out;
+    size_t pad = padding_of(text);
+    char *out, *o;
     unsigned bits = 0;
 
-    if (text.n % 4 != 0)
+    if (!login_is_base64(text))
         return FAIL(why, RC_PERM, "malformed base64");
+    if (text.n / 4 * 3 - pad > max)
+        return FAIL(why, RC_PERM, "longer than %zu bytes", max);
+    out = o = arena_alloc(a, text.n / 4 * 3 + 1);
     for (size_t i = 0; i < text.n - pad; i++) {
-        int v = value_of(text.p[i]);
-        if (v < 0)
-            return FAIL(why, RC_PERM, "malformed base64");
-        bits = bits << 6 | (unsigned)v;
+        bits = bits << 6 | (unsigned)value_of(text.p[i]);
         if (i % 4 == 1)
             *o++ = (char)(bits >> 4);
         else if (i % 4 == 2)
@@ -107,10 +125,6 @@ enum rc login_decode(struct arena *a, struct str text, size_t max, struct str *b
         else if (i % 4 == 3)
             *o++ = (char)bits;
     }
-    if ((pad == 2 && (bits & 15)) || (pad == 1 && (bits & 3)))
-        return FAIL(why, RC_PERM, "malformed base64");
-    if ((size_t)(o - out) > max)
-        return FAIL(why, RC_PERM, "longer than %zu bytes", max);
     *bytes = (struct str){out, (size_t)(o - out)};
     return RC_OK;
 }

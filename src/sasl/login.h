@@ -54,6 +54,9 @@ struct str login_encode(struct arena *a, struct str bytes);
 enum rc login_decode(struct arena *a, struct str text, size_t max, struct str *bytes,
                      struct why *why) MUST_USE;
 
+/* Well-formed, as login_decode() wants it? For those that pass it on. */
+bool login_is_base64(struct str text);
+
 /* Equal? In a time that depends on the lengths only. */
 bool login_same_secret(struct str a, struct str b);
 

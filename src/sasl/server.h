@@ -46,9 +46,6 @@ enum rc login_server_open(const struct login_server_options *o, struct login_ser
 void login_server_close(struct login_server *s);       /* NULL is fine */
 bool login_server_has_changed(struct login_server *s); /* a table was replaced */
 
-/* All names, for postconf -a. NULL ends it. */
-const char *const *login_server_types(void);
-
 /* What can be offered to this peer, separated by blanks, in the order of the back end. RC_NONE:
  * nothing; RC_TEMP: the authentication server does not answer. */
 enum rc login_server_mechanisms(struct login_server *s, const struct login_peer *peer,

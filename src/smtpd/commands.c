@@ -62,6 +62,16 @@ static bool command_allowed(struct session *s, const struct command *c)
     return true;
 }
 
+/* What may be logged of input: not what stands behind AUTH, or answers it. */
+static struct str without_secrets(const struct session *s, struct str text)
+{
+    ssize_t at = str_find_nocase(text, STR("AUTH "));
+
+    if (strcmp(s->access.stage, "AUTH") == 0)
+        return STR_NONE;
+    return at < 0 ? text : str_head(text, (size_t)at + 5);
+}
+
 /* A client that talks ahead where it may not is no mail client, or wants to smuggle something. */
 static bool is_unauthorized_pipelining(struct session *s, const struct command *c)
 {
@@ -71,7 +81,7 @@ static bool is_unauthorized_pipelining(struct session *s, const struct command *
     if (!s->config->smtpd_forbid_unauth_pipelining || !wire_has_more(&s->wire) ||
         (s->access.esmtp && (c->flags & ENDS_GROUP) == 0))
         return false;
-    ahead = str_head(stream_peek(&s->wire.stream), 100);
+    ahead = without_secrets(s, str_head(stream_peek(&s->wire.stream), 100));
     buf_init(&shown, 1024);
     for (size_t i = 0; i < ahead.n; i++) {
         char b = ahead.p[i];
@@ -204,8 +214,10 @@ void command_next(struct session *s)
     if (rc == RC_PERM) {
         s->counters[CMD_UNKNOWN].total++;
         s->errors++;
-        log_warning(&s->log, STR_FMT ": request longer than %zu: %s...",
-                    STR_ARG(s->access.client.label), s->wire.line_limit, s->wire.shown);
+        s->access.stage = "UNKNOWN";
+        log_warning(&s->log, STR_FMT ": request longer than %zu: " STR_FMT "...",
+                    STR_ARG(s->access.client.label), s->wire.line_limit,
+                    STR_ARG(without_secrets(s, str_of(s->wire.shown))));
         session_replyf(s, "500 5.5.2 " STR_FMT " Error: command too long",
                        STR_ARG(s->config->myhostname));
         return;

@@ -66,6 +66,7 @@ bool cmd_vrfy(struct session *s, struct str arguments);
 bool cmd_etrn(struct session *s, struct str arguments);
 bool cmd_quit(struct session *s, struct str arguments);
 bool cmd_help(struct session *s, struct str arguments);
+/* auth.c */
 bool cmd_auth(struct session *s, struct str arguments);
 /* starttls.c */
 bool cmd_starttls(struct session *s, struct str arguments);

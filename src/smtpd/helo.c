@@ -62,6 +62,24 @@ static void offer(struct offer *o, unsigned keyword, const char *text)
     buf_addf(o->discarded, "%s%.*s", o->discarded->n ? " " : "", (int)strcspn(text, " "), text);
 }
 
+/* RFC 4954 3, and the form of clients from before there was one */
+static void offer_auth(struct session *s, struct offer *o)
+{
+    struct str mechanisms = auth_mechanisms(s);
+    AUTO_BUF b = {0};
+
+    if (s->smtpd->login && (o->discard & EHLO_AUTH))
+        offer(o, EHLO_AUTH, "AUTH");
+    if (mechanisms.n == 0 || s->sasl_is_exception)
+        return;
+    buf_init(&b, 4096);
+    buf_addf(&b, "AUTH " STR_FMT, STR_ARG(mechanisms));
+    offer(o, EHLO_AUTH, buf_text(&b));
+    b.p[4] = '=';
+    if (s->config->broken_sasl_auth_clients)
+        offer(o, EHLO_AUTH, buf_text(&b));
+}
+
 static void offer_all(struct session *s, struct offer *o)
 {
     const struct config *config = s->config;
@@ -79,6 +97,7 @@ static void offer_all(struct session *s, struct offer *o)
     offer(o, EHLO_ETRN, "ETRN");
     if (session_offers_tls(s))
         offer(o, EHLO_STARTTLS, "STARTTLS");
+    offer_auth(s, o);
     if (s->may_verp)
         offer(o, EHLO_VERP, "XVERP");
     if (s->may_xclient)
@@ -102,7 +121,7 @@ bool cmd_ehlo(struct session *s, struct str arguments)
     AUTO_BUF b = {0}, discarded = {0};
     struct offer o = {&b, s->ehlo_discard, &discarded};
 
-    buf_init(&b, 2048);
+    buf_init(&b, 16384);
     buf_init(&discarded, 1024);
     if (s->config->smtpd_ehlo_disable) {
         session_reply(s, STR("500 5.5.1 Error: command not implemented"));

@@ -135,6 +135,19 @@ bool limit_new_tls(struct session *s)
     return false;
 }
 
+bool limit_auth(struct session *s)
+{
+    struct anvil_reply reply = {0};
+
+    if (s->config->smtpd_client_auth_rate_limit <= 0 || !ask(s, 'a', &reply) ||
+        !exceeds(s, reply.auth ? reply.auth : reply.rate, s->config->smtpd_client_auth_rate_limit,
+                 "AUTH command rate"))
+        return true;
+    session_replyf(s, "450 4.7.1 Error: too many AUTH commands from " STR_FMT,
+                   STR_ARG(s->access.client.address_text));
+    return false;
+}
+
 void limit_disconnect(struct session *s)
 {
     struct anvil_reply reply = {0};

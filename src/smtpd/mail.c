@@ -136,7 +136,16 @@ static bool mail_envid(struct session *s, struct str option, struct str value)
 /* RFC 4954 5: from a client that has not logged in it counts as AUTH=<> */
 static bool mail_auth(struct session *s, struct str option, struct str value)
 {
-    return value.n ? true : unsupported(s, option);
+    if (value.p == NULL)
+        return unsupported(s, option);
+    if (s->t.has_auth) {
+        session_reply(s, STR("503 5.5.4 Error: multiple AUTH= options"));
+        return false;
+    }
+    s->t.has_auth = true;
+    if (s->access.sasl_username.n && !str_eq(value, STR("<>")))
+        s->access.sasl_sender = arena_copy(s->access.arena, value);
+    return true;
 }
 
 static bool mail_verp(struct session *s, struct str option, struct str value)

@@ -183,6 +183,7 @@ void peer_is_known(struct session *s)
 
     peer_label(s);
     find_discards(s);
+    auth_peer_known(s);
     s->rewrite_known = false;
     s->is_exempt = s->on_stdin || is_in(s, smtpd->limit_exceptions);
     s->may_verp = is_in(s, smtpd->verp_clients);

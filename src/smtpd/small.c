@@ -38,13 +38,6 @@ bool cmd_help(struct session *s, struct str arguments)
     return true;
 }
 
-bool cmd_auth(struct session *s, struct str arguments)
-{
-    (void)arguments;
-    session_reply(s, STR("503 5.5.1 Error: authentication not enabled"));
-    return false;
-}
-
 /* The last word may be SMTPUTF8; the address may hold blanks in quotes. */
 static struct str vrfy_address(struct str arguments)
 {

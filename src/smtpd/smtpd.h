@@ -49,13 +49,15 @@ struct smtpd { /* the process */
     struct access *access;
     struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards;
     struct match_list *forbidden_commands, *bare_lf_exclusions, *limit_exceptions, *xclient_hosts,
-        *xforward_hosts, *verp_clients;
+        *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
     unsigned notify;                      /* enum notify_class that are wanted */
     enum tls_level tls_level;
     struct tls_context *tls; /* NULL: no TLS, or it cannot be had */
     unsigned tls_loglevel;
     struct maps *tls_loglevels; /* NULL: none */
+    struct login_server *login;           /* NULL: nobody can log in */
+    unsigned sasl_security, sasl_tls_security;
     unsigned ehlo_discard;
     unsigned submit_flags;
     pid_t pid; /* for the instance attribute */
@@ -83,6 +85,7 @@ struct transaction {
     struct str only_recipient;  /* while there is one */
     struct recipient recipient; /* of the RCPT command at hand */
     bool smtputf8, requiretls;
+    bool has_auth; /* AUTH= of MAIL */
     bool chunking; /* BDAT has begun */
     bool broken;   /* a BDAT chunk was refused: discard the rest */
     struct wire_content content;
@@ -112,7 +115,9 @@ struct session {
     bool noted_bare_lf;
     bool rewrite_known, rewrite_local;
     bool may_xclient, may_xforward, may_verp;
-    struct ipc anvil; /* open while this connection is counted */
+    bool sasl_is_exception;     /* smtpd_sasl_exceptions_networks */
+    struct str sasl_mechanisms; /* offered; p == NULL: not asked yet */
+    struct ipc anvil;           /* open while this connection is counted */
     struct str anvil_ident;
     struct why why;
 };
@@ -165,13 +170,22 @@ bool limit_messages(struct session *s);
 bool limit_recipients(struct session *s);
 bool limit_new_tls(struct session *s);     /* after a handshake */
 bool limit_tls_allowed(struct session *s); /* before one; logs, does not answer */
-void limit_disconnect(struct session *s);
 
 /* starttls.c */
 enum rc smtpd_open_tls(struct smtpd *s, struct why *why) MUST_USE;
 bool session_wrap(struct session *s); /* smtpd_tls_wrappermode; false: the session is over */
 bool session_offers_tls(const struct session *s);
 void received_tls(struct session *s, struct buf *b); /* what Received: tells about TLS */
+bool limit_auth(struct session *s);
+void limit_disconnect(struct session *s);
+
+/* auth.c */
+enum rc auth_open(struct smtpd *s, struct why *why);
+bool auth_has_changed(const struct smtpd *s);
+/* What to offer, separated by blanks; empty: no AUTH. */
+struct str auth_mechanisms(struct session *s);
+void auth_peer_known(struct session *s); /* name and address have changed */
+void auth_forget(struct session *s);     /* TLS has begun: nobody is logged in (RFC 3207 4.2) */
 
 /* xforward.c */
 void xforward_reset(struct session *s);

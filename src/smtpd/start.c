@@ -44,8 +44,6 @@ static enum rc refuse_unbuilt(const struct smtpd *s, struct why *why)
         bool set;
         const char *what, *remedy;
     } settings[] = {
-        {c->smtpd_sasl_auth_enable, "smtpd_sasl_auth_enable = yes",
-         "this version has no SASL; set it to no"},
         {c->smtpd_proxy_filter.n > 0, "smtpd_proxy_filter",
          "this version has no before-queue filter; use content_filter, or set it to nothing"},
         {c->smtpd_milters.n > 0 || c->smtpd_milter_maps.n > 0, "smtpd_milters",
@@ -190,6 +188,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     }
     TRY(smtpd_open_tls(s, why));
     TRY(open_libraries(s, why));
+    TRY(auth_open(s, why));
     s->submit_flags = submit_flags_for(s->config, SUBMIT_FROM_SMTPD);
     s->anvil = service_pool_new(env, "private/anvil");
     s->cleanup = post_pool(env);
@@ -208,6 +207,8 @@ bool smtpd_has_changed(struct service_env *env, void *state)
         name = STR("of address rewriting");
     else if (submit_tables_have_changed(s->submit))
         name = STR("of cleanup");
+    else if (auth_has_changed(s))
+        name = STR("of SASL logins");
     else if (!access_has_changed(s->access, &name))
         name = STR_NONE;
     if (name.n == 0 && tls_context_has_changed(s->tls, &name)) {

@@ -80,7 +80,7 @@ static void forget(struct session *s)
 {
     transaction_done(s);
     s->access.helo = STR_NONE;
-    s->access.sasl_method = s->access.sasl_username = s->access.sasl_sender = STR_NONE;
+    auth_forget(s);
     s->rewrite_known = false;
 }
 

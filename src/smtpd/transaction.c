@@ -153,6 +153,19 @@ static struct str with_protocol(struct session *s)
                         c->tls ? "S" : "", c->sasl_username.n ? "A" : "");
 }
 
+/* smtpd_sasl_authenticated_header: a comment, so its special bytes are quoted */
+static void received_login(struct session *s, struct buf *b)
+{
+    struct str name = s->access.sasl_username;
+
+    if (!s->config->smtpd_sasl_authenticated_header || name.n == 0)
+        return;
+    buf_add(b, STR("\n\t(Authenticated sender: "));
+    for (size_t i = 0; i < name.n; i++)
+        buf_addf(b, "%s%c", strchr("()\\", name.p[i]) ? "\\" : "", name.p[i]);
+    buf_addc(b, ')');
+}
+
 /* Received: (RFC 5321 4.4) */
 static void add_received(struct session *s)
 {
@@ -171,6 +184,7 @@ static void add_received(struct session *s)
         buf_addf(&b, "Received: from " STR_FMT " (" STR_FMT " [" STR_FMT "])", STR_ARG(helo),
                  STR_ARG(c->client.name), STR_ARG(address_literal(s)));
         received_tls(s, &b);
+        received_login(s, &b);
         buf_addf(&b, "\n\tby " STR_FMT " (" STR_FMT ") with " STR_FMT " id " STR_FMT,
                  STR_ARG(config->myhostname), STR_ARG(config->mail_name), STR_ARG(with_protocol(s)),
                  STR_ARG(id));

@@ -1,0 +1,550 @@
+/*
+ * Dovecot's authentication protocol, the client's end.
+ *
+ * A process has one connection, as the protocol wants it (a connection is known by a process id);
+ * requests of all threads share it and are told apart by their numbers. Whoever waits for a reply
+ * and finds nobody reading reads for all, until its own reply is there. A connection that is lost
+ * is made again at the next request; one that had just been sent is sent once more.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "dns/dns.h"
+#include "sasl/backends.h"
+#include "sasl/dovecot_line.h"
+#include "util/clock.h"
+#include "util/memory.h"
+#include "util/net.h"
+#include "util/stream.h"
+
+enum {
+    REPLY_MS = 30000,
+    CONNECT_MS = 5000,
+    AGAIN_MS = 1000, /* after a failure to connect, before the next attempt */
+    LINE_MAX_BYTES = 64 * 1024,
+    HANDSHAKE_LINES = 200,
+    VERSION_MAJOR_KNOWN = 1,
+};
+
+struct mechanism {
+    struct str name;
+    unsigned lacks;
+};
+
+struct mechanisms {
+    struct arena *arena;
+    VEC(struct mechanism) list;
+};
+
+struct request {
+    unsigned long id, connection;
+    struct arena *arena; /* the reply is copied into it while its owner waits */
+    bool answered, lost;
+    struct str line;
+    struct request *next;
+};
+
+struct dovecot {
+    struct arena *arena;
+    const struct log *log;
+    struct str endpoint, service;
+    bool is_unix;
+    struct str host, port, path;
+    long timeout_ms;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int fd;               /* -1: not connected; written to with the lock */
+    struct stream stream; /* its input belongs to the thread that set reading */
+    bool connecting, reading, broken;
+    unsigned long last_id, connections; /* so many were made */
+    struct request *waiting;
+    struct mechanisms known; /* of the latest connection */
+    long failed_ms;          /* when the latest attempt to connect failed; 0: it did not */
+    struct why failure;
+};
+
+struct exchange {
+    struct dovecot *server;
+    struct request request;
+    bool is_open; /* the server waits for a response */
+};
+
+/* ---- the connection ---- */
+
+static enum rc parse_endpoint(struct dovecot *d, struct why *why)
+{
+    struct str text = d->endpoint;
+
+    d->is_unix = !str_has_prefix_nocase(text, STR("inet:"));
+    if (d->is_unix) {
+        d->path = str_has_prefix_nocase(text, STR("unix:")) ? str_from(text, 5) : text;
+        return d->path.n ? RC_OK : FAIL(why, RC_CONFIG, "smtpd_sasl_path names no socket");
+    }
+    TRY(host_port_split(str_from(text, 5), &d->host, &d->port, why));
+    if (d->port.n == 0)
+        d->port = d->host, d->host = STR("127.0.0.1");
+    if (d->host.n == 0)
+        d->host = STR("127.0.0.1");
+    if (port_of(d->port) == 0)
+        return FAIL(why, RC_CONFIG,
+                    "smtpd_sasl_path = " STR_FMT ": write inet:host:port, unix:path or path",
+                    STR_ARG(text));
+    return RC_OK;
+}
+
+static enum rc open_socket(struct dovecot *d, struct arena *a, int *fd, struct why *why)
+{
+    struct addr *addresses = NULL;
+    enum rc rc = RC_TEMP;
+    size_t n = 0;
+
+    if (d->is_unix)
+        return net_connect_unix(arena_text(a, d->path), SOCK_STREAM, CONNECT_MS, fd, why);
+    if (dns_native(d->host, AF_UNSPEC, a, &addresses, &n, why) != DNS_FOUND)
+        return RC_TEMP;
+    for (size_t i = 0; i < n && rc != RC_OK; i++) {
+        addr_set_port(&addresses[i], port_of(d->port));
+        rc = net_connect(&addresses[i], NULL, CONNECT_MS, fd, why);
+    }
+    return rc;
+}
+
+/* Each side says who it is; the server what it can do. */
+static enum rc handshake(struct stream *s, struct mechanisms *m, struct why *why)
+{
+    struct str text;
+    struct dovecot_line line;
+
+    stream_putf(s, "VERSION\t%d\t1\nCPID\t%ld\n", VERSION_MAJOR_KNOWN, (long)getpid());
+    for (int i = 0; i < HANDSHAKE_LINES; i++) {
+        TRY(stream_line(s, LINE_MAX_BYTES, &text, NULL, why));
+        TRY(dovecot_line_parse(text, m->arena, &line, why));
+        if (line.word == DOVECOT_DONE)
+            return RC_OK;
+        if (line.word == DOVECOT_VERSION && line.major != VERSION_MAJOR_KNOWN)
+            return FAIL(why, RC_TEMP, "it speaks version %lu of the protocol, not %d", line.major,
+                        VERSION_MAJOR_KNOWN);
+        if (line.word == DOVECOT_MECH && !line.is_private) {
+            struct mechanism found = {arena_copy(m->arena, line.name), line.lacks};
+            vec_add(m->arena, &m->list, found);
+        }
+    }
+    return FAIL(why, RC_TEMP, "no end of its introduction");
+}
+
+static enum rc connect_new(struct dovecot *d, struct stream *s, struct mechanisms *m,
+                           struct why *why)
+{
+    enum rc rc;
+    int fd = -1;
+
+    m->arena = arena_new(2048);
+    rc = open_socket(d, m->arena, &fd, why);
+    if (rc == RC_OK) {
+        stream_init(s, fd, d->timeout_ms);
+        rc = handshake(s, m, why);
+        if (rc != RC_OK)
+            stream_done(s);
+    }
+    if (rc == RC_OK)
+        return RC_OK;
+    arena_free(m->arena);
+    why_prefix(why, "authentication server " STR_FMT, STR_ARG(d->endpoint));
+    return RC_TEMP;
+}
+
+/* True: it was signalled; false: the deadline passed. With the lock. */
+static bool wait_change(struct dovecot *d, long deadline_ms)
+{
+    struct timespec until = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
+
+    return pthread_cond_timedwait(&d->changed, &d->lock, &until) != ETIMEDOUT;
+}
+
+/* All who wait for this connection hear that it is lost. With the lock; nobody reads. */
+static void close_connection(struct dovecot *d)
+{
+    for (struct request *r = d->waiting; r; r = r->next)
+        r->lost = true;
+    d->waiting = NULL;
+    stream_done(&d->stream);
+    d->fd = -1;
+    d->broken = false;
+    pthread_cond_broadcast(&d->changed);
+}
+
+/* With the lock. */
+static void break_connection(struct dovecot *d)
+{
+    if (d->fd < 0)
+        return;
+    d->broken = true;
+    shutdown(d->fd, SHUT_RDWR); /* wakes who reads; that one closes */
+    if (!d->reading)
+        close_connection(d);
+}
+
+/* Be connected. With the lock, which is released meanwhile. */
+static enum rc connect_once(struct dovecot *d, long deadline_ms, struct why *why)
+{
+    struct stream stream;
+    struct mechanisms m = {0};
+    enum rc rc;
+
+    while (d->connecting || d->broken)
+        if (!wait_change(d, deadline_ms))
+            return FAIL(why, RC_TEMP, "authentication server " STR_FMT ": time limit exceeded",
+                        STR_ARG(d->endpoint));
+    if (d->fd >= 0)
+        return RC_OK;
+    if (d->failed_ms && clock_ms() - d->failed_ms < AGAIN_MS)
+        return FAIL(why, RC_TEMP, "%s", d->failure.text);
+    d->connecting = true;
+    pthread_mutex_unlock(&d->lock);
+    rc = connect_new(d, &stream, &m, why);
+    pthread_mutex_lock(&d->lock);
+    d->connecting = false;
+    if (rc == RC_OK) {
+        arena_free(d->known.arena);
+        d->known = m;
+        d->stream = stream;
+        d->fd = stream.fd;
+        d->failed_ms = 0;
+        d->connections++;
+    } else {
+        d->failed_ms = clock_ms();
+        why_set(&d->failure, rc, "%s", why ? why->text : "no connection");
+    }
+    pthread_cond_broadcast(&d->changed);
+    return rc;
+}
+
+/* A whole line at once, for other threads write too. With the lock. */
+static bool send_line(struct dovecot *d, struct str line, long deadline_ms)
+{
+    while (line.n) {
+        ssize_t n = send(d->fd, line.p, line.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd p = {.fd = d->fd, .events = POLLOUT};
+        if (n < 0 && errno == EAGAIN && clock_ms() < deadline_ms) {
+            if (poll(&p, 1, (int)(deadline_ms - clock_ms())) < 0 && errno != EINTR)
+                return false;
+            continue;
+        }
+        if (n < 0 && errno != EINTR)
+            return false;
+        line = str_from(line, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
+/* ---- requests ---- */
+
+static void forget_request(struct dovecot *d, struct request *r)
+{
+    for (struct request **at = &d->waiting; *at; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            return;
+        }
+}
+
+/* The reply to one of those who wait; others went away. With the lock. */
+static void hand_over(struct dovecot *d, struct str text)
+{
+    AUTO_ARENA a = arena_new(512);
+    struct dovecot_line line;
+
+    if (dovecot_line_parse(text, a, &line, NULL) != RC_OK || line.id == 0)
+        return;
+    for (struct request *r = d->waiting; r; r = r->next)
+        if (r->id == line.id) {
+            r->line = arena_copy(r->arena, text);
+            r->answered = true;
+            forget_request(d, r);
+            pthread_cond_broadcast(&d->changed);
+            return;
+        }
+}
+
+/* Read one line for whomever it is. With the lock, which is released meanwhile. */
+static void read_for_all(struct dovecot *d, long deadline_ms)
+{
+    struct str line;
+    enum rc rc;
+
+    d->reading = true;
+    pthread_mutex_unlock(&d->lock);
+    d->stream.deadline_ms = deadline_ms;
+    rc = stream_line(&d->stream, LINE_MAX_BYTES, &line, NULL, NULL);
+    pthread_mutex_lock(&d->lock);
+    d->reading = false;
+    if (rc == RC_OK)
+        hand_over(d, line);
+    if ((rc != RC_OK && rc != RC_TIMEOUT) || d->broken)
+        close_connection(d);
+    pthread_cond_broadcast(&d->changed); /* somebody else reads now */
+}
+
+static enum rc wait_reply(struct dovecot *d, struct request *r, long deadline_ms, struct why *why)
+{
+    while (!r->answered && !r->lost && clock_ms() < deadline_ms) {
+        if (d->reading || d->broken)
+            wait_change(d, deadline_ms);
+        else
+            read_for_all(d, deadline_ms);
+    }
+    if (r->answered)
+        return RC_OK;
+    if (r->lost)
+        return FAIL(why, RC_EOF, "Connection lost to authentication server");
+    forget_request(d, r);
+    return FAIL(why, RC_TIMEOUT, "Time limit exceeded by authentication server");
+}
+
+/* Send a line and wait for the reply. The line has the number already. With the lock. */
+static enum rc ask(struct dovecot *d, struct request *r, struct str line, long deadline_ms,
+                   struct why *why)
+{
+    r->answered = r->lost = false;
+    r->next = d->waiting;
+    d->waiting = r;
+    if (!send_line(d, line, deadline_ms))
+        break_connection(d);
+    return wait_reply(d, r, deadline_ms, why);
+}
+
+/* ---- replies ---- */
+
+static enum login_status trouble(struct exchange *x, const char *words, struct login_reply *reply)
+{
+    reply->reason = arena_copy(x->request.arena, str_of(words));
+    x->is_open = false;
+    return LOGIN_TROUBLE;
+}
+
+static enum login_status judge(struct exchange *x, struct login_reply *reply)
+{
+    struct arena *a = x->request.arena;
+    struct dovecot_line line;
+    struct why why;
+
+    x->is_open = false;
+    if (dovecot_line_parse(x->request.line, a, &line, &why) != RC_OK)
+        return trouble(x, why.text, reply);
+    reply->username = line.user;
+    reply->reason = line.reason;
+    switch (line.word) {
+    case DOVECOT_OK:
+        if (line.user.n == 0)
+            return trouble(x, "authentication server names no user", reply);
+        return LOGIN_OK;
+    case DOVECOT_CONT:
+        x->is_open = true;
+        reply->text = line.name;
+        return LOGIN_MORE;
+    case DOVECOT_FAIL: return line.is_temporary ? LOGIN_TROUBLE : LOGIN_FAILED;
+    default: return trouble(x, "unexpected answer of the authentication server", reply);
+    }
+}
+
+static void compose(const struct dovecot *d, const struct login_peer *peer, unsigned long id,
+                    struct str mechanism, struct str initial, struct buf *b)
+{
+    buf_reset(b);
+    buf_addf(b, "AUTH\t%lu\t" STR_FMT, id, STR_ARG(mechanism));
+    dovecot_put(b, "service", d->service);
+    buf_add(b, STR("\tnologin"));
+    dovecot_put(b, "lip", peer->server_address);
+    dovecot_put(b, "rip", peer->client_address);
+    dovecot_put(b, "lport", peer->server_port);
+    dovecot_put(b, "rport", peer->client_port);
+    if (peer->is_encrypted)
+        buf_add(b, STR("\tsecured"));
+    dovecot_put(b, "local_name", peer->tls_sni);
+    dovecot_put(b, "ssl_cipher", peer->tls_cipher);
+    if (peer->is_encrypted && peer->tls_bits)
+        buf_addf(b, "\tssl_cipher_bits=%ld", peer->tls_bits);
+    dovecot_put(b, "ssl_protocol", peer->tls_protocol);
+    if (peer->certificate.p) {
+        buf_add(b, STR("\tvalid-client-cert"));
+        dovecot_put(b, "cert_username", peer->certificate);
+    }
+    if (initial.p)
+        buf_addf(b, "\tresp=" STR_FMT, STR_ARG(initial));
+    buf_addc(b, '\n');
+}
+
+static bool is_known(const struct dovecot *d, struct str mechanism, unsigned security)
+{
+    for (size_t i = 0; i < d->known.list.n; i++)
+        if (str_eq_nocase(d->known.list.v[i].name, mechanism))
+            return (d->known.list.v[i].lacks & security) == 0;
+    return false;
+}
+
+/* With the lock. A connection that was kept may be dead: then once more over a new one. */
+static enum login_status first_step(struct exchange *x, const struct login_peer *peer,
+                                    struct str mechanism, struct str initial,
+                                    struct login_reply *reply)
+{
+    struct dovecot *d = x->server;
+    long deadline_ms = clock_ms() + d->timeout_ms;
+    enum rc rc = RC_EOF;
+    struct why why = {0};
+    AUTO_BUF b = {0};
+
+    buf_init(&b, LINE_MAX_BYTES);
+    for (int i = 0; i < 2 && rc == RC_EOF; i++) {
+        rc = connect_once(d, deadline_ms, &why);
+        if (rc == RC_OK && !is_known(d, mechanism, peer->security)) {
+            reply->reason = STR("Invalid authentication mechanism");
+            return LOGIN_FAILED;
+        }
+        if (rc == RC_OK) {
+            x->request.id = ++d->last_id;
+            x->request.connection = d->connections;
+            if (d->last_id >= 0x7fffffff)
+                d->last_id = 0;
+            compose(d, peer, x->request.id, mechanism, initial, &b);
+            rc = b.over ? RC_PERM : ask(d, &x->request, buf_str(&b), deadline_ms, &why);
+        }
+    }
+    login_forget(b.p, b.n);
+    if (b.over)
+        return LOGIN_MALFORMED;
+    return rc == RC_OK ? judge(x, reply) : trouble(x, why.text, reply);
+}
+
+static enum login_status dovecot_begin(void *state, const struct login_peer *peer, struct arena *a,
+                                       struct str mechanism, struct str initial, void **exchange,
+                                       struct login_reply *reply)
+{
+    struct dovecot *d = state;
+    struct exchange *x;
+    enum login_status status;
+
+    if (!login_is_base64(initial))
+        return LOGIN_MALFORMED;
+    *exchange = x = arena_new_of(a, struct exchange);
+    x->server = d;
+    x->request.arena = a;
+    pthread_mutex_lock(&d->lock);
+    status = first_step(x, peer, mechanism, initial, reply);
+    pthread_mutex_unlock(&d->lock);
+    return status;
+}
+
+static enum login_status dovecot_step(void *exchange, struct str response,
+                                      struct login_reply *reply)
+{
+    struct exchange *x = exchange;
+    struct dovecot *d = x->server;
+    long deadline_ms = clock_ms() + d->timeout_ms;
+    struct why why = {0};
+    enum rc rc;
+    AUTO_BUF b = {0};
+
+    if (!login_is_base64(response))
+        return LOGIN_MALFORMED;
+    buf_init(&b, response.n + 64);
+    buf_addf(&b, "CONT\t%lu\t" STR_FMT "\n", x->request.id, STR_ARG(response));
+    pthread_mutex_lock(&d->lock);
+    if (d->fd < 0 || d->broken || x->request.connection != d->connections)
+        rc = FAIL(&why, RC_EOF, "Connection lost to authentication server");
+    else
+        rc = ask(d, &x->request, buf_str(&b), deadline_ms, &why);
+    pthread_mutex_unlock(&d->lock);
+    login_forget(b.p, b.n);
+    return rc == RC_OK ? judge(x, reply) : trouble(x, why.text, reply);
+}
+
+static void dovecot_end(void *exchange)
+{
+    struct exchange *x = exchange;
+    struct dovecot *d = x->server;
+    char line[64];
+    int n = snprintf(line, sizeof line, "CANCEL\t%lu\n", x->request.id);
+
+    if (!x->is_open)
+        return;
+    pthread_mutex_lock(&d->lock);
+    if (d->fd >= 0 && !d->broken && x->request.connection == d->connections &&
+        !send_line(d, (struct str){line, (size_t)n}, clock_ms() + CONNECT_MS))
+        break_connection(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static enum rc dovecot_mechanisms(void *state, const struct login_peer *peer, struct arena *a,
+                                  struct str *list, struct why *why)
+{
+    struct dovecot *d = state;
+    enum rc rc;
+    AUTO_BUF b = {0};
+
+    buf_init(&b, LINE_MAX_BYTES);
+    pthread_mutex_lock(&d->lock);
+    rc = connect_once(d, clock_ms() + d->timeout_ms, why);
+    /* also while it is away: what it could do before */
+    for (size_t i = 0; i < d->known.list.n; i++)
+        if ((d->known.list.v[i].lacks & peer->security) == 0)
+            buf_addf(&b, "%s" STR_FMT, b.n ? " " : "", STR_ARG(d->known.list.v[i].name));
+    pthread_mutex_unlock(&d->lock);
+    if (b.n == 0)
+        return rc == RC_OK ? RC_NONE : rc;
+    *list = arena_copy(a, buf_str(&b));
+    return RC_OK;
+}
+
+static void dovecot_close(void *state)
+{
+    struct dovecot *d = state;
+
+    if (d->fd >= 0)
+        close_connection(d);
+    arena_free(d->known.arena);
+    pthread_cond_destroy(&d->changed);
+    pthread_mutex_destroy(&d->lock);
+    arena_free(d->arena);
+}
+
+static enum rc dovecot_open(const struct login_server_options *o, void **state, struct why *why)
+{
+    struct arena *a = arena_new(1024);
+    struct dovecot *d = arena_new_of(a, struct dovecot);
+    pthread_condattr_t monotonic;
+    enum rc rc;
+
+    d->arena = a;
+    d->log = o->log;
+    d->endpoint = arena_copy(a, o->path);
+    d->service = arena_copy(a, o->service);
+    d->timeout_ms = o->timeout_ms ? o->timeout_ms : REPLY_MS;
+    d->fd = -1;
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    rc = parse_endpoint(d, why);
+    if (rc == RC_OK)
+        *state = d;
+    else
+        dovecot_close(d);
+    return rc;
+}
+
+const struct login_server_type login_server_dovecot = {
+    .name = "dovecot",
+    .open = dovecot_open,
+    .close = dovecot_close,
+    .mechanisms = dovecot_mechanisms,
+    .begin = dovecot_begin,
+    .step = dovecot_step,
+    .end = dovecot_end,
+};

@@ -1,0 +1,628 @@
+"""SASL logins at smtpd: Dovecot, Cyrus SASL and the table of users, with the clients that people have."""
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import shutil
+import smtplib
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from conftest import SLOW, free_port, wait_until
+from sasl_peers import USERS, Dovecot, b64, plain
+
+AUTH = {
+    "smtpd_sasl_auth_enable": "yes",
+    "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+    "smtpd_sasl_authenticated_header": "yes",
+    "mynetworks": "192.0.2.1",
+}
+
+
+def ehlo(s):
+    return s.cmd("EHLO client.test")
+
+
+def offered(reply):
+    found = re.search(r"^250[ -]AUTH (.*)$", reply, re.M)
+    return found.group(1).split() if found else []
+
+
+def no_secret(p, *more):
+    """No password and no response of a client is in the log."""
+    log = p.logs()
+    for secret in [*USERS.values(), *more]:
+        assert secret not in log
+        for user in USERS:
+            assert plain(user, secret) not in log
+        assert b64(secret) not in log
+
+
+# ---- the table of users ----
+
+@pytest.fixture
+def users(postern):
+    """An instance with smtpd_sasl_type = file; users.table() adds people."""
+    p = postern({**AUTH, "smtpd_sasl_type": "file"}, start=False)
+    p.users = f"{p.etc}/users"
+    for user, password in USERS.items():
+        r = p.run("postern-user", "-t", f"texthash:{p.users}", "add", user, input=password + "\n")
+        assert r.returncode == 0, r.stderr
+    p.main["smtpd_sasl_path"] = f"texthash:{p.users}"
+    p.write_config()
+    return p
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_file(users, mechanism):
+    p = users.start()
+    with p.smtp() as s:
+        s.ehlo()
+        assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        s.user, s.password = "Anna", USERS["anna"]
+        assert s.auth(mechanism, getattr(s, "auth_" + mechanism.lower()))[0] == 235
+        s.sendmail("anna@example.test", ["root@example.test"], "Subject: t\r\n\r\nhello\r\n")
+    p.wait_log(rf"client=localhost\[127.0.0.1\], sasl_method={mechanism}, sasl_username=anna$")
+    text = open(p.wait_mail("root")[0]).read()
+    assert "\n\t(Authenticated sender: anna)\n\tby mx.example.test" in text and "with ESMTPA id" in text
+    no_secret(p)
+
+
+def test_file_scram(users):
+    p = users.start()
+    with p.raw() as s:
+        ehlo(s)
+        assert scram(s, "bert@example.test", USERS["bert@example.test"]).startswith("235 ")
+    with p.raw() as s:
+        ehlo(s)
+        assert scram(s, "anna", "wrong").startswith("535 5.7.8 ")
+        # whoever does not exist looks like somebody with another password
+        assert scram(s, "nobody", "x").startswith("535 5.7.8 ")
+    p.wait_log(r"SASL SCRAM-SHA-256 authentication failed: \(reason unavailable\), sasl_username=nobody")
+    no_secret(p)
+
+
+def scram(s, user, password, flag="n,,", binding=None):
+    """RFC 7677 with SMTP's framing; the server's signature is checked."""
+    nonce = base64.b64encode(os.urandom(12)).decode()
+    first = f"n={user},r={nonce}"
+    answer = s.cmd("AUTH SCRAM-SHA-256 " + b64(flag + first))
+    if not answer.startswith("334 "):
+        return answer
+    server_first = base64.b64decode(answer[4:]).decode()
+    fields = dict(f.split("=", 1) for f in server_first.split(","))
+    assert fields["r"].startswith(nonce) and len(fields["r"]) > len(nonce)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
+    def mac(key, text):
+        return hmac.new(key, text if isinstance(text, bytes) else text.encode(), "sha256").digest()
+    client_key = mac(salted, "Client Key")
+    bare = f"c={b64(binding or flag)},r={fields['r']}"
+    text = ",".join((first, server_first, bare))
+    proof = bytes(a ^ b for a, b in zip(client_key, mac(hashlib.sha256(client_key).digest(), text)))
+    answer = s.cmd(b64(f"{bare},p={b64(proof)}"))
+    if not answer.startswith("334 "):
+        return answer
+    assert base64.b64decode(answer[4:]).decode() == "v=" + b64(mac(mac(salted, "Server Key"), text))
+    return s.cmd("")
+
+
+def test_file_refusals(users):
+    users.main["smtpd_sasl_local_domain"] = "Example.Test"
+    p = users.start()
+    with p.raw() as s:
+        ehlo(s)
+        for user, password, authzid in (("anna", "wrong", ""), ("anna", "", ""), ("", "x", ""), ("anna", USERS["anna"], "bert"),
+                                        ("a" * 300, "x", ""), ("anna", USERS["anna"] + "x", ""), ("anna", "y" * 600, ""), ("a\nb", "x", ""),
+                                        ("bert", "x", "")):
+            assert s.cmd("AUTH PLAIN " + plain(user, password, authzid)) == "535 5.7.8 Error: authentication failed: (reason unavailable)", user
+        assert s.cmd("AUTH PLAIN " + b64("no separators")).startswith("535 5.7.8 ")
+        assert s.cmd("AUTH PLAIN " + b64("a\0anna\0x\0y")).startswith("535 5.7.8 ")
+        assert s.cmd("AUTH EXTERNAL =") == "535 5.7.8 Error: authentication failed: Invalid authentication mechanism"
+    with p.raw() as s:  # the realm is added; naming oneself is fine
+        ehlo(s)
+        assert s.cmd("AUTH PLAIN " + plain("bert", USERS["bert@example.test"], "bert@example.test")) == "235 2.7.0 Authentication successful"
+        s.cmd("MAIL FROM:<a@example.test>")
+        s.cmd("RCPT TO:<root@example.test>")
+    p.wait_log(r"sasl_method=PLAIN, sasl_username=bert@example.test$")
+    p.wait_log(r"SASL PLAIN authentication failed: \(reason unavailable\), sasl_username=a\?b$")
+    no_secret(p)
+
+
+def test_file_new_user_without_restart(users):
+    p = users.start()
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd("AUTH PLAIN " + plain("dora", "later")).startswith("535 ")
+    assert p.run("postern-user", "add", "dora", input="later\n").returncode == 0
+    assert p.run("postern-user", "change", "anna", input="another\n").returncode == 0
+
+    def works(user, password):
+        with p.raw() as s:
+            ehlo(s)
+            return s.cmd("AUTH PLAIN " + plain(user, password)).startswith("235 ")
+    wait_until(lambda: works("dora", "later"), what="new user")
+    assert works("anna", "another") and not works("anna", USERS["anna"])
+    assert p.run("postern-user", "remove", "dora").returncode == 0
+    wait_until(lambda: not works("dora", "later"), what="end of a user")
+
+
+def test_file_entries_of_others(postern):
+    """crypt(3) hashes alone: SCRAM cannot be offered; locked and broken entries let nobody in."""
+    p = postern({**AUTH, "smtpd_sasl_type": "file"}, start=False)
+    sha512 = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input="one", capture_output=True, text=True).stdout.strip()
+    with open(f"{p.etc}/users", "w") as f:
+        f.write(f"one {sha512}\ntwo {{SHA512-CRYPT}}{sha512}\nlocked !{sha512}\nbroken $nosuch$x\nempty SCRAM-SHA-256$1:!$:\n")
+    p.main["smtpd_sasl_path"] = f"texthash:{p.etc}/users"
+    p.write_config()
+    p.start()
+    with p.raw() as s:
+        assert offered(ehlo(s)) == ["PLAIN", "LOGIN"]
+        for user in ("locked", "broken", "empty"):
+            assert s.cmd("AUTH PLAIN " + plain(user, "one")).startswith("535 ")
+        assert s.cmd("AUTH PLAIN " + plain("two", "one")).startswith("235 ")
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd("AUTH PLAIN " + plain("one", "one")).startswith("235 ")
+    p.wait_log("user broken: crypt.* does not know this kind of hash")
+    p.wait_log("user empty: malformed SCRAM-SHA-256 verifier")
+
+
+# ---- the dialogue ----
+
+def test_dialogue(users):
+    users.main.update(smtpd_soft_error_limit="100", smtpd_hard_error_limit="100", broken_sasl_auth_clients="yes", smtpd_relay_restrictions="permit")
+    p = users.start()
+    good = plain("anna", USERS["anna"])
+    with p.raw() as s:
+        assert "250-AUTH=SCRAM-SHA-256 PLAIN LOGIN\n" in ehlo(s)
+        assert s.cmd("AUTH") == s.cmd("AUTH PLAIN a b") == "501 5.5.4 Syntax: AUTH mechanism"
+        assert s.cmd("AUTH FOO") == "535 5.7.8 Error: authentication failed: Invalid authentication mechanism"
+        assert s.cmd("AUTH PLAIN ==") == "535 5.7.8 Error: authentication failed: Invalid base64 data in initial response"
+        assert s.cmd("AUTH PLAIN =") == "535 5.7.8 Error: authentication failed: Invalid base64 data in initial response"
+        assert s.cmd("AUTH LOGIN") == "334 " + b64("Username:")
+        assert s.cmd("*") == "501 5.7.0 Authentication aborted"
+        assert s.cmd("AUTH LOGIN " + b64("anna")) == "334 " + b64("Password:")
+        assert s.cmd("!") == "535 5.7.8 Error: authentication failed: Invalid base64 data in continued response"
+        assert s.cmd("auth plain") == "334 "
+        assert s.cmd(plain("anna", "wrong")) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
+        assert s.cmd("MAIL FROM:<a@example.test>").startswith("250 ")
+        assert s.cmd("AUTH PLAIN " + good) == "503 5.5.1 Error: MAIL transaction in progress"
+        assert s.cmd("RSET").startswith("250 ")
+        assert s.cmd("MAIL FROM:<a@example.test> AUTH=x@y.test").startswith("250 ")
+        assert s.cmd("RCPT TO:<root@example.test>").startswith("250 ")
+        assert s.cmd("RSET").startswith("250 ")
+        assert s.cmd("AUTH PLAIN " + good) == "235 2.7.0 Authentication successful"
+        assert s.cmd("AUTH PLAIN " + good) == "503 5.5.1 Error: already authenticated"
+        assert s.cmd("MAIL FROM:<a@example.test> AUTH=a AUTH=b") == "503 5.5.4 Error: multiple AUTH= options"
+        assert s.cmd("MAIL FROM:<a@example.test> AUTH=x+3Dy@z").startswith("250 ")
+        assert s.cmd("RCPT TO:<root@example.test>").startswith("250 ")
+        assert s.cmd("RSET").startswith("250 ")
+        assert s.cmd("MAIL FROM:<a@example.test> AUTH=<>").startswith("250 ")
+        assert s.cmd("RCPT TO:<root@example.test>").startswith("250 ")
+    p.wait_log(r"warning: localhost\[127.0.0.1\]: SASL LOGIN authentication aborted$")
+    p.wait_log(r"warning: localhost\[127.0.0.1\]: SASL plain authentication failed: \(reason unavailable\), sasl_username=anna$")
+    p.wait_log(r"warning: localhost\[127.0.0.1\]: SASL FOO authentication failed: Invalid authentication mechanism, sasl_username=\(unavailable\)$")
+    p.wait_log(r": client=localhost\[127.0.0.1\]$")
+    p.wait_log(r"sasl_method=PLAIN, sasl_username=anna, sasl_sender=x\+3Dy@z$")
+    p.wait_log(r"sasl_method=PLAIN, sasl_username=anna$")
+    p.wait_log(r"disconnect from .* auth=1/13 ")
+    no_secret(p)
+
+
+def test_limits(users):
+    users.main["notify_classes"] = "protocol, policy"
+    users.main["2bounce_notice_recipient"] = users.main["error_notice_recipient"] = "root@example.test"
+    p = users.start()
+    secret = b64("top secret" * 1300)
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd("AUTH PLAIN " + secret) == "500 5.5.2 mx.example.test Error: command too long"
+        assert s.cmd("AUTH PLAIN") == "334 "
+        assert s.cmd(secret) == "500 5.5.6 SASL response limit exceeded"
+        assert s.cmd("NOOP").startswith("250 ")
+        assert s.cmd("AUTH PLAIN") == "334 "
+        assert s.cmd(secret[:12288]).startswith("535 5.7.8 ")
+        # everything at once, as RFC 2920 allows
+        s.send(f"AUTH LOGIN\r\n{b64('anna')}\r\n{b64(USERS['anna'])}\r\nNOOP\r\n")
+        assert [s.reply()[:3] for _ in range(4)] == ["334", "334", "235", "250"]
+    with p.raw() as s:  # without ESMTP it may not; what was sent is not shown
+        s.send(f"HELO x\r\nAUTH PLAIN {plain('anna', USERS['anna'])}\r\n")
+        assert s.reply().startswith("554 5.5.0 ")
+    with p.raw() as s:
+        s.cmd("HELO x")
+        s.send(f"AUTH LOGIN\r\n{b64('anna')}\r\n{b64(USERS['anna'])}\r\n")
+        assert s.reply().startswith("554 5.5.0 ")
+    p.wait_log("improper command pipelining after HELO from .*: AUTH ")
+    with p.raw() as s:
+        ehlo(s)
+        s.cmd("AUTH LOGIN")
+        s.s.shutdown(socket.SHUT_WR)
+    p.wait_log(r"lost connection after AUTH from localhost\[127.0.0.1\]$")
+    for mail in p.wait_mail("root", 2):  # transcripts for the postmaster
+        text = open(mail).read()
+        assert "In:  AUTH" in text or "In: AUTH" in text or "AUTH" in text
+        assert secret[:20] not in text and b64(USERS["anna"])[:10] not in text
+    assert secret[:10] not in p.logs()
+    no_secret(p)
+
+
+def test_rate_limit(users):
+    users.main["smtpd_client_auth_rate_limit"] = "2"
+    p = users.start()
+    with p.raw() as s:
+        ehlo(s)
+        for _ in range(2):
+            assert s.cmd("AUTH PLAIN " + plain("anna", "no")).startswith("535 ")
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])) == "450 4.7.1 Error: too many AUTH commands from 127.0.0.1"
+    p.wait_log(r"warning: AUTH command rate limit exceeded: 3 from localhost\[127.0.0.1\] for service ")
+
+
+@pytest.mark.parametrize("settings,mechanisms,answer", [
+    ({"smtpd_tls_auth_only": "yes"}, [], "503 5.5.1 Error: authentication not enabled"),
+    ({"smtpd_sasl_exceptions_networks": "127.0.0.0/8"}, [], "235 "),
+    ({"smtpd_discard_ehlo_keywords": "auth"}, [], "503 "),
+    ({"smtpd_sasl_security_options": "noanonymous, noplaintext"}, ["SCRAM-SHA-256"], "535 "),
+    ({"smtpd_sasl_mechanism_filter": "!scram-sha-256, static:rest"}, ["PLAIN", "LOGIN"], "235 "),
+    ({"smtpd_sasl_mechanism_filter": "login"}, ["LOGIN"], "535 "),
+])
+def test_what_is_offered(users, settings, mechanisms, answer):
+    users.main.update(settings)
+    p = users.start()
+    with p.raw() as s:
+        assert offered(ehlo(s)) == mechanisms
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith(answer)
+
+
+def test_sender_logins(users):
+    users.main.update(smtpd_sender_login_maps="inline:{ anna@example.test=anna, both@example.test={ anna, carl } }", smtpd_delay_reject="no",
+                      smtpd_sender_restrictions="reject_sender_login_mismatch", smtpd_recipient_restrictions="check_sasl_access inline:{ carl=REJECT }")
+    p = users.start()
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd("MAIL FROM:<anna@example.test>") == "553 5.7.1 <anna@example.test>: Sender address rejected: not logged in"
+        s.cmd("AUTH PLAIN " + plain("carl", USERS["carl"]))
+        assert s.cmd("MAIL FROM:<anna@example.test>") == "553 5.7.1 <anna@example.test>: Sender address rejected: not owned by user carl"
+        assert s.cmd("MAIL FROM:<both@example.test>").startswith("250 ")
+        assert s.cmd("RCPT TO:<root@example.test>") == "554 5.7.1 <carl>: SASL login name rejected: Access denied"
+    p.wait_log(r"reject: MAIL from .*: 553 5.7.1 .* helo=<client.test> sasl_method=PLAIN sasl_username=carl$")
+
+
+@pytest.mark.parametrize("settings,words", [
+    ({"smtpd_sasl_type": "nosuch"}, 'unknown SASL type "nosuch"'),
+    ({"smtpd_sasl_path": "smtpd"}, "postern-user"),
+    ({"smtpd_sasl_path": "lmdb:/nonexistent/users"}, "/nonexistent/users"),
+    ({"smtpd_sasl_path": "nosuch:/x"}, "nosuch"),
+    ({"smtpd_sasl_security_options": "noplain"}, 'unknown word "noplain"'),
+    ({"smtpd_sasl_mechanism_filter": "gssapi"}, "there is no mechanism"),
+    ({"smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "inet:127.0.0.1:nosuch"}, "inet:host:port"),
+])
+def test_start_refuses(users, settings, words):
+    users.main.update(settings)
+    users.write_config()
+    for command in ("check", "start"):
+        r = users.run("postfix", "-c", users.etc, command)
+        assert r.returncode != 0 and words in r.stderr + r.stdout + users.logs(), (command, r)
+
+
+# ---- Dovecot ----
+
+@pytest.fixture
+def dovecot(postern):
+    made = []
+
+    def make(inet=False, main=None, **kw):
+        p = postern({**AUTH, "smtpd_sasl_type": "dovecot", **(main or {})}, start=False)
+        port = free_port() if inet else None
+        d = Dovecot(f"{p.dir}/dovecot", f"{p.dir}/auth", port, **kw)
+        made.append(d)
+        p.main["smtpd_sasl_path"] = f"inet:127.0.0.1:{port}" if inet else d.socket
+        p.write_config()
+        return p, d
+    yield make
+    for d in made:
+        d.stop()
+
+
+def cram(challenge, user, password):
+    return b64(user + " " + hmac.new(password.encode(), base64.b64decode(challenge), "md5").hexdigest())
+
+
+@pytest.mark.parametrize("inet", [False, True])
+def test_dovecot(dovecot, inet):
+    p, d = dovecot(inet)
+    d.start()
+    p.start()
+    with p.raw() as s:
+        assert offered(ehlo(s)) == ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"]
+        assert s.cmd("AUTH PLAIN " + plain("anna", "wrong")) == "535 5.7.8 Error: authentication failed: (reason unavailable)"
+        assert s.cmd("AUTH LOGIN") == "334 " + b64("Username:")
+        assert s.cmd("*") == "501 5.7.0 Authentication aborted"
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 ")
+        s.cmd("MAIL FROM:<a@example.test>")
+        assert s.cmd("RCPT TO:<root@example.test>").startswith("250 ")
+    for mechanism in ("LOGIN", "CRAM-MD5", "SCRAM-SHA-256"):
+        with p.raw() as s:
+            ehlo(s)
+            if mechanism == "LOGIN":
+                s.cmd("AUTH LOGIN")
+                s.cmd(b64("carl"))
+                assert s.cmd(b64(USERS["carl"])).startswith("235 ")
+            elif mechanism == "CRAM-MD5":
+                assert s.cmd(cram(s.cmd("AUTH CRAM-MD5")[4:], "carl", USERS["carl"])).startswith("235 ")
+            else:
+                assert scram(s, "carl", USERS["carl"]).startswith("235 ")
+    with p.raw() as s:
+        ehlo(s)
+        answer = s.cmd("AUTH XOAUTH2 " + b64("user=anna\1auth=Bearer nonsense\1\1"))
+        if answer.startswith("334 "):
+            answer = s.cmd("")
+        assert answer[:4] in ("535 ", "454 ")
+    p.wait_log(r"sasl_method=PLAIN, sasl_username=anna$")
+    p.wait_log(r"SASL PLAIN authentication failed: \(reason unavailable\), sasl_username=anna$")
+    no_secret(p)
+
+
+def test_dovecot_comes_and_goes(dovecot):
+    """What is not there now fails for now; a restart of the server is not noticed."""
+    p, d = dovecot()
+    p.start()
+    with p.raw() as s:
+        assert offered(ehlo(s)) == ["PLAIN", "LOGIN"]
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 Temporary authentication failure: ")
+    p.wait_log("SASL PLAIN authentication failed: authentication server .*No such file")
+    d.start()
+
+    def works():
+        with p.raw() as s:
+            ehlo(s)
+            return s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 ")
+    wait_until(works, what="login")
+    with p.raw() as s, p.raw() as half:
+        ehlo(s), ehlo(half)
+        half.cmd("AUTH LOGIN")
+        d.stop()
+        assert half.cmd(b64("anna")) == "454 4.7.0 Temporary authentication failure: Connection lost to authentication server"
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 ")
+        with p.raw() as later:  # what it could do before is still offered
+            assert "CRAM-MD5" in offered(ehlo(later))
+        d.start()
+        wait_until(works, what="login after a restart")
+        d.stop()
+        d.start()
+        wait_until(lambda: s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 "), what="login in an old session")
+
+
+def test_dovecot_many(dovecot):
+    """Logins of many sessions over one connection get their own answers."""
+    p, d = dovecot(main={"smtpd_client_connection_count_limit": "0"})
+    d.start()
+    p.start()
+    wrong = []
+
+    def one(i):
+        user = list(USERS)[i % 3]
+        good = i % 4 != 0
+        with p.raw() as s:
+            ehlo(s)
+            for _ in range(3):
+                answer = s.cmd("AUTH PLAIN " + plain(user, USERS[user] if good else "wrong"))
+                if answer[:3] != ("235" if good else "535"):
+                    wrong.append(answer)
+                if good:
+                    break
+            if good:
+                s.cmd(f"MAIL FROM:<t{i}@example.test>")
+                s.cmd("RCPT TO:<root@example.test>")
+                s.cmd("DATA")
+                s.cmd("x\r\n.")
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(40)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
+    for mail in p.wait_mail("root", 30):
+        text = open(mail).read()
+        i = int(re.search(r"Return-Path: <t(\d+)@", text).group(1))
+        assert f"(Authenticated sender: {list(USERS)[i % 3]})" in text
+
+
+class FakeDovecot:
+    """A server that answers each line by a function of the test."""
+
+    def __init__(self, path, answer, greeting="VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\tx\nDONE\n"):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        os.chmod(path, 0o666)
+        self.listener.listen(5)
+        self.answer, self.greeting, self.lines = answer, greeting, []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                c, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        with c, contextlib.suppress(OSError):
+            c.sendall(self.greeting.encode())
+            for line in c.makefile("r", newline="\n"):
+                self.lines.append(line.rstrip("\n").split("\t"))
+                if line.startswith("AUTH\t"):
+                    reply = self.answer(line.split("\t")[1])
+                    if reply is None:
+                        return
+                    c.sendall(reply.encode())
+
+
+@pytest.mark.parametrize("answer,expect", [
+    (lambda i: f"OK\t{i}\tuser=anna\n", "235 "),
+    (lambda i: f"OK\t{i}\n", "454 4.7.0 Temporary authentication failure: authentication server names no user"),
+    (lambda i: f"FAIL\t{i}\tuser=anna\treason=go\x01taway\n", "535 5.7.8 Error: authentication failed: go?away"),
+    (lambda i: f"FAIL\t{i}\tuser=a\x01nb\treason=a\x01n250 b\n", "535 5.7.8 Error: authentication failed: a?250 b"),
+    (lambda i: f"FAIL\t{i}\ttemp\treason=later\n", "454 4.7.0 Temporary authentication failure: later"),
+    (lambda i: f"FAIL\t{i}\tcode=temp_fail\n", "454 4.7.0 "),
+    (lambda i: f"FAIL\t99\n\nOK\tx\n\x00\nNEWS\t1\nOK\t{i}\tuser=anna\n", "235 "),
+    (lambda i: None, "454 4.7.0 Temporary authentication failure: Connection lost to authentication server"),
+    (lambda i: "x" * 70000, "454 4.7.0 "),
+])
+def test_dovecot_answers(postern, answer, expect):
+    p = postern({**AUTH, "smtpd_sasl_type": "dovecot"}, start=False)
+    p.main["smtpd_sasl_path"] = f"unix:{p.dir}/auth"
+    p.write_config()
+    fake = FakeDovecot(f"{p.dir}/auth", answer)
+    p.start()
+    with p.raw() as s:
+        assert offered(ehlo(s)) == ["PLAIN"]
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith(expect)
+    request = next(line for line in fake.lines if line[0] == "AUTH")
+    assert request[2] == "PLAIN" and request[-1] == "resp=" + plain("anna", USERS["anna"])
+    for field in ("service=smtp", "nologin", "lip=127.0.0.1", "rip=127.0.0.1", f"lport={p.port}"):
+        assert field in request
+    assert "secured" not in request
+    no_secret(p)
+    fake.listener.close()
+
+
+# ---- Cyrus SASL ----
+
+@pytest.fixture
+def cyrus(postern):
+    """sasldb2 with the users; needs saslpasswd2 of sasl2-bin."""
+    def make(conf=None, main=None):
+        p = postern({**AUTH, "smtpd_sasl_type": "cyrus", **(main or {})}, start=False)
+        os.makedirs(f"{p.etc}/sasl")
+        db = f"{p.dir}/sasldb2"
+        for user, password in USERS.items():
+            name, _, realm = user.partition("@")
+            subprocess.run(["saslpasswd2", "-p", "-c", "-f", db, "-u", realm or "mx.example.test", name], input=password, text=True, check=True)
+        os.chmod(db, 0o644)
+        with open(f"{p.etc}/sasl/smtpd.conf", "w") as f:
+            f.write(conf or f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {db}\n"
+                    "mech_list: PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-256 ANONYMOUS\n")
+        p.main["cyrus_sasl_config_path"] = f"{p.etc}/sasl"
+        p.write_config()
+        return p
+    return make
+
+
+def test_cyrus(cyrus):
+    p = cyrus().start()
+    with p.raw() as s:
+        assert sorted(offered(ehlo(s))) == ["CRAM-MD5", "DIGEST-MD5", "LOGIN", "PLAIN", "SCRAM-SHA-256"]
+        assert s.cmd("AUTH PLAIN " + plain("anna", "wrong")).startswith("535 5.7.8 Error: authentication failed: ")
+        assert s.cmd("AUTH PLAIN " + plain("nobody", "wrong")).startswith("535 5.7.8 Error: authentication failed: ")
+        assert s.cmd("AUTH PLAIN !").startswith("535 5.7.8 ")
+        assert s.cmd("AUTH ANONYMOUS " + b64("x")).startswith("535 5.7.8 ")
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 ")
+        s.cmd("MAIL FROM:<a@example.test>")
+        assert s.cmd("RCPT TO:<root@example.test>").startswith("250 ")
+    p.wait_log(r"sasl_method=PLAIN, sasl_username=anna(@mx.example.test)?$")
+    with p.raw() as s:
+        ehlo(s)
+        s.cmd("AUTH LOGIN")
+        s.cmd(b64("bert@example.test"))
+        assert s.cmd(b64(USERS["bert@example.test"])).startswith("235 ")
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd(cram(s.cmd("AUTH CRAM-MD5")[4:], "carl", USERS["carl"])).startswith("235 ")
+    with p.raw() as s:
+        ehlo(s)
+        assert scram(s, "anna", USERS["anna"]).startswith("235 ")
+    p.wait_log(r"SASL PLAIN authentication failed: .*, sasl_username=anna")
+    no_secret(p)
+
+
+def test_cyrus_many(cyrus):
+    p = cyrus(main={"smtpd_client_connection_count_limit": "0"}).start()
+    wrong = []
+
+    def one(i):
+        with p.raw() as s:
+            ehlo(s)
+            for _ in range(5):
+                good = i % 3 != 0
+                answer = s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"] if good else "wrong"))
+                if answer[:3] != ("235" if good else "535"):
+                    wrong.append(answer)
+                if good:
+                    return
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(30)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
+    no_secret(p)
+
+
+def test_cyrus_saslauthd(cyrus, tmp_path):
+    run = f"/tmp/sa-{os.getpid()}"
+    os.makedirs(run, exist_ok=True)
+    os.chmod(run, 0o755)
+    p = cyrus(f"pwcheck_method: saslauthd\nsaslauthd_path: {run}/mux\nmech_list: PLAIN LOGIN\n").start()
+    try:
+        with p.raw() as s:
+            ehlo(s)
+            assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 Temporary authentication failure: ")
+        # its own users are those of the default sasldb: that it answers is enough here
+        daemon = subprocess.Popen(["saslauthd", "-d", "-a", "sasldb", "-n", "1", "-m", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: os.path.exists(f"{run}/mux"), what="saslauthd")
+            os.chmod(f"{run}/mux", 0o777)
+            with p.raw() as s:
+                ehlo(s)
+                assert s.cmd("AUTH PLAIN " + plain("anna", "x")).startswith("535 5.7.8 ")
+        finally:
+            daemon.terminate()
+            daemon.wait(10 * SLOW)
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+    no_secret(p)
+
+
+# ---- clients that people have ----
+
+def test_swaks(users):
+    p = users.start()
+    for mechanism in ("PLAIN", "LOGIN"):
+        r = subprocess.run(["swaks", "-s", "127.0.0.1", "-p", str(p.port), "-t", "root@example.test", "-f", "anna@example.test", "-a", mechanism,
+                            "-au", "anna", "-ap", USERS["anna"]], capture_output=True, text=True, timeout=60 * SLOW)
+        assert r.returncode == 0, r.stdout
+    r = subprocess.run(["swaks", "-s", "127.0.0.1", "-p", str(p.port), "-t", "root@example.test", "-a", "PLAIN", "-au", "anna", "-ap", "no"],
+                       capture_output=True, text=True, timeout=60 * SLOW)
+    assert r.returncode == 28, r.stdout
+    assert len(p.wait_mail("root", 2)) == 2
+    no_secret(p)
+
+
+@pytest.mark.parametrize("method", ["plain", "login", "scram-sha-256"])
+def test_msmtp(users, method):
+    p = users.start()
+    conf = f"{p.dir}/msmtprc"
+    with open(conf, "w") as f:
+        f.write(f"account default\nhost 127.0.0.1\nport {p.port}\nfrom anna@example.test\nauth {method}\nuser anna\npassword {USERS['anna']}\ntls off\n")
+    os.chmod(conf, 0o600)
+    r = subprocess.run(["msmtp", "-C", conf, "root@example.test"], input="Subject: t\n\nhello\n", capture_output=True, text=True, timeout=60 * SLOW)
+    assert r.returncode == 0, r.stderr
+    p.wait_mail("root")
+    p.wait_log(f"sasl_method={method.upper()}, sasl_username=anna$")
+    no_secret(p)
+
+
+def test_fail2ban(users):
+    """The shipped filter finds who guesses passwords."""
+    p = users.start()
+    for _ in range(2):
+        with p.raw() as s:
+            ehlo(s)
+            s.cmd("AUTH LOGIN")
+            s.cmd(b64("anna"))
+            s.cmd(b64("wrong"))
+    p.wait_log("SASL LOGIN authentication failed", count=2)
+    r = subprocess.run(["fail2ban-regex", p.log, "postfix[mode=auth]"], capture_output=True, text=True, timeout=60 * SLOW)
+    assert re.search(r"Failregex: 2 total", r.stdout), r.stdout
