@@ -25,6 +25,42 @@ static enum rc open_lists(struct smtpd *s, struct why *why)
                       &s->sasl_exceptions, why);
 }
 
+/* With what a client without TLS is asked for, or one with it. */
+static bool has_mechanism(struct smtpd *s, bool is_encrypted, enum rc *rc, struct why *why)
+{
+    AUTO_ARENA a = arena_new(1024);
+    const struct login_peer peer = {
+        .is_encrypted = is_encrypted,
+        .security = is_encrypted ? s->sasl_tls_security : s->sasl_security,
+    };
+    struct str list = STR_NONE, name;
+
+    *rc = login_server_mechanisms(s->login, &peer, a, &list, why);
+    while (*rc == RC_OK && str_token(&list, " ", &name))
+        if (match_get(s->sasl_filter, name, NULL) == RC_OK)
+            return true;
+    return false;
+}
+
+/* A server that is not there yet will come; one that has nothing for us is a mistake. */
+static enum rc check_mechanisms(struct smtpd *s, struct why *why)
+{
+    enum rc rc;
+
+    if (has_mechanism(s, false, &rc, why) || has_mechanism(s, true, &rc, why))
+        return RC_OK;
+    if (rc == RC_TEMP) {
+        log_warning(&s->env->log, "SASL: %s", why->text);
+        return RC_OK;
+    }
+    return FAIL(
+        why, RC_CONFIG,
+        "smtpd_sasl_auth_enable = yes: there is no mechanism that smtpd_sasl_type = " STR_FMT
+        " has, and that smtpd_sasl_security_options and smtpd_sasl_mechanism_filter let "
+        "through",
+        STR_ARG(s->config->smtpd_sasl_type));
+}
+
 enum rc auth_open(struct smtpd *s, struct why *why)
 {
     const struct config *c = s->config;
@@ -45,7 +81,7 @@ enum rc auth_open(struct smtpd *s, struct why *why)
                              &s->sasl_tls_security, why));
     TRY(open_lists(s, why));
     if (login_server_open(&options, &s->login, why) == RC_OK)
-        return RC_OK;
+        return check_mechanisms(s, why);
     why_prefix(why, "smtpd_sasl_type = " STR_FMT, STR_ARG(c->smtpd_sasl_type));
     return RC_CONFIG;
 }
@@ -203,6 +239,7 @@ static bool response_too_long(struct session *s)
 static bool read_response(struct exchange *x, struct str *response)
 {
     struct session *s = x->session;
+    struct transcript *transcript = s->wire.transcript;
     size_t limit = s->wire.line_limit;
     bool ok = false;
     enum rc rc;
@@ -210,7 +247,11 @@ static bool read_response(struct exchange *x, struct str *response)
     if (s->config->smtpd_per_request_deadline)
         s->wire.stream.deadline_ms = clock_ms() + s->config->smtpd_timeout * 1000;
     s->wire.line_limit = (size_t)s->config->smtpd_sasl_response_limit;
+    s->wire.transcript = NULL;
     rc = wire_command(&s->wire, response, &s->why);
+    s->wire.transcript = transcript;
+    if (transcript)
+        transcript_add(transcript, "In", STR("..."));
     if (rc == RC_PERM) {
         response_too_long(s);
     } else if (rc != RC_OK) {
