@@ -104,17 +104,27 @@ static bool is_active(const struct session *s)
 static struct login_peer peer_of(const struct session *s)
 {
     const struct access_client *c = &s->access.client;
-
-    return (struct login_peer){
+    const struct tls_session *tls = s->access.tls;
+    struct login_peer peer = {
         .client_address = c->address_text,
         .client_port = c->port,
         .client_name = c->name,
         .server_address = c->server_address,
         .server_port = c->server_port,
         .helo = s->access.helo,
-        .is_encrypted = s->access.tls,
-        .security = s->access.tls ? s->smtpd->sasl_tls_security : s->smtpd->sasl_security,
+        .security = tls ? s->smtpd->sasl_tls_security : s->smtpd->sasl_security,
     };
+
+    if (tls == NULL)
+        return peer;
+    peer.is_encrypted = true;
+    peer.tls_protocol = tls->protocol;
+    peer.tls_cipher = tls->cipher;
+    peer.tls_sni = tls->server_name;
+    peer.tls_bits = tls->bits;
+    if (tls->has_certificate && tls->trust >= TLS_TRUSTED && tls->subject.n)
+        peer.certificate = tls->subject;
+    return peer;
 }
 
 /* The back end does not answer: clients shall try, and hear that it will pass. */

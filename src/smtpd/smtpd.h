@@ -56,7 +56,7 @@ struct smtpd { /* the process */
     struct tls_context *tls; /* NULL: no TLS, or it cannot be had */
     unsigned tls_loglevel;
     struct maps *tls_loglevels; /* NULL: none */
-    struct login_server *login;           /* NULL: nobody can log in */
+    struct login_server *login; /* NULL: nobody can log in */
     unsigned sasl_security, sasl_tls_security;
     unsigned ehlo_discard;
     unsigned submit_flags;

@@ -43,6 +43,11 @@ def no_secret(p, *more):
         assert b64(secret) not in log
 
 
+def go(p):
+    p.write_config()
+    return p.start()
+
+
 # ---- the table of users ----
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def users(postern):
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 def test_file(users, mechanism):
-    p = users.start()
+    p = go(users)
     with p.smtp() as s:
         s.ehlo()
         assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
@@ -74,7 +79,7 @@ def test_file(users, mechanism):
 
 
 def test_file_scram(users):
-    p = users.start()
+    p = go(users)
     with p.raw() as s:
         ehlo(s)
         assert scram(s, "bert@example.test", USERS["bert@example.test"]).startswith("235 ")
@@ -113,7 +118,7 @@ def scram(s, user, password, flag="n,,", binding=None):
 
 def test_file_refusals(users):
     users.main["smtpd_sasl_local_domain"] = "Example.Test"
-    p = users.start()
+    p = go(users)
     with p.raw() as s:
         ehlo(s)
         for user, password, authzid in (("anna", "wrong", ""), ("anna", "", ""), ("", "x", ""), ("anna", USERS["anna"], "bert"),
@@ -134,7 +139,7 @@ def test_file_refusals(users):
 
 
 def test_file_new_user_without_restart(users):
-    p = users.start()
+    p = go(users)
     with p.raw() as s:
         ehlo(s)
         assert s.cmd("AUTH PLAIN " + plain("dora", "later")).startswith("535 ")
@@ -176,7 +181,7 @@ def test_file_entries_of_others(postern):
 
 def test_dialogue(users):
     users.main.update(smtpd_soft_error_limit="100", smtpd_hard_error_limit="100", broken_sasl_auth_clients="yes", smtpd_relay_restrictions="permit")
-    p = users.start()
+    p = go(users)
     good = plain("anna", USERS["anna"])
     with p.raw() as s:
         assert "250-AUTH=SCRAM-SHA-256 PLAIN LOGIN\n" in ehlo(s)
@@ -217,7 +222,7 @@ def test_dialogue(users):
 def test_limits(users):
     users.main["notify_classes"] = "protocol, policy"
     users.main["2bounce_notice_recipient"] = users.main["error_notice_recipient"] = "root@example.test"
-    p = users.start()
+    p = go(users)
     secret = b64("top secret" * 1300)
     with p.raw() as s:
         ehlo(s)
@@ -253,7 +258,7 @@ def test_limits(users):
 
 def test_rate_limit(users):
     users.main["smtpd_client_auth_rate_limit"] = "2"
-    p = users.start()
+    p = go(users)
     with p.raw() as s:
         ehlo(s)
         for _ in range(2):
@@ -272,7 +277,7 @@ def test_rate_limit(users):
 ])
 def test_what_is_offered(users, settings, mechanisms, answer):
     users.main.update(settings)
-    p = users.start()
+    p = go(users)
     with p.raw() as s:
         assert offered(ehlo(s)) == mechanisms
         assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith(answer)
@@ -281,7 +286,7 @@ def test_what_is_offered(users, settings, mechanisms, answer):
 def test_sender_logins(users):
     users.main.update(smtpd_sender_login_maps="inline:{ anna@example.test=anna, both@example.test={ anna, carl } }", smtpd_delay_reject="no",
                       smtpd_sender_restrictions="reject_sender_login_mismatch", smtpd_recipient_restrictions="check_sasl_access inline:{ carl=REJECT }")
-    p = users.start()
+    p = go(users)
     with p.raw() as s:
         ehlo(s)
         assert s.cmd("MAIL FROM:<anna@example.test>") == "553 5.7.1 <anna@example.test>: Sender address rejected: not logged in"
@@ -588,7 +593,7 @@ def test_cyrus_saslauthd(cyrus, tmp_path):
 # ---- clients that people have ----
 
 def test_swaks(users):
-    p = users.start()
+    p = go(users)
     for mechanism in ("PLAIN", "LOGIN"):
         r = subprocess.run(["swaks", "-s", "127.0.0.1", "-p", str(p.port), "-t", "root@example.test", "-f", "anna@example.test", "-a", mechanism,
                             "-au", "anna", "-ap", USERS["anna"]], capture_output=True, text=True, timeout=60 * SLOW)
@@ -602,7 +607,7 @@ def test_swaks(users):
 
 @pytest.mark.parametrize("method", ["plain", "login", "scram-sha-256"])
 def test_msmtp(users, method):
-    p = users.start()
+    p = go(users)
     conf = f"{p.dir}/msmtprc"
     with open(conf, "w") as f:
         f.write(f"account default\nhost 127.0.0.1\nport {p.port}\nfrom anna@example.test\nauth {method}\nuser anna\npassword {USERS['anna']}\ntls off\n")
@@ -616,7 +621,7 @@ def test_msmtp(users, method):
 
 def test_fail2ban(users):
     """The shipped filter finds who guesses passwords."""
-    p = users.start()
+    p = go(users)
     for _ in range(2):
         with p.raw() as s:
             ehlo(s)
