@@ -180,7 +180,7 @@ def test_file_entries_of_others(postern):
 # ---- the dialogue ----
 
 def test_dialogue(users):
-    users.main.update(smtpd_soft_error_limit="100", smtpd_hard_error_limit="100", broken_sasl_auth_clients="yes", smtpd_relay_restrictions="permit")
+    users.main.update(smtpd_soft_error_limit="100", smtpd_hard_error_limit="100", broken_sasl_auth_clients="yes", smtpd_relay_restrictions="permit_auth_destination, reject")
     p = go(users)
     good = plain("anna", USERS["anna"])
     with p.raw() as s:
