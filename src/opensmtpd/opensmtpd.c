@@ -27,7 +27,7 @@ int main(int argc, char **argv)
                                           .grammar = o.grammar,
                                           .macros = o.macros.v,
                                           .n_macros = o.macros.n,
-                                          .program = o.program,
+                                          .program = "smtpd",
                                           .verbose = o.verbose > 0},
                    a, &conf);
     print_messages(&conf);
