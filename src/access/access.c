@@ -3,6 +3,7 @@
 
 #include "access/restrictions.h"
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 
 static const struct {
     enum access_list list;
@@ -82,7 +83,7 @@ static bool stops_relaying(const struct access *access, const struct program *p,
         if (s->run == reject_unauth_destination || s->run == defer_unauth_destination ||
             (s->run == check_rules_file &&
              str_eq(access->config->check_rules_default_action, STR("deny"))) ||
-            s->run == run_reject || s->run == run_defer || s->run == run_defer_if_permit)
+            s->run == match_rules || s->run == run_reject || s->run == run_defer || s->run == run_defer_if_permit)
             return true;
         if (s->run == run_class && stops_relaying(access, s->program, depth + 1))
             return true;
@@ -251,6 +252,8 @@ void access_close(struct access *access)
         maps_close(access->maps.v[i]);
     for (size_t i = 0; i < access->rules.n; i++)
         rules_file_close(access->rules.v[i]);
+    for (size_t i = 0; i < access->dispatches.n; i++)
+        dispatch_close(access->dispatches.v[i]);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (lists[i])
             match_close(lists[i]);
@@ -268,6 +271,11 @@ bool access_has_changed(const struct access *access, struct str *name)
         {access->mx_backup_networks, STR("permit_mx_backup_networks")},
     };
 
+    for (size_t i = 0; i < access->dispatches.n; i++)
+        if (dispatch_has_changed(access->dispatches.v[i])) {
+            *name = STR("match_rules");
+            return true;
+        }
     for (size_t i = 0; i < access->tables.n; i++)
         if (table_has_changed(access->tables.v[i])) {
             *name = table_name(access->tables.v[i]);

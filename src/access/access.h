@@ -111,6 +111,7 @@ struct access_context {
     struct access_ident ident;
 
     /* results */
+    struct str action; /* after PERMIT by match rules: what they chose for this recipient */
     struct str reply; /* after REJECT: "554 5.7.1 <a@b.example>: Relay access denied" */
     bool closes;      /* after REJECT: the session ends behind the reply */
     struct access_place decided;
@@ -197,6 +198,9 @@ bool access_address_is_bad(struct access_context *c, struct str address);
 /* The answer is no, with this reply, and a log line; or, inside warn_if_reject, only that and
  * DUNNO. */
 enum verdict access_refuse(struct access_context *c, long code, const char *dsn, struct str text);
+
+/* The same with a reply that is finished: "550 gone away". */
+enum verdict access_refuse_as(struct access_context *c, struct str reply);
 
 /* "reject: RCPT from NAME[ADDR]: REPLY; from=<..> to=<..> proto=ESMTP helo=<..>" */
 void access_log(const struct access_context *c, const char *action, struct str text);

@@ -117,6 +117,11 @@ static enum rc compile_argument(struct compiler *m, const struct restriction *r,
             return check_rules_open(m->access, s->argument, &s->rules, why);
         return FAIL(why, RC_CONFIG, "%s: \"" STR_FMT "\" may not stand in the result of a table",
                     m->parameter, STR_ARG(s->name));
+    case ARG_DISPATCH:
+        if (m->tables)
+            return match_rules_open(m->access, s->argument, &s->dispatch, why);
+        return FAIL(why, RC_CONFIG, "%s: \"" STR_FMT "\" may not stand in the result of a table",
+                    m->parameter, STR_ARG(s->name));
     case ARG_POLICY:
         if (m->tables)
             return policy_server_compile(m->access, s->argument, &s->policy, why);

@@ -8,6 +8,7 @@
 #include "access/access.h"
 #include "access/rules.h"
 
+struct dispatch;
 struct step;
 
 enum argument {
@@ -18,6 +19,7 @@ enum argument {
     ARG_NUMBER,      /* seconds */
     ARG_RULES,       /* path name of a file with check rules */
     ARG_CCERT,       /* type:name, or { type:name, { search_order = ... } } */
+    ARG_DISPATCH,    /* path name of a file with match rules */
     ARG_POLICY,      /* policy server, or { server, name = value ... } */
     ARG_RESTRICTION, /* another restriction */
     ARG_CLASS,       /* not in the table: a name from smtpd_restriction_classes */
@@ -60,6 +62,7 @@ struct step {
     const struct program *program;
     const struct dns_list *dns_list;
     struct rules_file *rules;
+    struct dispatch *dispatch;
     const struct policy_call *policy;
     long number;
     unsigned char ccert_order[2]; /* ARG_CCERT: enum ccert_key */
@@ -99,6 +102,7 @@ struct access {
     VEC(struct maps *) maps;          /* these and all below */
     VEC(struct named_maps) rule_maps; /* those of check_*_access for addresses */
     VEC(struct rules_file *) rules;
+    VEC(struct dispatch *) dispatches;
     struct match_list *mynetworks, *relay_domains, *mx_backup_networks, *permit_actions;
     struct maps *recipient_canonical, *sender_canonical, *canonical, *virtual_alias, *pop_clients,
         *virtual_mailbox, *local_recipients, *relay_recipients, *sender_logins, *relay_clientcerts,

@@ -74,8 +74,11 @@ struct str subject_text(struct access_context *c, struct str subject, const char
 
 enum verdict access_refuse(struct access_context *c, long code, const char *dsn, struct str text)
 {
-    struct str reply = access_reply(c, code, dsn, text);
+    return access_refuse_as(c, access_reply(c, code, dsn, text));
+}
 
+enum verdict access_refuse_as(struct access_context *c, struct str reply)
+{
     if (c->warn_only) {
         access_log(c, "reject_warning", reply);
         return DUNNO;

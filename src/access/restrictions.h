@@ -41,6 +41,8 @@ restriction_run permit_dnswl_client, permit_rhswl_client, reject_rbl_client, rej
     reject_rhsbl_reverse_client, reject_rhsbl_helo, reject_rhsbl_sender, reject_rhsbl_recipient;
 /* verified.c */
 restriction_run reject_unverified_sender, reject_unverified_recipient;
+/* match_rules.c */
+restriction_run match_rules;
 /* check_rules.c */
 restriction_run check_rules_file;
 /* sender_checks.c, rbl_list.c */
@@ -143,6 +145,8 @@ enum rc ccert_compile(struct str text, struct str *table, unsigned char order[2]
 enum rc dns_list_compile(struct arena *a, struct str text, const struct dns_list **out,
                          struct why *why) MUST_USE;
 enum rc check_rules_open(struct access *access, struct str path, struct rules_file **out,
+                         struct why *why) MUST_USE;
+enum rc match_rules_open(struct access *access, struct str path, struct dispatch **out,
                          struct why *why) MUST_USE;
 enum rc policy_server_compile(struct access *access, struct str text,
                               const struct policy_call **out, struct why *why) MUST_USE;

@@ -52,6 +52,7 @@ static void forget_pending(struct access_context *c)
 {
     c->if_permit = c->if_reject = (struct access_pending){0};
     c->closes = false;
+    c->action = STR_NONE;
     c->decided = (struct access_place){0};
     c->delay_seconds = 0;
 }

@@ -94,11 +94,38 @@ static enum rc move_to_new(struct delivery *d, const char *dir, const char *tmp,
     return RC_OK;
 }
 
+/* A header field "X-Spam: yes"? */
+static enum rc look_for_junk(void *context, struct str text, bool more, struct why *why)
+{
+    struct str value = text, name = str_cut(&value, ':');
+
+    (void)more;
+    (void)why;
+    if (text.n == 0)
+        return RC_NONE; /* the end of the header */
+    if (str_eq_nocase(str_trim(name), STR("X-Spam")) &&
+        str_has_prefix_nocase(str_trim(value), STR("yes")))
+        *(bool *)context = true;
+    return RC_OK;
+}
+
+static const char *directory_for(struct delivery *d, const struct mailbox *m)
+{
+    bool is_junk = false;
+    struct why why;
+
+    if (m->junk_folder.n && deliver_content(d, look_for_junk, &is_junk, &why) == RC_TEMP)
+        is_junk = false;
+    if (!is_junk)
+        return arena_text(d->arena, m->path);
+    return arena_printf(d->arena, STR_FMT STR_FMT "/", STR_ARG(m->path), STR_ARG(m->junk_folder)).p;
+}
+
 static void deliver_maildir(struct delivery *d, size_t i, const struct mailbox *m,
                             struct dsn *outcome)
 {
     struct timespec now = clock_now();
-    const char *dir = arena_text(d->arena, m->path);
+    const char *dir = directory_for(d, m);
     char tmp[PATH_MAX];
     struct why why = {0};
     enum rc rc;

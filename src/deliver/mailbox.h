@@ -15,6 +15,7 @@ struct mailbox {
     gid_t gid;
     bool spool; /* below mail_spool_directory: the directory's mode decides who creates files */
     bool owned; /* an mbox file must belong to uid: strict_mailbox_ownership */
+    struct str junk_folder;  /* of a maildir, for mail that says it is junk; empty: none */
     struct str delivered_to; /* for Delivered-To:; empty: none */
     unsigned copy_flags;     /* of deliver_copy() */
     long size_limit;         /* bytes; 0 none */

@@ -31,6 +31,12 @@ void deliver_address(struct attempt *at, struct target *t, struct str address)
     struct resolution r = {0};
     struct why why = {0};
 
+    /* match rules have chosen this service: what has no domain of its own stays */
+    if (t->rcpt.action.n && str_index(address, '@') < 0) {
+        t->rcpt.address = address_join(at->arena, with_extension(at, t, address), t->domain);
+        deliver_recipient(at, t);
+        return;
+    }
     if (resolve(at, with_extension(at, t, address), &r, &why) != RC_OK) {
         reportf(at, t, "4.3.0", "address resolver failure: %s", why.text);
         return;
@@ -137,6 +143,25 @@ static void deliver_destination(struct attempt *at, struct target *t, const stru
     }
 }
 
+/* "error:550 gone away": the mail is returned with that text. */
+static bool is_error(struct attempt *at, const struct target *t, struct str text)
+{
+    const char *status = "5.1.1";
+
+    text = str_trim(text);
+    if (text.n > 1 && text.p[0] == '"' && text.p[text.n - 1] == '"')
+        text = (struct str){text.p + 1, text.n - 2};
+    if (!str_has_prefix_nocase(text, STR("error:")))
+        return false;
+    text = str_trim(str_from(text, 6));
+    if (text.n > 3 && is_digit(text.p[1]) && is_digit(text.p[2]) && text.p[3] == ' ') {
+        status = text.p[0] == '4' ? "4.1.1" : status;
+        text = str_from(text, 4);
+    }
+    reportf(at, t, status, STR_FMT, STR_ARG(text));
+    return true;
+}
+
 void deliver_expansion(struct attempt *at, const struct target *t, struct str text,
                        enum origin_kind from, const struct user *rights)
 {
@@ -144,6 +169,8 @@ void deliver_expansion(struct attempt *at, const struct target *t, struct str te
     struct why why = {0};
     size_t n = 0;
 
+    if (is_error(at, t, text))
+        return;
     if (destinations_parse(text, at->arena, &list, &n, &why) != RC_OK) {
         log_warning(&at->d->log, "destinations of <" STR_FMT ">: %s", STR_ARG(t->rcpt.address),
                     why.text);

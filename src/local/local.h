@@ -19,6 +19,7 @@ struct user { /* an account; texts are NUL-terminated */
 struct local_state {
     struct deliver_shared *shared;
     struct maps *aliases, *commands, *transports, *fallbacks;
+    struct maps *addresses, *accounts; /* local_address_maps, local_user_maps */
     struct service_pool *rewrite, *cleanup;
     struct users *users;
     struct user nobody;                         /* default_privs */
@@ -75,6 +76,8 @@ bool is_first(struct attempt *at, const char *format, ...) PRINTF_LIKE(2, 3);
 /* ---- recipients ---- */
 void deliver_recipient(struct attempt *at, struct target *t);
 void deliver_to_user(struct attempt *at, struct target *t); /* no aliases, no .forward */
+/* local_address_maps: false when there are none. */
+bool deliver_virtual(struct attempt *at, struct target *t);
 /* False: no such alias, nothing was done. */
 bool deliver_alias(struct attempt *at, struct target *t);
 bool deliver_dotforward(struct attempt *at, struct target *t, const struct user *user);
@@ -111,7 +114,14 @@ struct users *users_new(void);
 /* RC_NONE: no such account. Good answers are kept for a few seconds. */
 enum rc user_find(struct users *u, struct str name, struct arena *a, const struct user **out,
                   struct why *why) MUST_USE;
+/* Of a recipient: local_delivery_user, local_user_maps, or the system. */
+enum rc user_for(struct attempt *at, struct str name, const struct user **out,
+                 struct why *why) MUST_USE;
 enum rc user_by_uid(uid_t uid, struct arena *a, const struct user **out, struct why *why) MUST_USE;
+
+/* %{name} in home_mailbox and mailbox_command; without any the text stays as it is. */
+enum rc expand_format(struct attempt *at, const struct target *t, const struct user *user,
+                      struct str text, struct str *out, struct why *why) MUST_USE;
 
 /* $name in forward_path and luser_relay; empty: the value is not there. allowed: characters that
  * values may hold. *missing: a name without value was used. */

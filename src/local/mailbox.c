@@ -1,5 +1,6 @@
 /* A user's mailbox, or what stands for it: other transports, mailbox_command; and unknown users. */
 #include "config/config.h"
+#include "global/format.h"
 #include "local/local.h"
 #include "table/table.h"
 
@@ -54,8 +55,25 @@ static void deliver_unknown(struct attempt *at, struct target *t)
 
 /* ---- known users ---- */
 
+/* home_mailbox: a name below the home directory; with %{...} also an absolute one. */
+static struct str home_path(struct attempt *at, const struct target *t, const struct user *user,
+                            struct why *why)
+{
+    struct str path = at->env->config->home_mailbox;
+    bool is_format = format_is_used(path);
+
+    if (expand_format(at, t, user, path, &path, why) != RC_OK)
+        return STR_NONE;
+    if (path.n && path.p[0] == '/' && is_format)
+        return path;
+    if (str_has_prefix(path, STR("~/")))
+        path = str_from(path, 2);
+    return arena_printf(at->arena, STR_FMT "/" STR_FMT, STR_ARG(user->home), STR_ARG(path));
+}
+
+/* path.p == NULL: why tells. */
 static struct mailbox mailbox_of(struct attempt *at, const struct target *t,
-                                 const struct user *user)
+                                 const struct user *user, struct why *why)
 {
     const struct config *config = at->env->config;
     struct str home = config->home_mailbox, spool = config->mail_spool_directory;
@@ -70,7 +88,8 @@ static struct mailbox mailbox_of(struct attempt *at, const struct target *t,
     };
 
     if (home.n) {
-        m.path = arena_printf(at->arena, STR_FMT "/" STR_FMT, STR_ARG(user->home), STR_ARG(home));
+        m.path = home_path(at, t, user, why);
+        m.junk_folder = config->maildir_junk_folder;
     } else {
         bool maildir = str_has_suffix(spool, STR("/"));
         m.spool = true;
@@ -82,11 +101,16 @@ static struct mailbox mailbox_of(struct attempt *at, const struct target *t,
 
 static void deliver_to_mailbox(struct attempt *at, struct target *t, const struct user *user)
 {
-    struct mailbox m = mailbox_of(at, t, user);
+    struct why why = {0};
+    struct mailbox m = mailbox_of(at, t, user, &why);
     bool maildir = str_has_suffix(m.path, STR("/"));
     struct str sender = at->d->request.sender;
     struct dsn outcome;
 
+    if (m.path.p == NULL) {
+        reportf(at, t, "4.3.5", "home_mailbox: %s", why.text);
+        return;
+    }
     if (deliver_is_trial(at->d)) {
         reportf(at, t, "2.0.0", "delivers to %s", maildir ? "maildir" : "mailbox");
         return;
@@ -111,10 +135,16 @@ void deliver_mailbox(struct attempt *at, struct target *t, const struct user *us
         deliver_unknown(at, t);
         return;
     }
-    if (!is_first(at, "mailbox " STR_FMT, STR_ARG(user->name)))
+    if (!is_first(at, "mailbox " STR_FMT " " STR_FMT, STR_ARG(user->name),
+                  STR_ARG(config->local_delivery_user.n ? t->rcpt.address : STR(""))))
         return;
     switch (choose(at, t, at->state->commands, config->mailbox_command, &command, &why)) {
-    case RC_OK: deliver_command(at, t, command, user, config->local_command_shell); break;
+    case RC_OK:
+        if (expand_format(at, t, user, command, &command, &why) != RC_OK)
+            reportf(at, t, "4.3.5", "mailbox_command: %s", why.text);
+        else
+            deliver_command(at, t, command, user, config->local_command_shell);
+        break;
     case RC_NONE: deliver_to_mailbox(at, t, user); break;
     default: break; /* reported */
     }

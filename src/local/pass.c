@@ -22,6 +22,8 @@ static enum rc ask_agent(struct attempt *at, const struct target *t, struct str 
     request.sender = t->sender;
     request.recipients = &recipient;
     request.n_recipients = 1;
+    if (str_eq(config->local_pass_as, STR("user")))
+        recipient.address = t->user;
     TRY(ipc_connect(&c, config->queue_directory,
                     arena_printf(at->arena, "private/" STR_FMT, STR_ARG(transport)).p,
                     config->ipc_timeout * 1000, why));

@@ -73,7 +73,7 @@ void deliver_to_user(struct attempt *at, struct target *t)
     enum rc rc;
 
     split_name(at, t);
-    rc = user_find(at->state->users, t->user, at->arena, &user, &why);
+    rc = user_for(at, t->user, &user, &why);
     if (rc == RC_TEMP)
         reportf(at, t, "4.3.0", "user lookup error: %s", why.text);
     else
@@ -84,11 +84,19 @@ static void deliver_to_account(struct attempt *at, struct target *t)
 {
     const struct user *user = NULL;
     struct why why = {0};
-    enum rc rc = user_find(at->state->users, t->user, at->arena, &user, &why);
+    enum rc rc = user_for(at, t->user, &user, &why);
+
+    bool only_expanded = !str_eq(at->env->config->local_delivery_by, STR("mailbox"));
 
     if (rc == RC_TEMP)
         reportf(at, t, "4.3.0", "user lookup error: %s", why.text);
-    else if (rc == RC_NONE || !deliver_dotforward(at, t, user))
+    else if (rc == RC_OK && !str_eq(at->env->config->local_delivery_by, STR("alias")) &&
+             deliver_dotforward(at, t, user))
+        return;
+    else if (only_expanded)
+        reportf(at, t, "5.1.1", "no forwarding address for user: \"" STR_FMT "\"",
+                STR_ARG(t->user));
+    else
         deliver_mailbox(at, t, rc == RC_OK ? user : NULL);
 }
 
@@ -107,7 +115,7 @@ void deliver_recipient(struct attempt *at, struct target *t)
     split_name(at, t);
     if (t->name.n == 0)
         reportf(at, t, "5.1.3", "null username in \"" STR_FMT "\"", STR_ARG(t->rcpt.address));
-    else if (!deliver_alias(at, t))
+    else if (!deliver_virtual(at, t) && !deliver_alias(at, t))
         deliver_to_account(at, t);
 }
 

@@ -33,6 +33,9 @@ static enum rc open_maps(struct service_env *env, struct local_state *s, struct 
     const struct config *c = env->config;
 
     TRY(maps_open("alias_maps", c->alias_maps, STRICT, &tables, &s->aliases, why));
+    TRY(maps_open("local_address_maps", c->local_address_maps, STRICT, &tables, &s->addresses,
+                  why));
+    TRY(maps_open("local_user_maps", c->local_user_maps, STRICT, &tables, &s->accounts, why));
     TRY(maps_open("mailbox_command_maps", c->mailbox_command_maps, STRICT, &tables, &s->commands,
                   why));
     TRY(maps_open("mailbox_transport_maps", c->mailbox_transport_maps, TABLE_NO_SUBSTITUTE, &tables,
@@ -94,7 +97,8 @@ bool local_has_changed(struct service_env *env, void *state)
     const struct local_state *s = state;
 
     (void)env;
-    return maps_have_changed(s->aliases) || maps_have_changed(s->commands) ||
+    return maps_have_changed(s->aliases) || maps_have_changed(s->addresses) ||
+           maps_have_changed(s->accounts) || maps_have_changed(s->commands) ||
            maps_have_changed(s->transports) || maps_have_changed(s->fallbacks) ||
            deliver_tables_have_changed(s->shared);
 }

@@ -87,11 +87,14 @@ static void warn_of_delay(struct message *msg, struct arena *a)
 {
     struct message_ready *m = &msg->m;
     struct why why = {0};
+    long next;
 
     if (m->warn_time <= 0 || m->warn_offset <= 0 || clock_seconds() < m->warn_time ||
         !flush_log(msg, msg->q->defer, BOUNCE_KIND_DELAY, a))
         return;
-    if (queue_file_set_warn_time(msg->fd, m->warn_offset, -1, &why) != RC_OK)
+    next = queue_warn_delay(msg->q->config, clock_seconds() - m->arrival_sec);
+    m->warn_time = next ? m->arrival_sec + next : -1;
+    if (queue_file_set_warn_time(msg->fd, m->warn_offset, m->warn_time, &why) != RC_OK)
         log_warning(&msg->log, "mark the delay warning as sent: %s", why.text);
 }
 

@@ -156,6 +156,7 @@ struct transport {
     /* parameters */
     long recipient_limit, concurrency_limit, initial_concurrency, failed_cohort_limit;
     long destination_rate_delay, transport_rate_delay;
+    long lifetime; /* of its mail in the queue; 0: that of the message */
     struct feedback positive, negative;
     /* connections */
     struct link idle, all; /* struct agent */

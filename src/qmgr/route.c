@@ -26,6 +26,11 @@ static void resolve_one(struct qmgr *q, const struct message_ready *m, struct re
     struct why why = {0};
     bool verify = m->trace_flags & DELIVER_MTA_VERIFY;
 
+    if (resolve_action(q->rewriter, r->action, r->address, a, &out, &why) == RC_OK) {
+        r->transport = out.transport;
+        r->nexthop = out.nexthop;
+        return;
+    }
     if (resolve_address(q->rewriter, m->sender, r->address, verify, a, &out, &why) != RC_OK ||
         out.flags & RESOLVE_FAILED) {
         r->transport = STR("retry");
@@ -195,6 +200,13 @@ static struct recipient as_delivered(const struct recipient *r)
     return out;
 }
 
+/* TRANSPORT_queue_lifetime: what was tried before and is that old is given up. */
+static bool is_expired(const struct message *msg, const struct transport *t)
+{
+    return t->lifetime > 0 && str_eq(msg->queue_name, STR("deferred")) &&
+           clock_seconds() - msg->m.create_sec >= t->lifetime;
+}
+
 static void assign_one(struct message *msg, struct portion *p, struct recipient *r, size_t left,
                        struct link *touched)
 {
@@ -219,6 +231,12 @@ static void assign_one(struct message *msg, struct portion *p, struct recipient 
         return;
     }
     t = transport_get(q, r->transport);
+    if (is_expired(msg, t)) {
+        struct dsn dsn = {.status = STR("5.4.7"),
+                          .reason = STR("delivery time expired; this was the last attempt")};
+        report_recipients(msg, p, r, 1, &dsn);
+        return;
+    }
     delivered = as_delivered(r);
     d = find_destination(msg, t,
                          &(struct recipient){.address = delivered.address, .nexthop = r->nexthop});

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "queue/queue.h"
 
 enum { WARN_BYTES = 2 + 15 };
@@ -15,7 +16,7 @@ struct envelope {
     VEC(struct recipient) list;
     struct envelope_rest rest;
     /* of the recipient to come */
-    struct str original, orcpt;
+    struct str original, orcpt, action;
     long notify;
     long start; /* of its first record; 0: none yet */
 };
@@ -43,7 +44,7 @@ static const struct text_attribute text_attributes[] = {
 
 static void forget_recipient(struct envelope *e)
 {
-    e->original = e->orcpt = STR_NONE;
+    e->original = e->orcpt = e->action = STR_NONE;
     e->notify = 0;
     e->start = 0;
 }
@@ -54,6 +55,7 @@ static void take_recipient(struct envelope *e, struct str address, long offset)
         struct recipient r = {.address = arena_copy(e->arena, address),
                               .original = e->original,
                               .dsn_orcpt = e->orcpt,
+                              .action = e->action,
                               .dsn_notify = e->notify,
                               .offset = offset};
         vec_add(e->arena, &e->list, r);
@@ -69,6 +71,8 @@ static bool take_recipient_attribute(struct envelope *e, struct str name, struct
 {
     if (str_eq(name, STR("dsn_orig_rcpt")))
         e->orcpt = arena_copy(e->arena, value);
+    else if (str_eq(name, STR("recipient_action")))
+        e->action = arena_copy(e->arena, value);
     else if (str_eq(name, STR("notify_flags")))
         (void)str_to_long(value, 0, 15, &e->notify);
     else
@@ -280,6 +284,19 @@ enum rc queue_file_mark_done(int fd, long offset, struct why *why)
     if (pwrite(fd, &type, 1, offset) != 1)
         return FAIL(why, RC_TEMP, "write at %ld: %m", offset);
     return RC_OK;
+}
+
+long queue_warn_delay(const struct config *config, long age)
+{
+    struct str rest = config->delay_warning_times, word;
+    long next = 0, t;
+
+    if (rest.n == 0)
+        return age < config->delay_warning_time ? config->delay_warning_time : 0;
+    while (str_token(&rest, LIST_SEPARATORS, &word))
+        if (config_parse_time(word, 'h', &t) && t > age && (next == 0 || t < next))
+            next = t;
+    return next;
 }
 
 enum rc queue_file_set_warn_time(int fd, long offset, long when, struct why *why)

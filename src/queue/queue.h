@@ -177,6 +177,10 @@ enum rc queue_file_read_recipients(int fd, struct envelope_rest *more, size_t ma
                                    struct recipient **recipients, size_t *n,
                                    struct why *why) MUST_USE;
 
+/* Age in seconds at which the next delay warning is due, for a message of that age; 0: none.
+ * delay_warning_times, or delay_warning_time when that is empty. */
+long queue_warn_delay(const struct config *config, long age);
+
 /* Overwrite the time in the warning record at offset. */
 enum rc queue_file_set_warn_time(int fd, long offset, long when, struct why *why) MUST_USE;
 

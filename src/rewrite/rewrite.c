@@ -25,6 +25,7 @@ static enum rc open_lists(struct rewriter *r, struct why *why)
     TRY(open_match(r, "virtual_mailbox_domains", c->virtual_mailbox_domains, MATCH_STRING,
                    &r->virtual_mailbox_domains, why));
     TRY(open_match(r, "relay_domains", c->relay_domains, MATCH_DOMAIN, &r->relay_domains, why));
+    TRY(maps_open("recipient_action_maps", c->recipient_action_maps, 0, &r->env, &r->actions, why));
     return maps_open("relocated_maps", c->relocated_maps, 0, &r->env, &r->relocated, why);
 }
 
@@ -131,6 +132,7 @@ void rewriter_free(struct rewriter *r)
     maps_close(r->mail.sender_relayhost);
     maps_close(r->mail.sender_transport);
     maps_close(r->relocated);
+    maps_close(r->actions);
     match_close(r->mydestination);
     match_close(r->virtual_alias_domains);
     match_close(r->virtual_mailbox_domains);
@@ -147,6 +149,7 @@ bool rewriter_has_changed(struct rewriter *r)
            maps_have_changed(r->verify.transport_maps) ||
            maps_have_changed(r->verify.sender_relayhost) ||
            maps_have_changed(r->verify.sender_transport) || maps_have_changed(r->relocated) ||
+           maps_have_changed(r->actions) ||
            match_has_changed(r->mydestination) || match_has_changed(r->virtual_alias_domains) ||
            match_has_changed(r->virtual_mailbox_domains) || match_has_changed(r->relay_domains);
 }

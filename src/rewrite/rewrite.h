@@ -45,5 +45,13 @@ enum rc rewrite_address(struct rewriter *r, enum rewrite_context context, struct
 enum rc resolve_address(struct rewriter *r, struct str sender, struct str recipient, bool verify,
                         struct arena *a, struct resolved *out, struct why *why) MUST_USE;
 
+/*
+ * What an action of match rules means for a recipient: "transport:nexthop", or a name in
+ * recipient_action_maps ("NAME:domain", then "NAME"). RC_NONE: action is empty or "-". A name that
+ * is not there any more gives the transport "retry".
+ */
+enum rc resolve_action(struct rewriter *r, struct str action, struct str recipient,
+                       struct arena *a, struct resolved *out, struct why *why) MUST_USE;
+
 /* Is this domain local (mydestination or own address literal)? RC_OK, RC_NONE, RC_TEMP */
 enum rc resolve_is_local_domain(struct rewriter *r, struct str domain, struct why *why) MUST_USE;

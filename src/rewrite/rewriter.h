@@ -25,7 +25,7 @@ struct rewriter {
 
     struct match_list *mydestination, *virtual_alias_domains, *virtual_mailbox_domains;
     struct match_list *relay_domains;
-    struct maps *relocated;
+    struct maps *relocated, *actions;
     struct routes mail, verify; /* verify shares the maps of mail where the texts are the same */
     struct own_addresses *own;
     bool by_sender; /* some answer depends on the sender */

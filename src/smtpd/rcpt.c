@@ -55,6 +55,7 @@ static void take_recipient(struct session *s)
 {
     s->t.recipients++;
     s->access.recipient_count = s->t.recipients;
+    s->t.recipient.action = s->access.action.n ? s->access.action : STR("-");
     s->t.only_recipient = s->t.recipients == 1 ? s->access.recipient : STR_NONE;
     message_recipient(s, &s->t.recipient);
 }

@@ -171,12 +171,13 @@ void envelope_write(struct submission *s)
 
 void envelope_put_warn_time(struct submission *s)
 {
+    long delay = queue_warn_delay(s->lib->config, 0);
     char text[32];
     int n;
 
-    if (s->lib->config->delay_warning_time <= 0 || s->sender.n == 0 || s->warn_offset)
+    if (delay <= 0 || s->sender.n == 0 || s->warn_offset)
         return;
-    s->warn_time = (long)s->arrival.tv_sec + s->lib->config->delay_warning_time;
+    s->warn_time = (long)s->arrival.tv_sec + delay;
     s->warn_offset = queue_file_offset(s->file);
     n = snprintf(text, sizeof text, "%15ld", s->warn_time);
     queue_file_put(s->file, REC_WARN, (struct str){text, (size_t)n});
@@ -212,6 +213,11 @@ static void resolve(struct submission *s, struct recipient *r)
     struct resolved to = {0};
     struct why why;
 
+    if (resolve_action(s->lib->rewriter, r->action, r->address, s->arena, &to, &why) == RC_OK) {
+        r->transport = to.transport;
+        r->nexthop = to.nexthop;
+        return;
+    }
     if (s->filter.n || s->redirect.n ||
         resolve_address(s->lib->rewriter, s->sender, r->address, (s->trace_flags & 256) != 0,
                         s->arena, &to, &why) != RC_OK ||
@@ -233,6 +239,8 @@ static void put_recipient(struct submission *s, struct recipient *r)
         s->sendopts |= SENDOPT_UTF8_RECIPIENT;
     put_number(s, "notify_flags", r->dsn_notify);
     put_text(s, "dsn_orig_rcpt", r->dsn_orcpt);
+    if (!str_eq(r->action, STR("-")))
+        put_text(s, "recipient_action", r->action);
     if (r->original.n)
         queue_file_put(s->file, REC_ORCPT, r->original);
     r->offset = queue_file_offset(s->file);
@@ -276,10 +284,38 @@ static struct str as_orcpt(struct submission *s, struct str address)
     return arena_join(s->arena, STR("rfc822;"), address_quote(s->arena, address));
 }
 
+/* Mail of this machine: its match rules choose. What they reject is returned, not refused: there is
+ * nobody to talk to. */
+static struct str action_of(struct submission *s, struct str address)
+{
+    const struct config *c = s->lib->config;
+    struct dispatch_facts facts = {.is_submission = true,
+                                   .client_name = STR(""),
+                                   .user = s->origin.sasl_username.n ? s->origin.sasl_username
+                                                                     : STR_NONE,
+                                   .sender = s->sender,
+                                   .recipient = address,
+                                   .domain = c->myorigin,
+                                   .delimiters = c->recipient_delimiter};
+    struct dispatch_answer answer = {0};
+    struct why why = {0};
+
+    if (str_eq_nocase(address_split(address).local, c->double_bounce_sender))
+        return STR("-");
+    if (dispatch_accepts(s->lib->dispatch, &facts, s->arena, &answer, &why) != RC_OK) {
+        log_warning(&s->log, "non_smtpd_match_rules: %s", why.text);
+        submission_fail(s, SUBMIT_WRITE, STR("4.3.0 match rules unavailable"));
+        return STR("-");
+    }
+    if (answer.accepted)
+        return answer.action;
+    return arena_join(s->arena, STR("error:"), str_from(answer.reply, 4));
+}
+
 void envelope_recipient(struct submission *s, const struct recipient *r, bool is_bcc)
 {
     struct str address = r->address;
-    struct recipient one = {.dsn_notify = r->dsn_notify};
+    struct recipient one = {.dsn_notify = r->dsn_notify, .action = copy_text(s, r->action)};
 
     if (address.n == 0)
         address = s->lib->config->empty_address_recipient;
@@ -299,6 +335,8 @@ void envelope_recipient(struct submission *s, const struct recipient *r, bool is
         if (s->lib->recipient_bcc && (s->flags & SUBMIT_BCC_OK))
             mapping_bcc(s, s->lib->recipient_bcc, "recipient_bcc_maps", one.address);
     }
+    if (one.action.n == 0 && s->lib->dispatch)
+        one.action = action_of(s, one.address);
     put_expanded(s, &one);
     if (!is_bcc)
         envelope_put_bcc(s);
@@ -318,6 +356,7 @@ static struct recipient copy_recipient(struct submission *s, const struct recipi
     return (struct recipient){.address = copy_text(s, r->address),
                               .original = copy_text(s, r->original),
                               .dsn_orcpt = copy_text(s, r->dsn_orcpt),
+                              .action = copy_text(s, r->action),
                               .dsn_notify = r->dsn_notify};
 }
 

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 #include "global/header.h"
 #include "global/mime.h"
 #include "submit/submit.h"
@@ -84,6 +85,7 @@ struct submit_library {
     struct str strip, forbidden; /* message_strip_characters, message_reject_characters */
     struct handover handover;
     struct space space;
+    struct dispatch *dispatch; /* non_smtpd_match_rules; NULL: none */
 };
 
 struct attribute {

@@ -190,6 +190,8 @@ static enum rc open_all(struct submit_library *lib, struct why *why)
     TRY(queue_open(c, &lib->queue, why));
     TRY(open_address_tables(&o, why));
     TRY(open_content_tables(&o, why));
+    if (c->non_smtpd_match_rules.n)
+        TRY(dispatch_open(c->non_smtpd_match_rules.p, &o.env, &lib->dispatch, why));
     lib->drop = split_list(lib->arena, c->message_drop_headers, &lib->n_drop);
     lib->strip = unescape(lib->arena, c->message_strip_characters);
     lib->forbidden = unescape(lib->arena, c->message_reject_characters);
@@ -243,6 +245,7 @@ void submit_close(struct submit_library *lib)
             maps_close(maps[i]);
     if (lib->masquerade.exceptions)
         match_close(lib->masquerade.exceptions);
+    dispatch_close(lib->dispatch);
     handover_close(lib);
     queue_close(&lib->queue);
     arena_free(lib->arena);
@@ -257,6 +260,8 @@ bool submit_tables_have_changed(struct submit_library *lib)
     for (int i = 0; i < 10; i++)
         if (maps[i] && maps_have_changed(maps[i]))
             return true;
+    if (lib->dispatch && dispatch_has_changed(lib->dispatch))
+        return true;
     if (lib->masquerade.exceptions && match_has_changed(lib->masquerade.exceptions))
         return true;
     return rewriter_has_changed(lib->rewriter);

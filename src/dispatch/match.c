@@ -1,0 +1,204 @@
+/* One condition of a rule. */
+#include "dispatch/rules.h"
+
+/* ---- text that a list knows ---- */
+
+/* '*' stands for any characters; case is ignored. */
+static bool pattern_matches(struct str pattern, struct str name)
+{
+    size_t i = 0, j = 0, star = (size_t)-1, mark = 0;
+
+    while (j < name.n) {
+        if (i < pattern.n && pattern.p[i] == '*') {
+            star = i++;
+            mark = j;
+        } else if (i < pattern.n && to_lower(pattern.p[i]) == to_lower(name.p[j])) {
+            i++;
+            j++;
+        } else if (star != (size_t)-1) {
+            i = star + 1;
+            j = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (i < pattern.n && pattern.p[i] == '*')
+        i++;
+    return i == pattern.n;
+}
+
+static bool expressions_match(const struct list *l, struct str text, struct arena *a)
+{
+    const char *line = arena_text(a, text);
+
+    for (size_t i = 0; i < l->expressions.n; i++)
+        if (regexec(l->expressions.v[i], line, 0, NULL, 0) == 0)
+            return true;
+    return false;
+}
+
+static bool list_has(const struct list *l, struct str text, struct arena *a)
+{
+    if (map_get(&l->exact, arena_lower(a, text)))
+        return true;
+    for (size_t i = 0; i < l->patterns.n; i++)
+        if (pattern_matches(l->patterns.v[i], text))
+            return true;
+    return false;
+}
+
+static enum rc table_has(struct table *t, struct str key, struct arena *a, struct why *why)
+{
+    struct str value;
+
+    return key.n ? table_get(t, key, a, &value, why) : RC_NONE;
+}
+
+static enum rc name_in(const struct condition *c, struct str name, struct arena *a, struct why *why)
+{
+    if (c->table)
+        return table_has(c->table, arena_lower(a, name), a, why);
+    return (c->regex ? expressions_match(c->list, name, a) : list_has(c->list, name, a)) ? RC_OK
+                                                                                         : RC_NONE;
+}
+
+/* Exactly, or as "*.parent" of a table. */
+static enum rc domain_in(const struct condition *c, struct str domain, struct arena *a,
+                         struct why *why)
+{
+    enum rc rc = name_in(c, domain, a, why);
+
+    while (rc == RC_NONE && c->table && str_index(domain, '.') >= 0) {
+        (void)str_cut(&domain, '.');
+        rc = name_in(c, arena_join(a, STR("*."), domain), a, why);
+    }
+    return rc;
+}
+
+/* ---- addresses ---- */
+
+struct str address_local(struct str address)
+{
+    ssize_t at = str_rindex(address, '@');
+
+    return at < 0 ? address : str_head(address, (size_t)at);
+}
+
+struct str address_domain(const struct dispatch_facts *f, struct str address)
+{
+    ssize_t at = str_rindex(address, '@');
+
+    return at < 0 ? f->domain : str_from(address, (size_t)at + 1);
+}
+
+bool address_matches(struct str pattern, struct str local, struct str domain)
+{
+    ssize_t at = str_rindex(pattern, '@');
+    struct str user = at < 0 ? pattern : str_head(pattern, (size_t)at);
+    struct str where = at < 0 ? STR("") : str_from(pattern, (size_t)at + 1);
+
+    return (user.n == 0 || pattern_matches(user, local)) &&
+           (where.n == 0 || pattern_matches(where, domain));
+}
+
+/* user@domain, user, @domain; with patterns in either part. */
+static enum rc address_in(const struct condition *c, const struct dispatch_facts *f,
+                          struct str address, struct arena *a, struct why *why)
+{
+    struct str local = address_local(address), domain = address_domain(f, address);
+    struct str keys[] = {arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(local), STR_ARG(domain)),
+                         local, arena_join(a, STR("@"), domain)};
+    enum rc rc = RC_NONE;
+
+    if (address.n == 0) /* the sender of bounces: only an entry of its own is for it */
+        return c->list ? name_in(c, STR("<>"), a, why) : RC_NONE;
+    if (c->regex)
+        return expressions_match(c->list, keys[0], a) ? RC_OK : RC_NONE;
+    for (size_t i = 0; rc == RC_NONE && i < 3; i++) {
+        struct str key = arena_lower(a, keys[i]);
+        rc = c->table ? table_has(c->table, key, a, why)
+                      : (map_get(&c->list->exact, key) ? RC_OK : RC_NONE);
+    }
+    for (size_t i = 0; rc == RC_NONE && c->list && i < c->list->patterns.n; i++)
+        if (address_matches(c->list->patterns.v[i], local, domain))
+            rc = RC_OK;
+    return rc;
+}
+
+/* ---- clients ---- */
+
+static enum rc client_in(const struct condition *c, const struct dispatch_facts *f, struct arena *a,
+                         struct why *why)
+{
+    char text[ADDR_TEXT_SIZE] = "local";
+
+    if (!f->is_submission)
+        addr_format(&f->client, text);
+    if (c->table || c->regex)
+        return name_in(c, str_of(text), a, why);
+    if (f->is_submission)
+        return map_get(&c->list->exact, STR("local")) ? RC_OK : RC_NONE;
+    for (size_t i = 0; i < c->list->networks.n; i++)
+        if (network_has(&c->list->networks.v[i], &f->client))
+            return RC_OK;
+    return RC_NONE;
+}
+
+static bool has_name(const struct dispatch_facts *f)
+{
+    return f->is_submission || (f->client_name.n && !str_eq(f->client_name, STR("unknown")));
+}
+
+static enum rc is_true(bool yes)
+{
+    return yes ? RC_OK : RC_NONE;
+}
+
+static enum rc virtual_in(const struct condition *c, const struct dispatch_facts *f,
+                          struct arena *a, struct why *why)
+{
+    enum rc rc = domain_in(c, address_domain(f, f->recipient), a, why);
+
+    return rc == RC_NONE ? address_in(c, f, f->recipient, a, why) : rc;
+}
+
+static enum rc holds(const struct condition *c, const struct dispatch_facts *f, struct arena *a,
+                     struct why *why)
+{
+    bool is_asked = c->list || c->table;
+
+    switch (c->fact) {
+    case FACT_ANY: return RC_OK;
+    case FACT_LOCAL: return is_true(f->is_submission);
+    case FACT_CLIENT: return client_in(c, f, a, why);
+    case FACT_CLIENT_NAME:
+        if (!has_name(f) || (is_asked && f->is_submission))
+            return RC_NONE;
+        return is_asked ? domain_in(c, f->client_name, a, why) : RC_OK;
+    case FACT_FCRDNS: return is_true(f->is_submission || f->name_is_confirmed);
+    case FACT_AUTH:
+        if (f->user.p == NULL && !f->is_submission)
+            return RC_NONE;
+        if (!is_asked)
+            return RC_OK;
+        return f->user.n ? name_in(c, f->user, a, why) : RC_NONE;
+    case FACT_SENDER: return address_in(c, f, f->sender, a, why);
+    case FACT_RECIPIENT: return address_in(c, f, f->recipient, a, why);
+    case FACT_DOMAIN: return domain_in(c, address_domain(f, f->recipient), a, why);
+    case FACT_VIRTUAL: return virtual_in(c, f, a, why);
+    case FACT_HELO: return name_in(c, f->helo, a, why);
+    case FACT_TAG: return name_in(c, f->tag, a, why);
+    case FACT_TLS: return is_true(f->tls);
+    }
+    return RC_NONE;
+}
+
+enum rc condition_holds(const struct condition *c, const struct dispatch_facts *f, struct arena *a,
+                        struct why *why)
+{
+    enum rc rc = holds(c, f, a, why);
+
+    if (rc == RC_TEMP || !c->negated)
+        return rc;
+    return rc == RC_OK ? RC_NONE : RC_OK;
+}

@@ -1,0 +1,294 @@
+/* The file: lists, actions, rules. */
+#include <sys/stat.h>
+
+#include "dispatch/rules.h"
+#include "util/file.h"
+#include "util/memory.h"
+
+enum { FILE_MAX = 256 * 1024 * 1024 };
+
+static const struct {
+    const char *name;
+    enum fact fact;
+    enum { WITHOUT, MAY, MUST } list;
+} facts[] = {
+    {"any", FACT_ANY, WITHOUT},       {"local", FACT_LOCAL, WITHOUT},
+    {"client", FACT_CLIENT, MUST},    {"client-name", FACT_CLIENT_NAME, MAY},
+    {"fcrdns", FACT_FCRDNS, WITHOUT}, {"auth", FACT_AUTH, MAY},
+    {"sender", FACT_SENDER, MUST},    {"recipient", FACT_RECIPIENT, MUST},
+    {"domain", FACT_DOMAIN, MUST},    {"virtual", FACT_VIRTUAL, MUST},
+    {"helo", FACT_HELO, MUST},        {"tag", FACT_TAG, MUST},
+    {"tls", FACT_TLS, WITHOUT},
+};
+
+/* ---- names ---- */
+
+static struct list *find_list(const struct dispatch *d, struct str name)
+{
+    for (size_t i = 0; i < d->lists.n; i++)
+        if (str_eq(d->lists.v[i]->name, name))
+            return d->lists.v[i];
+    return NULL;
+}
+
+static struct action *find_action(const struct dispatch *d, struct str name)
+{
+    for (size_t i = 0; i < d->actions.n; i++)
+        if (str_eq(d->actions.v[i]->name, name))
+            return d->actions.v[i];
+    return NULL;
+}
+
+static enum rc open_table(struct dispatch *d, struct str name, struct table **out, struct why *why)
+{
+    if (d->env.config == NULL)
+        return FAIL(why, RC_CONFIG, "tables cannot be used here: " STR_FMT, STR_ARG(name));
+    TRY(table_open(name, 0, &d->env, out, why));
+    vec_add(d->arena, &d->tables, *out);
+    return RC_OK;
+}
+
+/* ---- list NAME, then one entry in each line that begins with a blank ---- */
+
+static void free_expression(void *expression)
+{
+    regfree(expression);
+}
+
+static void add_entry(struct dispatch *d, struct list *l, struct str entry)
+{
+    struct network network;
+    struct str text = entry;
+
+    entry = arena_copy(d->arena, entry);
+    vec_add(d->arena, &l->entries, entry);
+    if (str_index(entry, '*') >= 0)
+        vec_add(d->arena, &l->patterns, entry);
+    else
+        map_put(&l->exact, arena_lower(d->arena, entry), l);
+    if (network_parse(text, &network, NULL) == RC_OK)
+        vec_add(d->arena, &l->networks, network);
+}
+
+static enum rc add_list(struct dispatch *d, struct str name, struct why *why)
+{
+    struct list *l = arena_new_of(d->arena, struct list);
+
+    if (name.n == 0 || find_list(d, name))
+        return FAIL(why, RC_CONFIG, "list " STR_FMT ": %s", STR_ARG(name),
+                    name.n ? "there is one of that name" : "it needs a name");
+    l->name = arena_copy(d->arena, name);
+    map_init(&l->exact);
+    arena_defer(d->arena, (void (*)(void *))map_done, &l->exact);
+    vec_add(d->arena, &d->lists, l);
+    return RC_OK;
+}
+
+static enum rc compile_expressions(struct dispatch *d, struct list *l, struct why *why)
+{
+    char text[256];
+
+    if (l->expressions.n)
+        return RC_OK;
+    for (size_t i = 0; i < l->entries.n; i++) {
+        regex_t *r = arena_new_of(d->arena, regex_t);
+        int error = regcomp(r, l->entries.v[i].p, REG_EXTENDED | REG_NOSUB | REG_ICASE);
+        if (error) {
+            regerror(error, r, text, sizeof text);
+            return FAIL(why, RC_CONFIG, "regular expression " STR_FMT ": %s",
+                        STR_ARG(l->entries.v[i]), text);
+        }
+        arena_defer(d->arena, free_expression, r);
+        vec_add(d->arena, &l->expressions, r);
+    }
+    return RC_OK;
+}
+
+/* ---- action NAME [any] [aliases=T] [virtual=T] [users=T] ---- */
+
+static enum rc add_action(struct dispatch *d, struct str rest, struct why *why)
+{
+    struct action *x = arena_new_of(d->arena, struct action);
+    struct str word;
+
+    if (!str_token(&rest, " \t", &word) || find_action(d, word))
+        return FAIL(why, RC_CONFIG, "action: a name that no other has is needed");
+    x->name = arena_copy(d->arena, word);
+    while (str_token(&rest, " \t", &word)) {
+        struct str value = word, name = str_cut(&value, '=');
+        if (str_eq(word, STR("any")))
+            x->takes_any = true;
+        else if (str_eq(name, STR("aliases")) && value.n)
+            TRY(open_table(d, value, &x->aliases, why));
+        else if (str_eq(name, STR("virtual")) && value.n)
+            TRY(open_table(d, value, &x->virtual, why));
+        else if (str_eq(name, STR("users")) && value.n)
+            TRY(open_table(d, value, &x->users, why));
+        else
+            return FAIL(why, RC_CONFIG, "action " STR_FMT ": unknown word \"" STR_FMT "\"",
+                        STR_ARG(x->name), STR_ARG(word));
+    }
+    vec_add(d->arena, &d->actions, x);
+    return RC_OK;
+}
+
+/* ---- match [!]FACT[=LIST] ... action NAME, match ... reject [REPLY] ---- */
+
+static enum rc set_argument(struct dispatch *d, struct condition *c, struct str value,
+                            struct why *why)
+{
+    if (str_index(value, ':') > 0) {
+        if (c->regex)
+            return FAIL(why, RC_CONFIG, "expressions need a list, not a table");
+        return open_table(d, value, &c->table, why);
+    }
+    c->list = find_list(d, value);
+    if (c->list == NULL)
+        return FAIL(why, RC_CONFIG, "there is no list \"" STR_FMT "\"", STR_ARG(value));
+    return c->regex ? compile_expressions(d, c->list, why) : RC_OK;
+}
+
+static enum rc add_condition(struct dispatch *d, struct rule *r, struct str word, struct why *why)
+{
+    struct condition c = {.negated = word.p[0] == '!'};
+    struct str name = c.negated ? str_from(word, 1) : word, value = STR("");
+    ssize_t end = str_index_any(name, "=~");
+    size_t i = 0, n = sizeof facts / sizeof *facts;
+
+    if (end >= 0) {
+        c.regex = name.p[end] == '~';
+        value = str_from(name, (size_t)end + 1);
+        name = str_head(name, (size_t)end);
+    }
+    while (i < n && !str_eq(name, str_of(facts[i].name)))
+        i++;
+    if (i == n)
+        return FAIL(why, RC_CONFIG, "unknown condition \"" STR_FMT "\"", STR_ARG(word));
+    c.fact = facts[i].fact;
+    if ((facts[i].list == MUST && value.n == 0) || (facts[i].list == WITHOUT && end >= 0))
+        return FAIL(why, RC_CONFIG, "\"%s\" %s", facts[i].name,
+                    end >= 0 ? "takes no list" : "needs a list");
+    if (value.n)
+        TRY(set_argument(d, &c, value, why));
+    vec_add(d->arena, &r->conditions, c);
+    return RC_OK;
+}
+
+static enum rc add_rule(struct dispatch *d, struct str rest, int line, struct why *why)
+{
+    struct rule r = {.line = line, .reply = STR("550 5.7.1 Recipient rejected")};
+    struct str word;
+
+    while (str_token(&rest, " \t", &word)) {
+        if (str_eq(word, STR("action"))) {
+            r.action = find_action(d, str_trim(rest));
+            if (r.action == NULL)
+                return FAIL(why, RC_CONFIG, "there is no action \"" STR_FMT "\"",
+                            STR_ARG(str_trim(rest)));
+        } else if (str_eq(word, STR("reject"))) {
+            rest = str_trim(rest);
+            if (rest.n && !(rest.n > 3 && (rest.p[0] == '4' || rest.p[0] == '5') &&
+                            is_digit(rest.p[1]) && is_digit(rest.p[2]) && rest.p[3] == ' '))
+                return FAIL(why, RC_CONFIG, "reject: a reply begins with 4xx or 5xx");
+            if (rest.n)
+                r.reply = arena_copy(d->arena, rest);
+        } else {
+            TRY(add_condition(d, &r, word, why));
+            continue;
+        }
+        vec_add(d->arena, &d->rules, r);
+        return RC_OK;
+    }
+    return FAIL(why, RC_CONFIG, "a rule ends with \"action NAME\" or \"reject\"");
+}
+
+static enum rc take_line(struct dispatch *d, struct str line, int number, bool *in_list,
+                         struct why *why)
+{
+    struct str rest = line, word;
+
+    if (is_blank(line.p[0])) {
+        if (!*in_list)
+            return FAIL(why, RC_CONFIG, "an entry stands in no list");
+        add_entry(d, d->lists.v[d->lists.n - 1], str_trim(line));
+        return RC_OK;
+    }
+    *in_list = false;
+    word = str_cut(&rest, ' ');
+    rest = str_trim(rest);
+    if (str_eq(word, STR("list"))) {
+        *in_list = true;
+        return add_list(d, rest, why);
+    }
+    if (str_eq(word, STR("action")))
+        return add_action(d, rest, why);
+    if (str_eq(word, STR("match")))
+        return add_rule(d, rest, number, why);
+    return FAIL(why, RC_CONFIG, "\"" STR_FMT "\" is none of list, action, match", STR_ARG(word));
+}
+
+static void close_tables(void *context)
+{
+    struct dispatch *d = context;
+
+    for (size_t i = 0; i < d->tables.n; i++)
+        table_close(d->tables.v[i]);
+}
+
+enum rc dispatch_parse(struct str text, const char *path, const struct table_env *env,
+                       struct dispatch **out, struct why *why)
+{
+    struct arena *a = arena_new(text.n + 4096);
+    struct dispatch *d = arena_new_of(a, struct dispatch);
+    bool in_list = false;
+
+    *d = (struct dispatch){.arena = a, .path = arena_text(a, str_of(path)), .env = *env};
+    arena_defer(a, close_tables, d);
+    for (int line = 1; text.p && text.n; line++) {
+        struct str one = str_rtrim(str_cut(&text, '\n'));
+        enum rc rc = one.n == 0 || one.p[0] == '#' ? RC_OK : take_line(d, one, line, &in_list, why);
+        if (rc != RC_OK) {
+            why_prefix(why, "%s, line %d", path, line);
+            arena_free(a);
+            return rc;
+        }
+    }
+    *out = d;
+    return RC_OK;
+}
+
+static struct timespec stamp_of(const char *path)
+{
+    struct stat st = {0};
+
+    return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){0};
+}
+
+enum rc dispatch_open(const char *path, const struct table_env *env, struct dispatch **out,
+                      struct why *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct timespec stamp = stamp_of(path);
+    struct str text;
+    enum rc rc = file_read(path, FILE_MAX, a, &text, why);
+
+    if (rc == RC_NONE)
+        return FAIL(why, RC_CONFIG, "open match rules %s: No such file or directory", path);
+    TRY(rc);
+    TRY(dispatch_parse(text, path, env, out, why));
+    (*out)->stamp = stamp;
+    return RC_OK;
+}
+
+void dispatch_close(struct dispatch *d)
+{
+    if (d)
+        arena_free(d->arena);
+}
+
+bool dispatch_has_changed(const struct dispatch *d)
+{
+    struct timespec now = stamp_of(d->path);
+
+    return now.tv_sec != d->stamp.tv_sec || now.tv_nsec != d->stamp.tv_nsec;
+}

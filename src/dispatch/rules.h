@@ -1,0 +1,72 @@
+/* Inside of the match rules. */
+#pragma once
+
+#include <regex.h>
+
+#include "dispatch/dispatch.h"
+#include "util/map.h"
+
+enum fact {
+    FACT_ANY,
+    FACT_LOCAL, /* a submission */
+    FACT_CLIENT,
+    FACT_CLIENT_NAME,
+    FACT_FCRDNS,
+    FACT_AUTH,
+    FACT_SENDER,
+    FACT_RECIPIENT,
+    FACT_DOMAIN,
+    FACT_VIRTUAL, /* the recipient or its domain */
+    FACT_HELO,
+    FACT_TAG,
+    FACT_TLS
+};
+
+struct list { /* entries are what they are used as: names, addresses, networks, expressions */
+    struct str name;
+    VEC(struct str) entries;
+    struct map exact;             /* entries without '*', in lower case */
+    VEC(struct str) patterns;     /* those with */
+    VEC(struct network) networks; /* those that are one */
+    VEC(regex_t *) expressions;   /* when used with ~ */
+};
+
+struct condition {
+    enum fact fact;
+    bool negated, regex;
+    struct list *list; /* one of these, or neither */
+    struct table *table;
+};
+
+struct action {
+    struct str name;
+    bool takes_any;
+    struct table *aliases, *virtual, *users; /* NULL: none */
+};
+
+struct rule {
+    int line;
+    VEC(struct condition) conditions;
+    const struct action *action; /* NULL: reject */
+    struct str reply;
+};
+
+struct dispatch {
+    struct arena *arena;
+    const char *path;
+    struct table_env env;
+    struct timespec stamp;
+    VEC(struct list *) lists;
+    VEC(struct action *) actions;
+    VEC(struct rule) rules;
+    VEC(struct table *) tables;
+};
+
+/* match.c: RC_OK, RC_NONE, RC_TEMP */
+enum rc condition_holds(const struct condition *c, const struct dispatch_facts *f, struct arena *a,
+                        struct why *why) MUST_USE;
+/* Does an address match "user@domain", "@domain", "user" or "*"? Patterns may stand in both parts.
+ */
+bool address_matches(struct str pattern, struct str local, struct str domain);
+struct str address_local(struct str address);
+struct str address_domain(const struct dispatch_facts *f, struct str address);
