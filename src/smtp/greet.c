@@ -121,7 +121,11 @@ static bool is_somebody_else(struct attempt *at, struct session *s, bool best)
 
 static enum rc say(struct session *s, const char *verb, struct wire_client_reply *reply)
 {
-    stream_putf(&s->wire.stream, "%s " STR_FMT "\r\n", verb, STR_ARG(s->smtp->set.helo_name));
+    char command[512];
+
+    snprintf(command, sizeof command, "%s " STR_FMT "\r\n", verb,
+             STR_ARG(str_head(s->smtp->set.helo_name, 255)));
+    wire_client_say(&s->wire, str_of(command));
     session_limit(s, s->smtp->set.helo_timeout, 0);
     return session_read(s, reply);
 }

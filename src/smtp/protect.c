@@ -305,7 +305,7 @@ static bool starttls(struct attempt *at, struct session *s)
     struct wire_client_reply reply;
     enum rc rc;
 
-    stream_put(&s->wire.stream, STR("STARTTLS\r\n"));
+    wire_client_say(&s->wire, STR("STARTTLS\r\n"));
     session_limit(s, at->smtp->set.starttls_timeout, 0);
     rc = session_read(s, &reply);
     if (rc != RC_OK) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "deliver/notice.h"
 #include "smtp/greet.h"
 #include "smtp/protect.h"
 #include "util/clock.h"
@@ -48,6 +49,8 @@ enum rc session_read(struct session *s, struct wire_client_reply *reply)
 
     if (rc == RC_OK && reply->code == 421)
         s->closing = true;
+    if (rc == RC_OK && (reply->odd.n || (reply->code >= 500 && reply->code <= 504)))
+        s->noticed |= NOTIFY_PROTOCOL;
     if (rc == RC_OK && reply->odd.n && !s->warned)
         warn_of(s, reply->odd);
     return rc;
@@ -84,6 +87,9 @@ static struct session *session_new(struct attempt *at, int fd, const struct next
     s->level = at->tls.policy.level;
     s->reuse_tls = at->tls.policy.connection_reuse;
     wire_client_init(&s->wire, fd, smtp->set.helo_timeout * 1000);
+    s->log = smtp->log;
+    transcript_init(&s->transcript, &s->log, smtp->notify != 0);
+    s->wire.transcript = &s->transcript;
     buf_init(&s->words, WIRE_REPLY_LINE_MAX);
     if (!maps_empty(smtp->reply_filter))
         s->wire.filter = (struct wire_reply_filter){filter_reply, s};
@@ -94,9 +100,21 @@ static struct session *session_new(struct attempt *at, int fd, const struct next
 static void session_free(struct session *s)
 {
     wire_client_done(&s->wire);
+    transcript_done(&s->transcript);
     buf_done(&s->words);
     arena_free(s->arena);
     free(s);
+}
+
+static void notify(struct session *s)
+{
+    AUTO_BUF subject = {0};
+
+    if ((s->noticed & s->smtp->notify) == 0)
+        return;
+    buf_init(&subject, 512);
+    buf_addf(&subject, "%s client: errors from %s", s->smtp->lmtp ? "LMTP" : "SMTP", s->where);
+    notice_send(s->smtp->env, s->smtp->cleanup, buf_text(&subject), &s->transcript);
 }
 
 void session_close(struct session *s, bool wait)
@@ -104,13 +122,14 @@ void session_close(struct session *s, bool wait)
     struct wire_client_reply reply;
 
     if (!s->broken && !s->closing) {
-        stream_put(&s->wire.stream, STR("QUIT\r\n"));
+        wire_client_say(&s->wire, STR("QUIT\r\n"));
         session_limit(s, s->smtp->set.quit_timeout, 0);
         if (!wait || s->smtp->set.skip_quit_response)
             (void)!stream_flush(&s->wire.stream, NULL);
         else
             (void)!session_read(s, &reply);
     }
+    notify(s);
     session_free(s);
 }
 
@@ -138,12 +157,17 @@ static enum rc connect_from(struct attempt *at, const struct host *host, int *fd
 
 static void set_names(struct session *s, struct str name, const char *address, unsigned port)
 {
+    struct why why;
+
     snprintf(s->host, sizeof s->host, STR_FMT, STR_ARG(name));
     snprintf(s->where, sizeof s->where, "%s[%s]", s->host, address);
     if (port)
         snprintf(s->relay, sizeof s->relay, "%s:%u", s->where, port);
     else
         snprintf(s->relay, sizeof s->relay, "%s", s->where);
+    s->transcript.peer = str_of(s->where);
+    if (port && match_client(s->smtp->debug_peers, name, &s->address, &why) == RC_OK)
+        s->log.verbose += (int)s->smtp->config->debug_peer_level;
 }
 
 /* Greet, and keep the session when that went well. */

@@ -28,10 +28,13 @@ struct session {
     unsigned pix;                 /* enum pix_workaround that are in force */
     long messages;                /* deliveries so far */
     long opened_ms, rested_ms;
-    bool dirty;           /* a transaction may be open: RSET before the next */
-    bool broken;          /* the connection is gone or out of step: no QUIT, no reuse */
-    bool closing;         /* the server has said 421: no reuse */
-    bool warned;          /* about lines that are no replies */
+    bool dirty;     /* a transaction may be open: RSET before the next */
+    bool broken;    /* the connection is gone or out of step: no QUIT, no reuse */
+    bool closing;   /* the server has said 421: no reuse */
+    bool warned;    /* about lines that are no replies */
+    struct log log; /* without queue id; verbose for debug_peer_list */
+    struct transcript transcript;
+    unsigned noticed;     /* enum notify_class that have happened */
     struct buf words;     /* for reply_filter */
     struct session *next; /* in the pool */
 };

@@ -63,8 +63,11 @@ struct smtp {
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
     struct requiretls_policy *requiretls;
     struct protection *protection;
-    struct match_list *my_destination;    /* with generic_maps only */
-    bool extend_generic;                  /* propagate_unmatched_extensions has "generic" */
+    struct match_list *my_destination; /* with generic_maps only */
+    bool extend_generic;               /* propagate_unmatched_extensions has "generic" */
+    struct match_list *debug_peers;
+    struct service_pool *cleanup;         /* for notices to the postmaster */
+    unsigned notify;                      /* enum notify_class that are wanted */
     struct match_list *pool_destinations; /* smtp_connection_cache_destinations */
 };
 

@@ -1,3 +1,5 @@
+#include "deliver/notice.h"
+#include "deliver/post.h"
 #include "smtp/pool.h"
 #include "smtp/protect.h"
 #include "smtp/requiretls.h"
@@ -66,6 +68,8 @@ static enum rc open_tables(struct smtp *s, struct why *why)
     if (!maps_empty(s->generic_maps))
         TRY(match_open("mydestination", s->config->mydestination, MATCH_DOMAIN,
                        match_parents(s->config, "mydestination"), &env, &s->my_destination, why));
+    TRY(match_open("debug_peer_list", s->config->debug_peer_list, MATCH_CLIENT,
+                   match_parents(s->config, "debug_peer_list"), &env, &s->debug_peers, why));
     s->extend_generic = has_word(s->config->propagate_unmatched_extensions, "generic");
     return match_open(s->lmtp ? "lmtp_connection_cache_destinations"
                               : "smtp_connection_cache_destinations",
@@ -88,6 +92,8 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(open_tables(s, why));
     TRY(requiretls_open(s, &s->requiretls, why));
     TRY(protect_open(s, why));
+    s->cleanup = post_pool(env);
+    s->notify = notify_classes(env->config);
     TRY(open_resolver(s, why));
     TRY(deliver_start(env, &s->deliver, why));
     s->pool =

@@ -163,7 +163,7 @@ static void say(struct transaction *t, enum verb verb, size_t recipient, struct 
 {
     if (t->over || t->failed)
         return;
-    stream_put(&t->s->wire.stream, line);
+    wire_client_say(&t->s->wire, line);
     t->said[t->n++] = (struct said){verb, recipient};
     t->bytes += line.n;
     if (!(t->s->features.bits & FEATURE_PIPELINING) || t->bytes > WIRE_PIPELINE_MAX)
@@ -323,7 +323,7 @@ static void send_nothing(struct transaction *t)
         t->s->broken = true;
         return;
     }
-    stream_put(&t->s->wire.stream, STR(".\r\n"));
+    wire_client_say(&t->s->wire, STR(".\r\n"));
     session_limit(t->s, t->at->smtp->set.data_done_timeout, 0);
     if (session_read(t->s, &reply) != RC_OK)
         t->s->broken = true;

@@ -185,6 +185,11 @@ void peer_is_known(struct session *s)
     find_discards(s);
     auth_peer_known(s);
     s->rewrite_known = false;
+    s->transcript.peer = s->access.client.label;
+    s->log.verbose = s->smtpd->env->log.verbose;
+    if (is_in(s, smtpd->debug_peers))
+        s->log.verbose += (int)s->config->debug_peer_level;
+    s->message_log.verbose = s->log.verbose;
     s->is_exempt = s->on_stdin || is_in(s, smtpd->limit_exceptions);
     s->may_verp = is_in(s, smtpd->verp_clients);
     s->wire.bare_lf = smtpd->bare_lf;

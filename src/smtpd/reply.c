@@ -188,7 +188,7 @@ void session_notify(struct session *s)
 {
     AUTO_BUF subject = {0};
 
-    if (s->wire.transcript == NULL || (s->noticed & s->smtpd->notify) == 0)
+    if (!s->transcript.keep || (s->noticed & s->smtpd->notify) == 0)
         return;
     buf_init(&subject, 512);
     buf_addf(&subject, "SMTP server: errors from " STR_FMT, STR_ARG(s->access.client.label));

@@ -52,9 +52,8 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
     };
     wire_server_init(&s->wire, fd, (size_t)s->config->line_length_limit,
                      s->config->smtpd_timeout * 1000);
-    transcript_init(&s->transcript);
-    if (smtpd->notify && !env->on_stdin)
-        s->wire.transcript = &s->transcript;
+    transcript_init(&s->transcript, &s->log, smtpd->notify && !env->on_stdin);
+    s->wire.transcript = &s->transcript;
     return s;
 }
 

@@ -48,8 +48,8 @@ struct smtpd { /* the process */
     struct submit_library *submit; /* NULL on standard input; rewriter and resolver too */
     struct access *access;
     struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards;
-    struct match_list *forbidden_commands, *bare_lf_exclusions, *limit_exceptions, *xclient_hosts,
-        *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
+    struct match_list *debug_peers, *forbidden_commands, *bare_lf_exclusions, *limit_exceptions,
+        *xclient_hosts, *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
     unsigned notify;                      /* enum notify_class that are wanted */
     enum tls_level tls_level;

@@ -114,6 +114,7 @@ static enum rc open_lists(struct smtpd *s, struct why *why)
                      c->smtpd_forbid_bare_newline_exclusions, &s->bare_lf_exclusions, why));
     TRY(open_clients(s, "smtpd_client_event_limit_exceptions",
                      c->smtpd_client_event_limit_exceptions, &s->limit_exceptions, why));
+    TRY(open_clients(s, "debug_peer_list", c->debug_peer_list, &s->debug_peers, why));
     TRY(open_clients(s, "smtpd_authorized_xclient_hosts", c->smtpd_authorized_xclient_hosts,
                      &s->xclient_hosts, why));
     TRY(open_clients(s, "smtpd_authorized_xforward_hosts", c->smtpd_authorized_xforward_hosts,

@@ -54,6 +54,12 @@ static void set_status(struct wire_client_reply *r, struct str last_line)
         r->status = str_head(text, n);
 }
 
+void wire_client_say(struct wire_client *w, struct str command)
+{
+    transcript_out(w->transcript, command);
+    stream_put(&w->stream, command);
+}
+
 enum rc wire_client_read(struct wire_client *w, struct wire_client_reply *reply, struct why *why)
 {
     size_t start = 0, odd = 0, odd_n = 0;
@@ -87,6 +93,7 @@ enum rc wire_client_read(struct wire_client *w, struct wire_client_reply *reply,
         reply->code = 0;
     line = str_from(buf_str(&w->text), start);
     reply->text = buf_str(&w->text);
+    transcript_in(w->transcript, reply->text);
     reply->odd = str_head(str_from(reply->text, odd), odd_n);
     if (reply->code)
         set_status(reply, line);

@@ -2,7 +2,7 @@
  * The client's half of the SMTP and LMTP line protocol (RFC 5321, RFC 2033): replies in, what a
  * server offers (EHLO), and message content out as DATA wants it.
  *
- * Commands are collected with stream_put() on .stream and leave in one write when a reply is read,
+ * Commands are collected with wire_client_say() and leave in one write when a reply is read,
  * which is all that pipelining (RFC 2920) needs. A server cannot make anything here grow without
  * limit: long lines are cut, long replies are given up. Every view is valid until the next read.
  */
@@ -10,6 +10,7 @@
 
 #include "util/buf.h"
 #include "util/stream.h"
+#include "wire/transcript.h"
 
 enum {
     WIRE_REPLY_LINE_MAX = 2048,   /* of a line; the rest is dropped */
@@ -27,6 +28,7 @@ struct wire_client {
     struct stream stream;
     struct buf text; /* of the latest reply */
     struct wire_reply_filter filter;
+    struct transcript *transcript; /* of commands and replies; NULL: none is kept */
 };
 
 struct wire_client_reply {
@@ -39,6 +41,9 @@ struct wire_client_reply {
 
 void wire_client_init(struct wire_client *w, int fd, long timeout_ms);
 void wire_client_done(struct wire_client *w); /* closes */
+
+/* Collect a command, with its CRLF. Credentials are put on .stream instead: they are not noted. */
+void wire_client_say(struct wire_client *w, struct str command);
 
 /* Send what was collected, if anything, and wait for a reply. Lines without code are taken as part
  * of it. RC_EOF, RC_TIMEOUT, RC_TEMP. */

@@ -28,13 +28,8 @@ static enum rc skip_line(struct wire_server *w, struct why *why)
 /* Credentials stay out of it (RFC 4954). */
 static void note_command(struct wire_server *w, struct str line)
 {
-    if (w->transcript == NULL)
-        return;
-    if (str_has_prefix_nocase(line, STR("AUTH "))) {
-        transcript_add(w->transcript, "In", STR("AUTH ..."));
-        return;
-    }
-    transcript_add(w->transcript, "In", line);
+    transcript_in(w->transcript,
+                  str_has_prefix_nocase(line, STR("AUTH ")) ? STR("AUTH ...") : line);
 }
 
 enum rc wire_command(struct wire_server *w, struct str *line, struct why *why)
@@ -58,7 +53,7 @@ enum rc wire_command(struct wire_server *w, struct str *line, struct why *why)
 
 void wire_reply(struct wire_server *w, struct str reply)
 {
-    transcript_add(w->transcript, "Out", reply);
+    transcript_out(w->transcript, reply);
     do {
         stream_put(&w->stream, str_cut(&reply, '\n'));
         stream_put(&w->stream, STR("\r\n"));

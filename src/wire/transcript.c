@@ -1,7 +1,10 @@
 #include "wire/transcript.h"
 
-void transcript_init(struct transcript *t)
+void transcript_init(struct transcript *t, const struct log *log, bool keep)
 {
+    t->log = log;
+    t->peer = STR_NONE;
+    t->keep = keep;
     buf_init(&t->first, TRANSCRIPT_FIRST_MAX);
     buf_init(&t->last, TRANSCRIPT_LAST_MAX);
     t->left_out = 0;
@@ -25,11 +28,10 @@ static void make_room(struct transcript *t)
     buf_truncate(&t->last, rest.n);
 }
 
-static void add_line(struct transcript *t, const char *who, struct str line)
+static void keep_line(struct transcript *t, const char *who, struct str line)
 {
     struct buf *to = &t->first;
 
-    line = str_head(line, 500);
     if (t->left_out || t->last.n || to->n + line.n + 8 > TRANSCRIPT_FIRST_MAX)
         to = &t->last;
     if (to->n + line.n + 8 > TRANSCRIPT_LAST_MAX)
@@ -37,11 +39,24 @@ static void add_line(struct transcript *t, const char *who, struct str line)
     buf_addf(to, "%4s: " STR_FMT "\n", who, STR_ARG(line));
 }
 
-void transcript_add(struct transcript *t, const char *who, struct str text)
+static void add(struct transcript *t, const char *who, char arrow, struct str text)
 {
     if (t == NULL)
         return;
     do {
-        add_line(t, who, str_cut(&text, '\n'));
-    } while (text.p);
+        struct str line = str_head(str_rtrim(str_cut(&text, '\n')), 500);
+        log_debug(t->log, "%c " STR_FMT ": " STR_FMT, arrow, STR_ARG(t->peer), STR_ARG(line));
+        if (t->keep)
+            keep_line(t, who, line);
+    } while (text.n);
+}
+
+void transcript_in(struct transcript *t, struct str text)
+{
+    add(t, "In", '<', text);
+}
+
+void transcript_out(struct transcript *t, struct str text)
+{
+    add(t, "Out", '>', text);
 }

@@ -36,6 +36,32 @@ def test_load_over_kept_connections(postern):
         assert not re.search(r"(warning|fatal|panic|error):", p.logs()), re.findall(r".*(?:warning|fatal|panic|error):.*", p.logs())[:5]
 
 
+def test_transcript_for_the_postmaster(postern):
+    """A server that does not speak SMTP well: notify_classes has the word "protocol"."""
+    with FakeServer(features=(), MAIL=lambda a, state: None if "double-bounce" in a else "502 5.5.1 no such thing") as s:
+        p = relay(postern, s, notify_classes="protocol", error_notice_recipient="notice@far.example")
+        p.send("u@far.example", sender="")
+        wait_until(lambda: s.messages, 20, "the notice")
+        m = s.messages[0]
+        assert m["rcpt"][0].startswith("TO:<notice@far.example>")
+        assert b"Subject: Postern SMTP client: errors from 127.0.0.1[127.0.0.1]" in m["lines"]
+        assert b"  In: 502 5.5.1 no such thing" in m["lines"] and any(x.startswith(b" Out: MAIL FROM:<>") for x in m["lines"])
+
+
+def test_debug_peer_list(postern):
+    with FakeServer() as s:
+        p = relay(postern, s, debug_peer_list="127.0.0.0/8")
+        p.send("u@far.example")
+        p.wait_log("status=sent")
+        for who, what in (("smtpd", "< localhost[127.0.0.1]: MAIL FROM:<sender@example.test>"), ("smtpd", "> localhost[127.0.0.1]: 250 2.1.0 Ok"),
+                          ("smtp", "> 127.0.0.1[127.0.0.1]: RCPT TO:<u@far.example>"), ("smtp", "< 127.0.0.1[127.0.0.1]: 250 2.0.0 Ok: queued as 1")):
+            p.wait_log(rf"(?i)/{who}\[\d+\]: .*" + re.escape(what))
+        quiet = relay(postern, s)
+        quiet.send("u@far.example")
+        quiet.wait_log("status=sent")
+        assert "RCPT TO:" not in quiet.logs()
+
+
 def test_server_that_drops_connections(postern):
     """Each connection carries three messages, then it is closed without a word: every message still arrives once."""
     with FakeServer(MAIL=lambda a, state: CLOSE if state["n"] >= 3 else None) as s:
