@@ -260,8 +260,7 @@ static bool read_response(struct exchange *x, struct str *response)
     s->wire.transcript = NULL;
     rc = wire_command(&s->wire, response, &s->why);
     s->wire.transcript = transcript;
-    if (transcript)
-        transcript_add(transcript, "In", STR("..."));
+    transcript_in(transcript, STR("..."));
     if (rc == RC_PERM) {
         response_too_long(s);
     } else if (rc != RC_OK) {
