@@ -166,8 +166,6 @@ static void command_run(struct session *s, struct str line)
     while (n < line.n && !is_blank(line.p[n]))
         n++;
     word = str_head(line, n);
-    log_debug(&s->log, "< " STR_FMT ": " STR_FMT, STR_ARG(s->access.client.label),
-              STR_ARG(str_eq_nocase(word, STR("AUTH")) ? word : line)); /* no passwords */
     arguments = str_ltrim(str_from(line, n));
     if (word.n == 0) { /* not counted as a command */
         s->errors++;

@@ -166,7 +166,6 @@ void session_reply(struct session *s, struct str reply)
         sent = add_footer(s, apply_filter(s, reply));
     if (s->errors >= s->config->smtpd_soft_error_limit && s->config->smtpd_error_sleep_time > 0)
         sleep((unsigned)s->config->smtpd_error_sleep_time);
-    log_debug(&s->log, "> " STR_FMT ": " STR_FMT, STR_ARG(s->access.client.label), STR_ARG(sent));
     wire_reply(&s->wire, sent);
     if (str_has_prefix(sent, STR("421")) || str_has_prefix(sent, STR("521")))
         s->over = true;

@@ -383,7 +383,7 @@ def test_sendmail_bs(postern):
 
 
 def test_settings_that_would_weaken_security(postern):
-    for setting in ({"smtpd_tls_security_level": "encrypt"}, {"smtpd_sasl_type": "nosuch", "smtpd_sasl_auth_enable": "yes"}, {"smtpd_milters": "inet:127.0.0.1:1"},
+    for setting in ({"smtpd_tls_security_level": "encrypted"}, {"smtpd_sasl_type": "nosuch", "smtpd_sasl_auth_enable": "yes"}, {"smtpd_milters": "inet:127.0.0.1:1"},
                     {"smtpd_proxy_filter": "127.0.0.1:10025"}, {"smtpd_relay_restrictions": "permit_mynetworks"},
                     {"smtpd_client_restrictions": "reject_all"}):
         p = postern(setting, start=False)
