@@ -4,10 +4,8 @@ import os
 import pwd
 import signal
 import subprocess
-import tempfile
-import time
 
-from conftest import SLOW, wait_until
+from conftest import SLOW, alive, descendants, wait_until
 
 USERS = {"anna": "sesame opens", "bert@example.test": "pässwörd", "carl": "x" * 200}
 
@@ -92,12 +90,17 @@ service stats {{
 
     def stop(self):
         if self.process:
+            family = descendants(self.process.pid)  # the auth process stays for a while when somebody is waiting
             self.process.terminate()
             try:
                 self.process.wait(10 * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            for pid in family:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not any(map(alive, family)), what="end of Dovecot")
             self.process = None
             with contextlib.suppress(OSError):
                 os.unlink(self.socket)

@@ -215,7 +215,7 @@ def test_dialogue(users):
     p.wait_log(r": client=localhost\[127.0.0.1\]$")
     p.wait_log(r"sasl_method=PLAIN, sasl_username=anna, sasl_sender=x\+3Dy@z$")
     p.wait_log(r"sasl_method=PLAIN, sasl_username=anna$")
-    p.wait_log(r"disconnect from .* auth=1/13 ")
+    p.wait_log(r"disconnect from .* auth=1/11 ")
     no_secret(p)
 
 
@@ -248,10 +248,10 @@ def test_limits(users):
         s.cmd("AUTH LOGIN")
         s.s.shutdown(socket.SHUT_WR)
     p.wait_log(r"lost connection after AUTH from localhost\[127.0.0.1\]$")
-    for mail in p.wait_mail("root", 2):  # transcripts for the postmaster
-        text = open(mail).read()
-        assert "In:  AUTH" in text or "In: AUTH" in text or "AUTH" in text
-        assert secret[:20] not in text and b64(USERS["anna"])[:10] not in text
+    transcripts = [open(mail).read() for mail in p.wait_mail("root", 2)]
+    assert any("In: AUTH ..." in text for text in transcripts)
+    for text in transcripts:
+        assert secret[:20] not in text and b64(USERS["anna"])[:10] not in text and plain("anna", USERS["anna"])[:20] not in text
     assert secret[:10] not in p.logs()
     no_secret(p)
 
@@ -575,7 +575,7 @@ def test_cyrus_saslauthd(cyrus, tmp_path):
             ehlo(s)
             assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 Temporary authentication failure: ")
         # its own users are those of the default sasldb: that it answers is enough here
-        daemon = subprocess.Popen(["saslauthd", "-d", "-a", "sasldb", "-n", "1", "-m", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        daemon = subprocess.Popen(["saslauthd", "-d", "-a", "sasldb", "-n", "1", "-m", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             wait_until(lambda: os.path.exists(f"{run}/mux"), what="saslauthd")
             os.chmod(f"{run}/mux", 0o777)
