@@ -86,6 +86,12 @@ struct dsn dsn_simple(const char *status, struct str reason);
 /* The destination could not be reached: qmgr's concurrency feedback and dead-site logic. */
 void deliver_site_failed(struct delivery *d, const struct dsn *dsn);
 
+/* Hand a request for the same message to another agent ("private/TRANSPORT"). Its result is on a.
+ */
+enum rc deliver_pass(struct delivery *d, struct arena *a, struct str transport,
+                     const struct deliver_request *request, struct deliver_result *result,
+                     struct why *why) MUST_USE;
+
 /* ---- content ---- */
 /* Walk the content records: line(context, text, more) for each. RC from line stops. */
 enum rc deliver_content(struct delivery *d,

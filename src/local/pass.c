@@ -6,34 +6,21 @@
 
 enum { REMAINS = 1 };
 
-/* Ask the agent as qmgr would, for this one recipient; who marks it done is us. */
+/* For this one recipient; who marks it done is us. */
 static enum rc ask_agent(struct attempt *at, const struct target *t, struct str transport,
                          struct str nexthop, struct deliver_result *result, struct why *why)
 {
-    const struct config *config = at->env->config;
     struct deliver_request request = at->d->request;
     struct recipient recipient = t->rcpt;
-    struct agent_ready ready;
-    struct ipc c;
-    enum rc rc;
 
     request.flags &= ~(long)DELIVER_SUCCESS;
     request.nexthop = nexthop;
     request.sender = t->sender;
     request.recipients = &recipient;
     request.n_recipients = 1;
-    if (str_eq(config->local_pass_as, STR("user")))
+    if (str_eq(at->env->config->local_pass_as, STR("user")))
         recipient.address = t->user;
-    TRY(ipc_connect(&c, config->queue_directory,
-                    arena_printf(at->arena, "private/" STR_FMT, STR_ARG(transport)).p,
-                    config->ipc_timeout * 1000, why));
-    rc = ipc_read_agent_ready(&c, at->arena, &ready, NULL, why);
-    if (rc == RC_OK)
-        rc = ipc_send_deliver_request(&c, &request, at->d->fd, why);
-    if (rc == RC_OK)
-        rc = ipc_read_deliver_result(&c, at->arena, result, NULL, why);
-    ipc_done(&c);
-    return rc;
+    return deliver_pass(at->d, at->arena, transport, &request, result, why);
 }
 
 void pass_on(struct attempt *at, const struct target *t, struct str destination)

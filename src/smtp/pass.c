@@ -18,27 +18,6 @@ static size_t collect(struct attempt *at, struct recipient *to, size_t *index)
     return n;
 }
 
-static enum rc ask_agent(struct attempt *at, struct str transport,
-                         const struct deliver_request *request, struct deliver_result *result,
-                         struct why *why)
-{
-    const struct config *config = at->smtp->config;
-    struct agent_ready ready;
-    struct ipc c;
-    enum rc rc;
-
-    TRY(ipc_connect(&c, config->queue_directory,
-                    arena_printf(at->arena, "private/" STR_FMT, STR_ARG(transport)).p,
-                    config->ipc_timeout * 1000, why));
-    rc = ipc_read_agent_ready(&c, at->arena, &ready, NULL, why);
-    if (rc == RC_OK)
-        rc = ipc_send_deliver_request(&c, request, at->d->fd, why);
-    if (rc == RC_OK)
-        rc = ipc_read_deliver_result(&c, at->arena, result, NULL, why);
-    ipc_done(&c);
-    return rc;
-}
-
 void pass_to_best_mx_transport(struct attempt *at, struct str domain)
 {
     struct str nexthop = at->smtp->config->best_mx_transport, transport = str_cut(&nexthop, ':');
@@ -55,7 +34,7 @@ void pass_to_best_mx_transport(struct attempt *at, struct str domain)
         log_info(&at->d->log, "passing <" STR_FMT "> to transport=" STR_FMT,
                  STR_ARG(address_quote(at->arena, request.recipients[i].address)),
                  STR_ARG(transport));
-    if (ask_agent(at, transport, &request, &result, &why) != RC_OK) {
+    if (deliver_pass(at->d, at->arena, transport, &request, &result, &why) != RC_OK) {
         log_warning(&at->d->log, "transport " STR_FMT ": %s", STR_ARG(transport), why.text);
         dsn = dsn_local(at, "4.3.0", "mail transport unavailable");
         attempt_postpone(at, &dsn);
