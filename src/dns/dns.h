@@ -70,8 +70,13 @@ struct resolver *resolver_new(size_t cache_entries); /* with the defaults */
  */
 enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *why) MUST_USE;
 
-/* Are all name servers on this machine? */
-bool resolver_is_local(struct resolver *r);
+/*
+ * Who validates, by dnssec_validation: "resolver", "own", or "auto", which believes name servers of
+ * this machine only. RC_NONE: it should be done here and cannot be (words say why), so others are
+ * believed. RC_CONFIG: it must be done here and cannot be.
+ */
+enum rc resolver_choose(struct resolver *r, struct str who, const char *anchors,
+                        struct why *why) MUST_USE;
 void resolver_free(struct resolver *r);
 
 /* Never fails otherwise than by answer->status; why holds words like Postfix's "Host or domain name

@@ -57,7 +57,7 @@ enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *w
     return validator_open(anchors, &servers, &r->validator, why);
 }
 
-bool resolver_is_local(struct resolver *r)
+static bool is_local(struct resolver *r)
 {
     struct name_servers servers;
 
@@ -66,6 +66,21 @@ bool resolver_is_local(struct resolver *r)
         if (!addr_is_loopback(&servers.at[i]))
             return false;
     return true;
+}
+
+enum rc resolver_choose(struct resolver *r, struct str who, const char *anchors, struct why *why)
+{
+    struct why cause = {0};
+
+    if (str_eq(who, STR("own")))
+        return resolver_validate(r, anchors, why);
+    if (str_eq(who, STR("resolver")) || is_local(r) ||
+        resolver_validate(r, anchors, &cause) == RC_OK)
+        return RC_OK;
+    return FAIL(why, RC_NONE,
+                "name servers of %s are on other machines, and their word about DNSSEC is "
+                "believed, because answers cannot be validated here: %s",
+                r->path, cause.text);
 }
 
 static void reload(struct resolver *r, const struct stat *st)

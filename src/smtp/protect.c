@@ -253,17 +253,6 @@ static bool handshake_failed(struct attempt *at, struct session *s, enum rc rc,
     return refuse(at, s, "4.7.5", "Cannot start TLS: handshake failure");
 }
 
-static void say_untrusted(const struct session *s)
-{
-    const struct tls_session *t = s->tls;
-
-    if (t->loglevel & TLS_LOG_HANDSHAKE) /* the library has said so */
-        return;
-    if (t->verify_error)
-        log_info(&s->smtp->log, "certificate verification failed for %s: " STR_FMT, s->relay,
-                 STR_ARG(t->verify_text));
-}
-
 static bool handshake(struct attempt *at, struct session *s)
 {
     struct tls_check check = {
@@ -284,7 +273,6 @@ static bool handshake(struct attempt *at, struct session *s)
     s->name_matched = check.name_matched;
     if (check.accepted)
         return true;
-    say_untrusted(s);
     describe_refused(at);
     return refuse(at, s, "4.7.5", tls_check_reason(&check, s->tls));
 }

@@ -6,26 +6,6 @@
 #include "smtp/smtp.h"
 #include "util/memory.h"
 
-/* Who validates DNSSEC? A name server of another machine should not be believed. */
-static enum rc choose_validator(struct smtp *s, struct why *why)
-{
-    struct str who = s->config->dnssec_validation;
-    struct why cause = {0};
-
-    if (s->dns != DNS_USE_DNSSEC || str_eq(who, STR("resolver")))
-        return RC_OK;
-    if (str_eq(who, STR("own")))
-        return resolver_validate(s->resolver, s->config->dnssec_trust_anchor_file.p, why);
-    if (resolver_is_local(s->resolver) ||
-        resolver_validate(s->resolver, s->config->dnssec_trust_anchor_file.p, &cause) == RC_OK)
-        return RC_OK;
-    log_warning(&s->log,
-                "name servers of " STR_FMT " are on other machines, and their word about "
-                "DNSSEC is believed, because answers cannot be validated here: %s",
-                STR_ARG(s->config->dns_resolver_file), cause.text);
-    return RC_OK;
-}
-
 static enum rc open_resolver(struct smtp *s, struct why *why)
 {
     struct resolver_options options = {
@@ -34,9 +14,16 @@ static enum rc open_resolver(struct smtp *s, struct why *why)
         .default_domain = has_word(s->set.dns_resolver_options, "res_defnames"),
         .search = has_word(s->set.dns_resolver_options, "res_dnsrch"),
     };
+    enum rc rc;
 
     s->resolver = resolver_open(&options);
-    return choose_validator(s, why);
+    if (s->dns != DNS_USE_DNSSEC)
+        return RC_OK;
+    rc = resolver_choose(s->resolver, s->config->dnssec_validation,
+                         s->config->dnssec_trust_anchor_file.p, why);
+    if (rc == RC_NONE)
+        log_warning(&s->log, "%s", why->text);
+    return rc == RC_NONE ? RC_OK : rc;
 }
 
 static enum rc open_tables(struct smtp *s, struct why *why)

@@ -132,14 +132,14 @@ void tls_find_facts(struct tls_session *t, struct arena *a)
     find_certificate(t, a);
     find_details(t, a);
     if (t->loglevel & TLS_LOG_HANDSHAKE && t->has_certificate) {
-        if (t->verify_error)
+        if (t->verify_error && t->role == TLS_SERVER) /* of a server: see verify.c */
             log_info(t->log, "certificate verification failed for %s: " STR_FMT, t->label,
                      STR_ARG(t->verify_text));
         log_info(t->log,
-                 "%s: subject_CN=" STR_FMT ", issuer=" STR_FMT ", fingerprint=" STR_FMT
+                 "%s: subject_CN=" STR_FMT ", %s=" STR_FMT ", fingerprint=" STR_FMT
                  ", pkey_fingerprint=" STR_FMT,
-                 t->label, STR_ARG(t->subject), STR_ARG(t->issuer), STR_ARG(t->fingerprint),
-                 STR_ARG(t->key_fingerprint));
+                 t->label, STR_ARG(t->subject), t->role == TLS_SERVER ? "issuer" : "issuer_CN",
+                 STR_ARG(t->issuer), STR_ARG(t->fingerprint), STR_ARG(t->key_fingerprint));
     }
 }
 

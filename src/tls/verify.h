@@ -14,6 +14,7 @@ struct tls_check {
     const struct log *log;
     const char *digest;    /* for fingerprints: smtp_tls_fingerprint_digest */
     bool multi_label;      /* tls_wildcard_matches_multiple_labels */
+    bool say_match;        /* log what matched also at a low log level */
     struct str_list names; /* what the certificate must be for when the policy has no names of its
                               own (REQUIRETLS); may be empty */
     bool accepted;         /* out: the policy is content */
