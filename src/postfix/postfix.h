@@ -39,6 +39,10 @@ enum rc verify_installation(const struct postfix *p, struct why *why) MUST_USE;
 /* All mistakes are logged. thorough: also services that start without asking at once. */
 bool verify_configuration(const struct postfix *p, bool thorough);
 
+/* compatibility.c: which defaults are those of an older compatibility_level */
+#define COMPATIBILITY_LATEST "3.11"
+void compatibility_warn(const struct postfix *p);
+
 /* run.c: start, stop and their kin; all give the exit status */
 int run_start(struct postfix *p);
 int run_start_fg(struct postfix *p);

@@ -85,6 +85,7 @@ int run_check_warn(struct postfix *p)
         log_fatal(&p->log, 1, "%s", why.text);
     layout_warn(p);
     ownership_warn(p);
+    compatibility_warn(p);
     return 0;
 }
 
@@ -147,8 +148,11 @@ static bool takes_quick_start(const struct postfix *p)
 int run_start(struct postfix *p)
 {
     must_not_run(p);
-    if (!takes_quick_start(p) && !run_integrity_check(p, false))
-        integrity_failed(p);
+    if (!takes_quick_start(p)) {
+        if (!run_integrity_check(p, false))
+            integrity_failed(p);
+        compatibility_warn(p);
+    }
     return start_master(p);
 }
 

@@ -474,6 +474,8 @@ def test_services_of_debian(postern):
     p.wait_log("status=sent .elsewhere.test")
     p.wait_empty()
     assert "fatal" not in p.logs() and "throttling" not in p.logs()
+    old = re.findall(r"postfix-script\[\d+\]: using backwards-compatible default setting (.*)", p.logs())
+    assert old == ["smtp_tls_security_level="], old
     assert p.run("mailq").stdout == "Mail queue is empty\n"
 
 
@@ -491,6 +493,17 @@ def test_master_dies_and_starts_again(postern):
         p.wait_mail(USER, count=2 * n + 2)
         wait_until(lambda: not any(program(x) for x in old), what="end of the old processes")
     p.wait_empty()
+
+
+def test_settings_of_an_old_level(postern):
+    """What a compatibility_level of 0 leaves as it was, less what main.cf sets."""
+    p = postern({"compatibility_level": "0", "smtputf8_enable": "no"}, start=False)
+    r = p.run("postfix", "-c", p.etc, "check")
+    assert r.returncode == 0
+    said = r.stderr + p.logs()
+    for setting in ("append_dot_mydomain=yes", "smtp_tls_fingerprint_digest=md5", "respectful_logging=no"):
+        assert f"using backwards-compatible default setting {setting}\n" in said, said
+    assert "smtputf8_enable" not in said and 'use "postconf compatibility_level=3.11"' in said
 
 
 def test_exit_time(postern):
