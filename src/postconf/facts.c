@@ -18,12 +18,12 @@ static int print_list(const char *const *list)
     return 0;
 }
 
-/* The Dovecot protocol needs no library. */
+/* The Dovecot protocol and tables of users need no library. */
 static const char *const server_sasl_types[] = {
 #ifdef HAVE_SASL
     "cyrus",
 #endif
-    "dovecot", NULL};
+    "dovecot", "file", NULL};
 
 static const char *const lock_types[] = {"flock", "fcntl", "dotlock", NULL};
 
