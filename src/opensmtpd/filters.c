@@ -1,0 +1,95 @@
+/* filter and proc: smtpd_filters(5), and a service of master.cf for each process. */
+#include "opensmtpd/generate.h"
+
+static void put_word(struct buf *b, struct str text)
+{
+    buf_add(b, STR(" \""));
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '"' || text.p[i] == '\\')
+            buf_addc(b, '\\');
+        buf_addc(b, text.p[i]);
+    }
+    buf_addc(b, '"');
+}
+
+static const char *const fact_words[] = {
+    [FACT_CLIENT_NAME] = "rdns", [FACT_FCRDNS] = "fcrdns", [FACT_CLIENT] = "src",
+    [FACT_HELO] = "helo",        [FACT_AUTH] = "auth",     [FACT_SENDER] = "mail-from",
+    [FACT_RECIPIENT] = "rcpt-to"};
+
+static void condition(struct generator *g, const struct conf_condition *c)
+{
+    buf_addf(g->filters, " %s%s", c->negated ? "!" : "", fact_words[c->fact]);
+    if (c->regex)
+        buf_add(g->filters, STR(" regex"));
+    if (c->table == NULL)
+        return;
+    if (c->table->kind == TABLE_IS_BACKEND) {
+        complain(g, &c->table->place, "table " STR_FMT ": filters need a list or file",
+                 STR_ARG(c->table->name));
+        return;
+    }
+    buf_add(g->filters, STR(" {"));
+    for (size_t i = 0; i < c->table->entries.n; i++) {
+        put_word(g->filters, c->table->entries.v[i].key);
+        if (i + 1 < c->table->entries.n)
+            buf_addc(g->filters, ',');
+    }
+    buf_add(g->filters, STR(" }"));
+}
+
+static void builtin(struct generator *g, const struct conf_filter *f)
+{
+    static const char *const words[] = {
+        [DECIDE_BYPASS] = "bypass", [DECIDE_DISCONNECT] = "disconnect", [DECIDE_JUNK] = "junk",
+        [DECIDE_REJECT] = "reject", [DECIDE_REWRITE] = "rewrite",       [DECIDE_REPORT] = "report"};
+
+    buf_addf(g->filters, " phase " STR_FMT " match", STR_ARG(f->phase));
+    for (size_t i = 0; i < f->conditions.n; i++)
+        condition(g, &f->conditions.v[i]);
+    buf_addf(g->filters, " %s", words[f->decision]);
+    if (f->text.n)
+        put_word(g->filters, f->text);
+}
+
+static struct str proc_service(struct generator *g, const struct conf_proc *p)
+{
+    return plain_name(g, "filter_", p->name);
+}
+
+static void process(struct generator *g, const struct conf_proc *p)
+{
+    bool is_absolute = p->command.n && p->command.p[0] == '/';
+
+    if (p->chroot.n)
+        warn(g, &p->place, "chroot of a filter has no effect");
+    buf_addf(g->master_cf,
+             "# " STR_FMT "\n" STR_FMT " unix - n n - 1 filterd\n  user=" STR_FMT "%s" STR_FMT
+             " argv=%s" STR_FMT "\n",
+             STR_ARG(generate_place(g, &p->place)), STR_ARG(proc_service(g, p)),
+             STR_ARG(p->user.n ? p->user : g->base->mail_owner), p->group.n ? ":" : "",
+             STR_ARG(p->group), is_absolute ? "" : "/usr/libexec/opensmtpd/", STR_ARG(p->command));
+}
+
+void generate_filters(struct generator *g)
+{
+    const struct conf *c = g->conf;
+
+    for (size_t i = 0; i < c->procs.n; i++)
+        process(g, c->procs.v[i]);
+    for (size_t i = 0; i < c->filters.n; i++) {
+        const struct conf_filter *f = c->filters.v[i];
+        buf_addf(g->filters, "# " STR_FMT "\n" STR_FMT, STR_ARG(generate_place(g, &f->place)),
+                 STR_ARG(plain_name(g, "", f->name)));
+        if (f->chain.n) {
+            buf_add(g->filters, STR(" chain"));
+            for (size_t k = 0; k < f->chain.n; k++)
+                buf_addf(g->filters, " " STR_FMT, STR_ARG(plain_name(g, "", f->chain.v[k]->name)));
+        } else if (f->proc) {
+            buf_addf(g->filters, " proc " STR_FMT, STR_ARG(proc_service(g, f->proc)));
+        } else {
+            builtin(g, f);
+        }
+        buf_addc(g->filters, '\n');
+    }
+}

@@ -1,0 +1,331 @@
+/* relay: an smtp (or lmtp) transport for each protocol that the action's urls name. */
+#include "opensmtpd/relay.h"
+
+#include <netdb.h>
+#include <unistd.h>
+
+#include "util/net.h"
+
+static const struct {
+    const char *suffix, *program, *level;
+} kinds[] = {
+    [RELAY_SMTP] = {"", "smtp", "may"},          [RELAY_TLS] = {"_tls", "smtp", "verify"},
+    [RELAY_NO_TLS] = {"_notls", "smtp", "none"}, [RELAY_SMTPS] = {"_smtps", "smtp", "verify"},
+    [RELAY_LMTP] = {"_lmtp", "lmtp", "may"},
+};
+
+struct relay {
+    struct generator *g;
+    const struct conf_action *action;
+    struct str passwords; /* table, once it was made */
+    unsigned made;        /* bits of enum relay_protocol */
+};
+
+static const char *side(enum relay_protocol protocol)
+{
+    return protocol == RELAY_LMTP ? "lmtp" : "smtp";
+}
+
+/* smtp_NAME or lmtp_NAME */
+static const char *name_of(struct relay *r, enum relay_protocol protocol, const char *name)
+{
+    return arena_printf(r->g->arena, "%s_%s", side(protocol), name).p;
+}
+
+/* ---- TLS ---- */
+
+static const char *level_of(const struct conf_action *a, enum relay_protocol protocol)
+{
+    if (protocol == RELAY_NO_TLS)
+        return "none";
+    if (a->tls || protocol == RELAY_TLS || protocol == RELAY_SMTPS)
+        return a->tls_no_verify ? "encrypt" : "verify";
+    return kinds[protocol].level;
+}
+
+static void tls(struct relay *r, enum relay_protocol protocol)
+{
+    static const char system_cas[] = "/etc/ssl/certs/ca-certificates.crt";
+    const struct conf_action *a = r->action;
+    const struct conf_pki *k = a->pki.n ? conf_pki_find(r->g->conf, a->pki) : NULL;
+    const struct conf_ca *ca = a->ca.n ? conf_ca_find(r->g->conf, a->ca) : NULL;
+    const char *level = level_of(a, protocol);
+
+    option(r->g, name_of(r, protocol, "tls_security_level"), "%s", level);
+    if (protocol == RELAY_SMTPS)
+        option(r->g, name_of(r, protocol, "tls_wrappermode"), "yes");
+    if (k && k->cert.n && k->key.n)
+        option(r->g, name_of(r, protocol, "tls_chain_files"), STR_FMT ", " STR_FMT,
+               STR_ARG(literal(r->g, k->key)), STR_ARG(literal(r->g, k->cert)));
+    if (ca)
+        option(r->g, name_of(r, protocol, "tls_CAfile"), STR_FMT, STR_ARG(literal(r->g, ca->cert)));
+    else if (strcmp(level, "verify") == 0 && access(system_cas, R_OK) == 0)
+        option(r->g, name_of(r, protocol, "tls_CAfile"), "%s", system_cas);
+    if (a->protocols.n) {
+        option(r->g, name_of(r, protocol, "tls_protocols"), STR_FMT,
+               STR_ARG(literal(r->g, a->protocols)));
+        option(r->g, name_of(r, protocol, "tls_mandatory_protocols"), STR_FMT,
+               STR_ARG(literal(r->g, a->protocols)));
+    }
+    if (a->ciphers.n) {
+        option(r->g, "tls_high_cipherlist", STR_FMT, STR_ARG(literal(r->g, a->ciphers)));
+        option(r->g, name_of(r, protocol, "tls_ciphers"), "high");
+        option(r->g, name_of(r, protocol, "tls_mandatory_ciphers"), "high");
+    }
+}
+
+/* ---- addresses and names of ours ---- */
+
+static void source(struct relay *r, enum relay_protocol protocol)
+{
+    const struct conf_table *t = r->action->src;
+    bool have4 = false, have6 = false;
+
+    if (t == NULL)
+        return;
+    if (t->kind == TABLE_IS_BACKEND) {
+        complain(r->g, &t->place,
+                 "table " STR_FMT ": source addresses must stand in a list or file",
+                 STR_ARG(t->name));
+        return;
+    }
+    for (size_t i = 0; i < t->entries.n; i++) {
+        struct addr a;
+        struct why why = {0};
+        char text[ADDR_TEXT_SIZE];
+        if (addr_parse(t->entries.v[i].key, 0, &a, &why) != RC_OK) {
+            complain(r->g, &t->place, "source address " STR_FMT ": %s",
+                     STR_ARG(t->entries.v[i].key), why.text);
+            continue;
+        }
+        bool v6 = addr_family(&a) == AF_INET6;
+        addr_format(&a, text);
+        if (v6 ? have6 : have4)
+            warn(r->g, &r->action->place, "source address %s is not used: one of each family is",
+                 text);
+        else
+            option(r->g, name_of(r, protocol, v6 ? "bind_address6" : "bind_address"), "%s", text);
+        *(v6 ? &have6 : &have4) = true;
+    }
+}
+
+static void greeting(struct relay *r, enum relay_protocol protocol)
+{
+    const struct conf_action *a = r->action;
+    const char *name = protocol == RELAY_LMTP ? "lmtp_lhlo_name" : "smtp_helo_name";
+    struct str by_source = STR_NONE;
+
+    if (a->helo_src && a->src && a->src->entries.n)
+        by_source = table_value(a->helo_src, a->src->entries.v[0].key);
+    if (by_source.n)
+        option(r->g, name, STR_FMT, STR_ARG(literal(r->g, by_source)));
+    else if (a->helo.n)
+        option(r->g, name, STR_FMT, STR_ARG(literal(r->g, a->helo)));
+    if (a->helo_src && by_source.n == 0)
+        warn(r->g, &a->place,
+             "helo-src has no effect: it needs a list or file, and src with an address that is in "
+             "it");
+}
+
+/* Hosts of the same standing as NAME, and worse ones, are no way on. */
+static void backup(struct relay *r)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    AUTO_BUF b = {0};
+
+    if (r->action->backup_mx.n == 0)
+        return; /* this host is known by its addresses */
+    if (getaddrinfo(r->action->backup_mx.p, NULL, &hints, &found) != 0) {
+        warn(r->g, &r->action->place, "backup mx " STR_FMT ": the name has no address",
+             STR_ARG(r->action->backup_mx));
+        return;
+    }
+    buf_init(&b, 4096);
+    for (const struct addrinfo *i = found; i; i = i->ai_next) {
+        char text[256];
+        if (getnameinfo(i->ai_addr, i->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0)
+            buf_addf(&b, "%s%s", b.n ? ", " : "", text);
+    }
+    freeaddrinfo(found);
+    option(r->g, "proxy_interfaces", "%s", buf_text(&b));
+}
+
+/* ---- passwords ---- */
+
+/* The label's entry becomes one for the host: that is what smtp(8) looks up. */
+static void add_password(struct relay *r, const struct relay_url *url)
+{
+    struct generator *g = r->g;
+    struct str value = table_value(r->action->auth, url->label);
+    struct generated_file *f;
+
+    if (value.n == 0) {
+        complain(g, &r->action->place,
+                 "table " STR_FMT " has no entry " STR_FMT " for the host " STR_FMT,
+                 STR_ARG(r->action->auth->name), STR_ARG(url->label), STR_ARG(url->host));
+        return;
+    }
+    if (r->passwords.n == 0) {
+        r->passwords = arena_printf(g->arena, "passwords_" STR_FMT,
+                                    STR_ARG(plain_name(g, "", r->action->name)));
+        (void)generate_file(g, r->passwords.p, true);
+        f = g->files.v[g->files.n - 1];
+        buf_addf(&f->text, "# " STR_FMT "\n", STR_ARG(generate_place(g, &r->action->auth->place)));
+    }
+    for (size_t i = 0; i < g->files.n; i++)
+        if (str_eq(g->files.v[i]->name, r->passwords)) {
+            buf_addf(&g->files.v[i]->text, "[" STR_FMT "]:%u " STR_FMT "\n", STR_ARG(url->host),
+                     url->port, STR_ARG(value));
+            if (url->port == 25)
+                buf_addf(&g->files.v[i]->text, "[" STR_FMT "] " STR_FMT "\n", STR_ARG(url->host),
+                         STR_ARG(value));
+        }
+}
+
+static void passwords(struct relay *r, enum relay_protocol protocol)
+{
+    struct str table;
+
+    if (r->action->auth == NULL)
+        return;
+    if (r->action->auth->kind == TABLE_IS_BACKEND)
+        table = table_backend(r->g, r->action->auth);
+    else if (r->passwords.n)
+        table = arena_printf(r->g->arena, "texthash:" STR_FMT "/" STR_FMT, STR_ARG(r->g->dir),
+                             STR_ARG(r->passwords));
+    else
+        return;
+    option(r->g, name_of(r, protocol, "sasl_auth_enable"), "yes");
+    option(r->g, name_of(r, protocol, "sasl_password_maps"), STR_FMT, STR_ARG(table));
+    option(r->g, name_of(r, protocol, "sasl_security_options"), "noanonymous");
+    option(r->g, name_of(r, protocol, "sasl_tls_security_options"), "noanonymous");
+}
+
+/* ---- the transport ---- */
+
+static struct str service_of(struct relay *r, enum relay_protocol protocol)
+{
+    return arena_printf(r->g->arena, STR_FMT "%s", STR_ARG(action_service(r->g, r->action)),
+                        kinds[protocol].suffix);
+}
+
+static void make_service(struct relay *r, enum relay_protocol protocol)
+{
+    const struct conf_action *a = r->action;
+    struct str service = service_of(r, protocol);
+
+    if (r->made & 1u << protocol)
+        return;
+    r->made |= 1u << protocol;
+    buf_addf(r->g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - - n - - %s%s\n",
+             STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service), kinds[protocol].program,
+             r->g->options->verbose ? " -v" : "");
+    tls(r, protocol);
+    source(r, protocol);
+    greeting(r, protocol);
+    passwords(r, protocol);
+    if (protocol == RELAY_LMTP)
+        return;
+    if (a->mail_from.n)
+        option(r->g, "smtp_envelope_sender", STR_FMT, STR_ARG(literal(r->g, a->mail_from)));
+    if (a->srs)
+        option(r->g, "smtp_srs", "yes");
+    if (a->backup)
+        backup(r);
+}
+
+static struct str nexthop_of(struct relay *r, const struct relay_url *url)
+{
+    if (url->protocol == RELAY_LMTP && url->host.p[0] == '/')
+        return arena_printf(r->g->arena, "unix:" STR_FMT, STR_ARG(url->host));
+    return arena_printf(r->g->arena, "[" STR_FMT "]:%u", STR_ARG(url->host), url->port);
+}
+
+static bool parse_url(struct relay *r, const struct conf_table *t, struct str text,
+                      struct relay_url *url)
+{
+    struct why why = {0};
+
+    if (relay_url_parse(text, url, &why) == RC_OK) {
+        if (r->action->auth && r->action->auth->kind != TABLE_IS_BACKEND && url->label.n)
+            add_password(r, url);
+        return true;
+    }
+    complain(r->g, &t->place, "%s", why.text);
+    return false;
+}
+
+/* Several hosts of one protocol become a list: the next is tried when one cannot be reached. */
+static void by_host(struct relay *r)
+{
+    const struct conf_table *t = r->action->host;
+    struct relay_url url, first = {0};
+    struct str list = STR("");
+
+    for (size_t i = 0; i < t->entries.n; i++) {
+        if (!parse_url(r, t, t->entries.v[i].key, &url))
+            continue;
+        if (list.n == 0)
+            first = url;
+        if (url.protocol != first.protocol) {
+            warn(r->g, &t->place, "relay host " STR_FMT " is not used: its protocol differs",
+                 STR_ARG(t->entries.v[i].key));
+            continue;
+        }
+        list = arena_printf(r->g->arena, STR_FMT "%s" STR_FMT, STR_ARG(list), list.n ? ", " : "",
+                            STR_ARG(nexthop_of(r, &url)));
+    }
+    if (list.n == 0) {
+        complain(r->g, &r->action->place, "action " STR_FMT ": no relay host",
+                 STR_ARG(r->action->name));
+        return;
+    }
+    make_service(r, first.protocol);
+    buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(r->action->name),
+             STR_ARG(service_of(r, first.protocol)), STR_ARG(list));
+}
+
+/* A domain that is not in the table cannot be relayed. */
+static void by_domain(struct relay *r)
+{
+    const struct conf_table *t = r->action->domain;
+    struct relay_url url;
+
+    for (size_t i = 0; i < t->entries.n; i++) {
+        const struct conf_entry *e = &t->entries.v[i];
+        if (!parse_url(r, t, e->value, &url))
+            continue;
+        make_service(r, url.protocol);
+        buf_addf(r->g->actions, STR_FMT ":" STR_FMT " " STR_FMT ":" STR_FMT "\n",
+                 STR_ARG(r->action->name), STR_ARG(arena_lower(r->g->arena, e->key)),
+                 STR_ARG(service_of(r, url.protocol)), STR_ARG(nexthop_of(r, &url)));
+    }
+    buf_addf(r->g->actions, STR_FMT " error:5.7.1 No relay host for this domain\n",
+             STR_ARG(r->action->name));
+}
+
+void relay_action(struct generator *g, const struct conf_action *a)
+{
+    struct relay r = {.g = g, .action = a, .passwords = STR("")};
+    const struct conf_table *t = a->host ? a->host : a->domain;
+
+    if (a->filter.n)
+        warn(g, &a->place, "a filter of a relay action has no effect");
+    if (t && t->kind == TABLE_IS_BACKEND) {
+        complain(g, &t->place, "table " STR_FMT ": relay hosts must stand in a list or file",
+                 STR_ARG(t->name));
+        return;
+    }
+    if (a->host) {
+        by_host(&r);
+    } else if (a->domain) {
+        by_domain(&r);
+    } else {
+        make_service(&r, RELAY_SMTP);
+        buf_addf(g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(a->name),
+                 STR_ARG(service_of(&r, RELAY_SMTP)));
+    }
+    for (int p = RELAY_SMTP; p <= RELAY_LMTP; p++)
+        if (r.made & 1u << p)
+            action_lifetime(g, a, service_of(&r, (enum relay_protocol)p));
+}

@@ -1,0 +1,8 @@
+/* Relay actions; what they share with the local ones. */
+#pragma once
+
+#include "opensmtpd/generate.h"
+
+void relay_action(struct generator *g, const struct conf_action *a);
+struct str action_service(struct generator *g, const struct conf_action *a);
+void action_lifetime(struct generator *g, const struct conf_action *a, struct str service);
