@@ -65,11 +65,11 @@ static bool command_allowed(struct session *s, const struct command *c)
 /* What may be logged of input: not what stands behind AUTH, or answers it. */
 static struct str without_secrets(const struct session *s, struct str text)
 {
-    ssize_t at = str_find_nocase(text, STR("AUTH "));
+    ssize_t at = str_find_nocase(text, STR("AUTH"));
 
     if (strcmp(s->access.stage, "AUTH") == 0)
         return STR_NONE;
-    return at < 0 ? text : str_head(text, (size_t)at + 5);
+    return at < 0 ? text : str_head(text, (size_t)at + 4);
 }
 
 /* A client that talks ahead where it may not is no mail client, or wants to smuggle something. */

@@ -28,8 +28,9 @@ static enum rc skip_line(struct wire_server *w, struct why *why)
 /* Credentials stay out of it (RFC 4954). */
 static void note_command(struct wire_server *w, struct str line)
 {
-    transcript_in(w->transcript,
-                  str_has_prefix_nocase(line, STR("AUTH ")) ? STR("AUTH ...") : line);
+    bool secret = str_has_prefix_nocase(str_ltrim(line), STR("AUTH"));
+
+    transcript_in(w->transcript, secret ? STR("AUTH ...") : line);
 }
 
 enum rc wire_command(struct wire_server *w, struct str *line, struct why *why)

@@ -13,8 +13,9 @@ import threading
 
 import pytest
 
-from conftest import SLOW, free_port, wait_until
+from conftest import SLOW, TOP, free_port, wait_until
 from sasl_peers import USERS, Dovecot, b64, plain
+from tls_client import Authority, Secure, client
 
 AUTH = {
     "smtpd_sasl_auth_enable": "yes",
@@ -242,7 +243,7 @@ def test_limits(users):
         s.cmd("HELO x")
         s.send(f"AUTH LOGIN\r\n{b64('anna')}\r\n{b64(USERS['anna'])}\r\n")
         assert s.reply().startswith("554 5.5.0 ")
-    p.wait_log("improper command pipelining after HELO from .*: AUTH ")
+    p.wait_log("improper command pipelining after HELO from .*: AUTH$")
     with p.raw() as s:
         ehlo(s)
         s.cmd("AUTH LOGIN")
@@ -631,3 +632,165 @@ def test_fail2ban(users):
     p.wait_log("SASL LOGIN authentication failed", count=2)
     r = subprocess.run(["fail2ban-regex", p.log, "postfix[mode=auth]"], capture_output=True, text=True, timeout=60 * SLOW)
     assert re.search(r"Failregex: 2 total", r.stdout), r.stdout
+
+
+# ---- under TLS ----
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory):
+    a = Authority(tmp_path_factory.mktemp("ca"))
+    a.issue("mx", "mx.example.test")
+    a.issue("anna", "anna")
+    a.issue("stranger", "stranger")
+    return a
+
+
+def tls_settings(ca, **more):
+    return {"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": f"{ca.dir}/mx.pem", "smtpd_tls_auth_only": "yes", **more}
+
+
+def test_tls(users, ca):
+    users.main.update(tls_settings(ca, smtpd_sasl_security_options="noplaintext", smtpd_sasl_tls_security_options="noanonymous"))
+    p = go(users)
+    with Secure(p.port, client()) as s:
+        s.ehlo()
+        assert not s.has_extn("auth")
+        assert s.docmd("AUTH", "PLAIN " + plain("anna", USERS["anna"])) == (503, b"5.5.1 Error: authentication not enabled")
+        s.secure()
+        s.ehlo()
+        assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        assert s.docmd("AUTH", "PLAIN " + plain("anna", USERS["anna"]))[0] == 235
+        s.sendmail("anna@example.test", ["root@example.test"], "Subject: t\r\n\r\nhello\r\n")
+    assert "with ESMTPSA id" in open(p.wait_mail("root")[0]).read()
+    no_secret(p)
+
+
+def test_external(users, ca):
+    """A verified certificate with the name of a user, where it is let through the filter."""
+    users.main.update(tls_settings(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=ca.file, smtpd_sasl_mechanism_filter="external, plain"))
+    p = go(users)
+    for name, answers in (("anna", {"=": 235}), ("anna", {b64("bert"): 535, b64("anna"): 235}), ("stranger", {"=": 535})):
+        with Secure(p.port, client(certificate=f"{ca.dir}/{name}.pem")) as s:
+            s.ehlo()
+            s.secure()
+            s.ehlo()
+            assert s.esmtp_features["auth"].split() == ["PLAIN", "EXTERNAL"]
+            for response, code in answers.items():
+                assert s.docmd("AUTH", "EXTERNAL " + response)[0] == code
+    with Secure(p.port, client()) as s:
+        s.ehlo()
+        s.secure()
+        s.ehlo()
+        assert s.esmtp_features["auth"].split() == ["PLAIN"]
+        assert s.docmd("AUTH", "EXTERNAL =")[0] == 535
+
+
+def test_dovecot_tls(dovecot, ca):
+    p, d = dovecot(main=tls_settings(ca, smtpd_tls_ask_ccert="yes", smtpd_tls_CAfile=ca.file, smtpd_sasl_mechanism_filter="static:all"))
+    d.start()
+    go(p)
+    with Secure(p.port, client(certificate=f"{ca.dir}/anna.pem")) as s:
+        s.ehlo()
+        s.secure()
+        s.ehlo()
+        assert "EXTERNAL" in s.esmtp_features["auth"].split()
+        assert s.docmd("AUTH", "PLAIN " + plain("anna", USERS["anna"]))[0] == 235
+
+
+# ---- the example of the manual ----
+
+def blocks(page, kind):
+    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```", open(f"{TOP}/doc/{page}").read(), re.M | re.S)
+
+
+def test_submission_example(postern):
+    """doc/submission.md as it stands, with the directories and ports of a private instance."""
+    p = postern(start=False)
+    starttls, wrapped = free_port(), free_port()
+    main, = blocks("submission.md", "main.cf")
+    master, = blocks("submission.md", "master.cf")
+    with open(f"{p.etc}/main.cf", "a") as f:
+        f.write(main.replace("/etc/postfix", p.etc))
+    with open(f"{p.etc}/master.cf", "a") as f:
+        f.write("tlsmgr unix - - n 1000? 1 tlsmgr\n" + master.replace("submission inet", f"127.0.0.1:{starttls} inet").replace("submissions inet", f"127.0.0.1:{wrapped} inet"))
+    env = {**os.environ, "MAIL_CONFIG": p.etc, "PATH": f"{p.prefix}/sbin:{os.environ['PATH']}"}
+    for script in blocks("submission.md", "sh"):
+        r = subprocess.run(["sh", "-ec", script.replace("/etc/postfix", p.etc)], env=env, capture_output=True, text=True)
+        assert r.returncode == 0, (script, r.stderr, p.logs())
+    p.wait_port(starttls)
+    for port in (starttls, wrapped):
+        r = subprocess.run(["swaks", "--server", f"127.0.0.1:{port}", "--tls" if port == starttls else "--tls-on-connect", "--auth", "PLAIN",
+                            "--auth-user", "anna", "--auth-password", "a long and secret sentence", "--from", "anna@example.com", "--to", "root@example.test"],
+                           capture_output=True, text=True, timeout=60 * SLOW)
+        assert r.returncode == 0, r.stdout + p.logs()
+    for mail in p.wait_mail("root", 2):
+        assert "with ESMTPSA id" in open(mail).read()
+    p.wait_log(r"postfix/submission/smtpd.*sasl_method=PLAIN, sasl_username=anna$")
+    p.wait_log(r"postfix/submissions/smtpd.*sasl_method=PLAIN, sasl_username=anna$")
+    with smtplib.SMTP("127.0.0.1", starttls, timeout=30 * SLOW) as s:
+        s.starttls()
+        s.login("anna", "a long and secret sentence")
+        assert s.mail("bert@example.com")[0] == 250
+        assert s.rcpt("root@example.test") == (553, b"5.7.1 <bert@example.com>: Sender address rejected: not owned by user anna")
+    with p.smtp() as s:  # port 25: nobody can log in
+        s.ehlo()
+        assert not s.has_extn("auth")
+    assert "secret sentence" not in p.logs()
+
+
+def test_chroot(users):
+    """In a jail, and with the rights of mail_owner: the table was opened before."""
+    if os.getuid() != 0:
+        pytest.skip("chroot needs root")
+    users.master = users.master.replace(f"127.0.0.1:{users.port} inet n - n", f"127.0.0.1:{users.port} inet n - y")
+    os.chmod(users.users, 0o600)
+    os.chown(users.users, 0, 0)
+    p = go(users)
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 ")
+
+
+# ---- postern-user ----
+
+def test_postern_user(postern):
+    p = postern({"smtpd_sasl_type": "file"}, start=False)
+    table = f"lmdb:{p.etc}/users"
+
+    def run(*args, say=None):
+        r = p.run("postern-user", "-t", table, *args, input=say)
+        return r.returncode, r.stdout + r.stderr
+    assert run("add", "Anna", say="first\n") == (0, "")
+    assert run("add", "anna", say="first\n")[0] == 1
+    assert run("change", "bert", say="x\n")[0] == 1
+    assert run("add", "bert", say="second\n") == (0, "")
+    assert run("list") == (0, "anna\nbert\n")
+    assert run("verify", "anna", say="first\n") == (0, "")
+    assert run("verify", "anna", say="First\n")[0] == 1
+    with open(f"{p.etc}/users", "a") as f:
+        f.write("# somebody's note\n")
+    assert run("change", "anna", say="third\n") == (0, "")
+    assert run("verify", "anna", say="third") == (0, "")
+    text = open(f"{p.etc}/users").read()
+    assert text.startswith("anna\t$y$") and text.endswith("# somebody's note\n") and " SCRAM-SHA-256$15000:" in text
+    assert os.stat(f"{p.etc}/users").st_mode & 0o777 == os.stat(f"{p.etc}/users.lmdb").st_mode & 0o777 == 0o600
+    found = p.run("postmap", "-q", "anna", table).stdout
+    assert found.startswith("$y$")
+    assert run("remove", "bert") == (0, "")
+    assert run("remove", "bert")[0] == 1
+    assert run("list") == (0, "anna\n")
+    assert p.run("postmap", "-q", "bert", table).returncode == 1
+    for bad in ("a b", "#x", "", 'a"b', "x" * 256):
+        assert run("add", bad, say="x\n")[0] == 1, bad
+    for password in ("", "\n", "x" * 600 + "\n"):
+        assert run("add", "carl", say=password)[0] == 1
+    assert run("nonsense")[0] == 1 and run("add")[0] == 1 and run("list", "x")[0] == 1
+    table = "sqlite:/x"
+    assert "not made of a text file" in run("list")[1]
+    assert p.run("postern-user", "list").returncode == 1  # smtpd_sasl_path is no table
+    # many at once: nobody gets lost
+    table = f"texthash:{p.etc}/many"
+    threads = [threading.Thread(target=run, args=("add", f"user{i}"), kwargs={"say": "x\n"}) for i in range(12)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert sorted(run("list")[1].split()) == sorted(f"user{i}" for i in range(12))
