@@ -181,6 +181,7 @@ void finger_options_read(struct finger *f, int argc, char **argv)
     for (size_t i = 0; i < sizeof cleared / sizeof *cleared; i++)
         override(f, cleared[i], STR(""));
     override(f, "smtp_host_lookup", STR("dns"));
+    override(f, "smtp_tls_session_cache_database", STR("memory")); /* any: it stays in here */
     override(f, "smtp_tls_mandatory_ciphers", STR("medium"));
     override(f, "smtp_tls_mandatory_protocols", STR(">=TLSv1"));
     override(f, "smtp_tls_dane_insecure_mx_policy", STR("dane"));

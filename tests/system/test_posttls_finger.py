@@ -107,7 +107,8 @@ def test_no_tls_there(finger):
 def test_reconnect(finger, ca):
     with TlsServer(ca.localhost) as s:
         lines, _ = finger(*NATIVE, "-c", "-r", "1", local(s))
-        assert "Reconnecting after 1 seconds" in lines and "Done reconnecting" in lines[-1] and s.connections == 2
+        assert "Reconnecting after 1 seconds" in lines and "Found a previously used server.  Done reconnecting." in lines[-1]
+        assert s.connections == 2 and s.reused == [False, True]
 
 
 def test_dane(finger, ca):
