@@ -38,7 +38,7 @@ void access_log(const struct access_context *c, const char *action, struct str t
 {
     AUTO_BUF b = {0};
 
-    if (c->dry_run)
+    if (c->dry_run || c->log->hush)
         return;
     buf_init(&b, 8192);
     if (c->log->queue_id[0] == '\0')

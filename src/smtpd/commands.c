@@ -35,6 +35,10 @@ const struct command *command_find(struct str word)
 /* Does the state of the session allow it? Answers itself when not. */
 static bool command_allowed(struct session *s, const struct command *c)
 {
+    if (s->greeting_refused && c->id != CMD_QUIT) {
+        session_reply(s, s->denied);
+        return false;
+    }
     if (s->denied.p && c->id != CMD_QUIT) {
         if (str_has_prefix(s->denied, STR("421")) || str_has_prefix(s->denied, STR("521")))
             session_reply(s, s->denied);

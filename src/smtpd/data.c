@@ -149,7 +149,7 @@ static bool chunks_allowed(struct session *s, struct str *reply)
     s->access.recipient = STR_NONE;
     if (v == REJECT)
         *reply = s->access.reply;
-    if (v == HANGUP || (v == REJECT && s->access.closes))
+    if (v == HANGUP || (v == REJECT && (s->access.closes || s->config->smtpd_disconnect_on_reject)))
         s->over = true;
     return v == DUNNO || v == PERMIT;
 }

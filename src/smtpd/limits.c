@@ -76,6 +76,11 @@ bool limit_connection(struct session *s)
                  "Connection concurrency") &&
         !exceeds(s, reply.rate, config->smtpd_client_connection_rate_limit, "Connection rate"))
         return true;
+    if (config->smtpd_client_connection_limit_text.n) {
+        wire_reply(&s->wire, config->smtpd_client_connection_limit_text);
+        session_end(s, NULL);
+        return false;
+    }
     session_replyf(s, "421 4.7.0 " STR_FMT " Error: too many connections from " STR_FMT,
                    STR_ARG(config->myhostname), STR_ARG(s->access.client.address_text));
     return false;

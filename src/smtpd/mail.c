@@ -196,7 +196,7 @@ static void begin_transaction(struct session *s)
     s->access.instance =
         arena_printf(s->access.arena, "%x.%lx.%lx.%x", (unsigned)s->smtpd->pid,
                      (unsigned long)s->t.arrival.tv_sec, (unsigned long)s->t.arrival.tv_nsec / 1000,
-                     atomic_fetch_add(&s->smtpd->sequence, 1));
+                     atomic_fetch_add(&s->smtpd->shared->sequence, 1));
 }
 
 static bool check_size(struct session *s)
@@ -210,6 +210,16 @@ static bool check_size(struct session *s)
         return session_obeys(
             s, access_refuse(&s->access, 452, "4.3.1", STR("Insufficient system storage")));
     return true;
+}
+
+/* smtpd_sasl_auth_required: also for mail to our own users. */
+static bool is_authorized(struct session *s)
+{
+    if (!s->config->smtpd_sasl_auth_required || s->config->smtpd_client_authorized ||
+        s->access.sasl_username.n || s->on_stdin)
+        return true;
+    return session_obeys(s,
+                         access_refuse(&s->access, 530, "5.7.0", STR("Authentication required")));
 }
 
 bool address_is_fit(struct session *s, struct str address)
@@ -234,7 +244,7 @@ static bool accept_sender(struct session *s, struct str path)
         return false;
     s->access.sender = sender.n ? arena_copy(s->access.arena, sender) : STR("");
     s->t.begin.sender = s->access.sender;
-    return check_size(s) && session_obeys(s, access_at_mail(&s->access));
+    return is_authorized(s) && check_size(s) && session_obeys(s, access_at_mail(&s->access));
 }
 
 bool cmd_mail(struct session *s, struct str arguments)

@@ -179,9 +179,11 @@ static void find_discards(struct session *s)
 
 void peer_is_known(struct session *s)
 {
-    const struct smtpd *smtpd = s->smtpd;
+    const struct smtpd *smtpd;
 
     peer_label(s);
+    instructions_apply(s);
+    smtpd = s->smtpd;
     find_discards(s);
     auth_peer_known(s);
     s->rewrite_known = false;

@@ -43,12 +43,27 @@ static const struct parameter rcpt_parameters[] = {{"NOTIFY", rcpt_notify}, {"OR
 /* Beyond the limit a client is told to come again with the rest, for a while without blame. */
 static bool too_many(struct session *s, bool *is_error)
 {
+    long code = s->config->smtpd_recipient_limit_reject_code;
+
     *is_error = true;
     if (s->t.recipients < s->config->smtpd_recipient_limit)
         return false;
     *is_error = s->t.overshoot++ >= s->config->smtpd_recipient_overshoot_limit;
-    session_replyf(s, "452 4.5.3 Error: too many recipients");
+    session_replyf(s, "%ld %d.5.3 Error: too many recipients", code, code >= 500 ? 5 : 4);
+    if (code >= 500 && s->config->smtpd_disconnect_on_reject)
+        s->over = true;
     return true;
+}
+
+/* smtpd_relay_client_suffix: the mail goes where that leads, whatever the recipient is. */
+static void append_suffix(struct session *s)
+{
+    struct recipient *r = &s->t.recipient;
+
+    if (!s->config->smtpd_relay_client || s->config->smtpd_relay_client_suffix.n == 0)
+        return;
+    r->address = r->original =
+        arena_join(s->access.arena, r->address, s->config->smtpd_relay_client_suffix);
 }
 
 static void take_recipient(struct session *s)
@@ -57,7 +72,18 @@ static void take_recipient(struct session *s)
     s->access.recipient_count = s->t.recipients;
     s->t.recipient.action = s->access.action.n ? s->access.action : STR("-");
     s->t.only_recipient = s->t.recipients == 1 ? s->access.recipient : STR_NONE;
+    append_suffix(s);
     message_recipient(s, &s->t.recipient);
+}
+
+/* The more recipients one message has, the slower they are taken. */
+static void tarpit(struct session *s)
+{
+    const struct config *c = s->config;
+
+    if (c->smtpd_tarpit_recipient_count > 0 && c->smtpd_tarpit_delay > 0 &&
+        s->t.recipients >= c->smtpd_tarpit_recipient_count)
+        s->access.wait(s, c->smtpd_tarpit_delay);
 }
 
 static bool parse_recipient(struct session *s, struct str arguments)
@@ -96,6 +122,7 @@ bool cmd_rcpt(struct session *s, struct str arguments)
     if (limit_recipients(s) && session_obeys(s, access_at_rcpt(&s->access)) &&
         transaction_open(s)) {
         take_recipient(s);
+        tarpit(s);
         session_reply(s, STR("250 2.1.5 Ok"));
         taken = true;
     }

@@ -200,7 +200,8 @@ bool session_obeys(struct session *s, enum verdict v)
         s->over = true;
     else if (v == REJECT)
         session_reply(s, s->access.reply);
-    s->over = s->over || (v == REJECT && s->access.closes);
+    s->over =
+        s->over || (v == REJECT && (s->access.closes || s->config->smtpd_disconnect_on_reject));
     return v == DUNNO || v == PERMIT;
 }
 

@@ -32,8 +32,9 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
     struct arena *arena = arena_new(SESSION_ARENA + sizeof(struct session));
     struct session *s = arena_new_of(arena, struct session);
 
-    s->smtpd = smtpd;
-    s->config = env->config; /* under stress another one than that of the process */
+    s->smtpd = s->process = smtpd;
+    /* under stress another one than that of the process */
+    s->config = s->process_config = env->config;
     s->arena = arena;
     s->log = s->message_log = env->log;
     s->on_stdin = env->on_stdin;
@@ -60,6 +61,7 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
 static void session_free(struct session *s)
 {
     transaction_done(s);
+    instructions_release(s);
     tls_end(s->tls);
     s->wire.stream.fd = -1; /* the runtime closes it */
     wire_server_done(&s->wire);
@@ -133,7 +135,11 @@ static void log_disconnect(struct session *s)
 /* The rules refuse the client before it has said a word: it hears so instead of the greeting. */
 void session_greet(struct session *s)
 {
-    enum verdict v = access_at_connect(&s->access);
+    enum verdict v;
+
+    if (greeting_refuses(s))
+        return;
+    v = access_at_connect(&s->access);
 
     s->access.stage = "CONNECT";
     if (v == HANGUP) {
@@ -142,7 +148,7 @@ void session_greet(struct session *s)
         s->denied = arena_copy(s->arena, s->access.reply);
         session_reply(s, s->denied);
     } else {
-        session_replyf(s, "220 " STR_FMT, STR_ARG(s->config->smtpd_banner));
+        greet_slowly(s);
     }
     arena_reset(s->access.arena);
 }
@@ -167,7 +173,7 @@ static void count_session(const struct session *s, long n)
 static void session_run(struct session *s)
 {
     log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
-    if (limit_connection(s) && session_wrap(s))
+    if (instructions_admit(s) && limit_connection(s) && session_wrap(s))
         session_greet(s);
     while (!s->over)
         command_next(s);

@@ -15,6 +15,8 @@
 #include "deliver/notice.h"
 #include "service/service.h"
 #include "smtpd/commands.h"
+#include "smtpd/instructions.h"
+#include "smtpd/signatures.h"
 #include "submit/submit.h"
 #include "tls/tls.h"
 #include "wire/server.h"
@@ -40,7 +42,23 @@ enum ehlo_keyword { /* bits of smtpd_discard_ehlo_keywords */
 
 enum tls_level { LEVEL_NONE, LEVEL_MAY, LEVEL_ENCRYPT };
 
-struct smtpd { /* the process */
+struct smtpd_shared {                       /* one for the process */
+    _Atomic long space_second, space_bytes; /* free space of the queue, looked up once a second */
+    _Atomic unsigned sequence;              /* of messages, for the instance attribute */
+    _Atomic long trouble_second;            /* when trouble with instructions was logged */
+    _Atomic unsigned long trouble_hash;     /* and which */
+};
+
+/* One for the process, and one for each overlay of its configuration, which has what is the same.
+ */
+struct smtpd {
+    const struct smtpd *base; /* of an overlay, else NULL */
+    struct smtpd_shared *shared;
+    struct arena *arena;                 /* of an overlay */
+    struct instructions *instructions;   /* of the process; NULL: none */
+    struct overlays *overlays;           /* of the process; NULL: none */
+    struct runner *runner;               /* NULL: no programs */
+    const struct signatures *signatures; /* NULL: smtpd_content_signatures is empty */
     struct service_env *env;
     const struct config *config;
     struct resolver *resolver;
@@ -62,9 +80,7 @@ struct smtpd { /* the process */
     unsigned submit_flags;
     pid_t pid; /* for the instance attribute */
     enum bare_lf bare_lf;
-    const char *footer_filter;              /* smtpd_expansion_filter, unescaped */
-    _Atomic long space_second, space_bytes; /* free space of the queue, looked up once a second */
-    _Atomic unsigned sequence;              /* of messages, for the instance attribute */
+    const char *footer_filter; /* smtpd_expansion_filter, unescaped */
 };
 
 struct counter {
@@ -85,15 +101,19 @@ struct transaction {
     struct str only_recipient;  /* while there is one */
     struct recipient recipient; /* of the RCPT command at hand */
     bool smtputf8, requiretls;
-    bool has_auth; /* AUTH= of MAIL */
-    bool chunking; /* BDAT has begun */
-    bool broken;   /* a BDAT chunk was refused: discard the rest */
+    bool has_auth;               /* AUTH= of MAIL */
+    bool chunking;               /* BDAT has begun */
+    struct signature_scan *scan; /* NULL: no signatures */
+    bool broken;                 /* a BDAT chunk was refused: discard the rest */
     struct wire_content content;
 };
 
 struct session {
-    struct smtpd *smtpd;
+    struct smtpd *smtpd; /* of the overlay, when the client has settings of its own */
     const struct config *config;
+    struct smtpd *process; /* without overlay */
+    const struct config *process_config;
+    struct session_rule rule;
     struct arena *arena;
     struct log log;         /* without queue id: of the connection */
     struct log message_log; /* with the queue id, once there is one */
@@ -110,6 +130,7 @@ struct session {
     struct transcript transcript;
     unsigned ehlo_discard;
     bool over;
+    bool greeting_refused; /* smtpd_reject_greeting, smtpd_defer_greeting */
     bool on_stdin;
     bool is_exempt; /* smtpd_client_event_limit_exceptions */
     bool noted_bare_lf;
@@ -186,6 +207,14 @@ bool auth_has_changed(const struct smtpd *s);
 struct str auth_mechanisms(struct session *s);
 void auth_peer_known(struct session *s); /* name and address have changed */
 void auth_forget(struct session *s);     /* TLS has begun: nobody is logged in (RFC 3207 4.2) */
+
+/* greeting.c */
+void greet_slowly(struct session *s);
+bool greeting_refuses(struct session *s); /* true: the client was told not to go on */
+
+/* queue_program.c */
+bool queue_program_finish(struct session *s, struct str *reply); /* true: taken */
+void program_environment(const struct session *s, struct arena *a, struct str **texts, size_t *n);
 
 /* xforward.c */
 void xforward_reset(struct session *s);

@@ -147,3 +147,20 @@ unsigned standalone_finish(struct session *s)
         m->status |= SUBMIT_WRITE;
     return m->status;
 }
+
+size_t standalone_recipients(const struct session *s, const struct str **recipients)
+{
+    *recipients = s->t.standalone->recipients.v;
+    return s->t.standalone->recipients.n;
+}
+
+enum rc standalone_content(struct session *s, int *fd, struct why *why)
+{
+    FILE *content = s->t.standalone->content;
+
+    if (fflush(content) == EOF || ferror(content))
+        return FAIL(why, RC_TEMP, "memory file: %m");
+    rewind(content);
+    *fd = fileno(content);
+    return RC_OK;
+}

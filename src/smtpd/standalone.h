@@ -9,6 +9,9 @@ void standalone_line(struct session *s, struct str line, bool more);
 unsigned standalone_status(const struct session *s);
 long standalone_size(const struct session *s);
 unsigned standalone_finish(struct session *s);
+size_t standalone_recipients(const struct session *s, const struct str **recipients);
+/* Descriptor of the whole message, at its start. */
+enum rc standalone_content(struct session *s, int *fd, struct why *why) MUST_USE;
 
 static inline void message_recipient(struct session *s, const struct recipient *r)
 {
@@ -20,6 +23,8 @@ static inline void message_recipient(struct session *s, const struct recipient *
 
 static inline void message_line(struct session *s, struct str line, bool more)
 {
+    if (s->t.scan)
+        signature_scan_line(s->t.scan, line, more);
     if (s->t.submission)
         submit_line(s->t.submission, line, more);
     else

@@ -3,6 +3,7 @@
 
 #include "config/master_cf.h"
 #include "deliver/post.h"
+#include "sasl/server.h"
 #include "smtpd/smtpd.h"
 #include "util/memory.h"
 
@@ -141,6 +142,19 @@ static enum rc open_libraries(struct smtpd *s, struct why *why)
     return access_open(&options, &s->access, why);
 }
 
+static enum rc open_signatures(struct smtpd *s, struct arena *a, struct why *why)
+{
+    struct str path = s->config->smtpd_content_signatures;
+
+    s->signatures = NULL;
+    if (path.n == 0)
+        return RC_OK;
+    if (signatures_read(path, a, &s->signatures, why) == RC_OK)
+        return RC_OK;
+    why_prefix(why, "smtpd_content_signatures");
+    return RC_CONFIG;
+}
+
 /* C escapes of smtpd_expansion_filter: \t, \\, \40 ... */
 static char *unescape(struct str text)
 {
@@ -170,6 +184,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     struct smtpd *s = NEW(struct smtpd);
 
     s->env = env;
+    s->shared = NEW(struct smtpd_shared);
     s->config = env->config;
     s->pid = getpid();
     if (!env->on_stdin)
@@ -194,7 +209,142 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     s->anvil = service_pool_new(env, "private/anvil");
     s->cleanup = post_pool(env);
     s->notify = notify_classes(env->config);
+    s->arena = arena_new(1024);
+    TRY(open_signatures(s, s->arena, why));
+    return instructions_start(s, why);
+}
+
+/* ---- overlays ---- */
+
+static enum rc own_maps(struct smtpd *s, const char *parameter, struct maps **maps, struct why *why)
+{
+    struct str ours, theirs;
+
+    if (config_get(s->config, str_of(parameter), &ours) != RC_OK ||
+        config_get(s->base->config, str_of(parameter), &theirs) != RC_OK || str_eq(ours, theirs))
+        return RC_OK;
+    *maps = NULL;
+    return open_maps(s, parameter, ours, maps, why);
+}
+
+static bool differs(const struct smtpd *s, const char *const *parameters)
+{
+    struct str ours, theirs;
+
+    for (; *parameters; parameters++)
+        if (config_get(s->config, str_of(*parameters), &ours) == RC_OK &&
+            config_get(s->base->config, str_of(*parameters), &theirs) == RC_OK &&
+            !str_eq(ours, theirs))
+            return true;
+    return false;
+}
+
+/* A client with a certificate of its own is not served without one. */
+static enum rc own_tls(struct smtpd *s, struct why *why)
+{
+    static const char *const parameters[] = {
+        "smtpd_tls_ask_ccert",         "smtpd_tls_chain_files",         "smtpd_tls_ciphers",
+        "smtpd_tls_mandatory_ciphers", "smtpd_tls_mandatory_protocols", "smtpd_tls_protocols",
+        "smtpd_tls_req_ccert",         "smtpd_tls_security_level",      NULL};
+
+    if (!differs(s, parameters))
+        return RC_OK;
+    s->tls = NULL;
+    TRY(smtpd_open_tls(s, why));
+    if (s->tls_level != LEVEL_NONE && s->tls == NULL)
+        return FAIL(why, RC_CONFIG, "TLS cannot be had with these settings; see the warning above");
     return RC_OK;
+}
+
+static enum rc own_login(struct smtpd *s, struct why *why)
+{
+    static const char *const parameters[] = {"smtpd_sasl_auth_enable",
+                                             "smtpd_sasl_security_options",
+                                             "smtpd_sasl_tls_security_options", NULL};
+
+    if (!differs(s, parameters))
+        return RC_OK;
+    s->login = NULL;
+    s->sasl_filter = s->sasl_exceptions = NULL;
+    return auth_open(s, why);
+}
+
+static enum rc open_overlay(struct smtpd *s, struct why *why)
+{
+    const struct config *c = s->config, *below = s->base->config;
+    struct access_options options = {c, &s->env->log, s->rewriter, s->resolver, s->base->access};
+
+    TRY(refuse_unbuilt(s, why));
+    TRY(own_tls(s, why));
+    TRY(own_login(s, why));
+    TRY(bare_lf_mode(c->smtpd_forbid_bare_newline, &s->bare_lf, why));
+    if (ehlo_keywords_parse(c->smtpd_discard_ehlo_keywords, &s->ehlo_discard, why) != RC_OK)
+        return RC_CONFIG;
+    s->submit_flags = submit_flags_for(c, SUBMIT_FROM_SMTPD);
+    TRY(own_maps(s, "smtpd_command_filter", &s->command_filter, why));
+    TRY(own_maps(s, "smtpd_reject_filter_maps", &s->reject_filter, why));
+    TRY(own_maps(s, "smtpd_reject_footer_maps", &s->reject_footers, why));
+    if (!str_eq(c->smtpd_authorized_verp_clients, below->smtpd_authorized_verp_clients)) {
+        s->verp_clients = NULL;
+        TRY(open_clients(s, "smtpd_authorized_verp_clients", c->smtpd_authorized_verp_clients,
+                         &s->verp_clients, why));
+    }
+    if (!str_eq(c->smtpd_content_signatures, below->smtpd_content_signatures))
+        TRY(open_signatures(s, s->arena, why));
+    return access_open(&options, &s->access, why);
+}
+
+enum rc smtpd_overlay_make(void *base, const struct config *config, void **state, struct why *why)
+{
+    struct arena *a = arena_new(sizeof(struct smtpd) + 1024);
+    struct smtpd *s = arena_new_of(a, struct smtpd);
+    enum rc rc;
+
+    *s = *(struct smtpd *)base;
+    s->base = base;
+    s->arena = a;
+    s->config = config;
+    s->access = NULL;
+    rc = open_overlay(s, why);
+    if (rc == RC_OK)
+        *state = s;
+    else
+        smtpd_overlay_unmake(base, s);
+    return rc;
+}
+
+void smtpd_overlay_unmake(void *context, void *state)
+{
+    const struct smtpd *base = context;
+    struct smtpd *s = state;
+
+    if (s->access)
+        access_close(s->access);
+    if (s->command_filter != base->command_filter)
+        maps_close(s->command_filter);
+    if (s->reject_filter != base->reject_filter)
+        maps_close(s->reject_filter);
+    if (s->reject_footers != base->reject_footers)
+        maps_close(s->reject_footers);
+    if (s->verp_clients && s->verp_clients != base->verp_clients)
+        match_close(s->verp_clients);
+    if (s->sasl_filter && s->sasl_filter != base->sasl_filter)
+        match_close(s->sasl_filter);
+    if (s->sasl_exceptions && s->sasl_exceptions != base->sasl_exceptions)
+        match_close(s->sasl_exceptions);
+    if (s->login && s->login != base->login)
+        login_server_close(s->login);
+    if (s->tls && s->tls != base->tls)
+        tls_context_free(s->tls);
+    arena_free(s->arena);
+}
+
+bool smtpd_overlay_has_changed(void *context, void *state)
+{
+    const struct smtpd *s = state;
+    struct str *name = context;
+
+    return access_has_changed(s->access, name);
 }
 
 bool smtpd_has_changed(struct service_env *env, void *state)
@@ -219,6 +369,10 @@ bool smtpd_has_changed(struct service_env *env, void *state)
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         if (name.n == 0 && maps[i] && maps_have_changed(maps[i]))
             name = STR("of smtpd");
+    if (name.n == 0 && s->instructions && instructions_have_changed(s->instructions))
+        name = STR("of smtpd_client_instruction_maps");
+    if (name.n == 0 && s->overlays)
+        (void)(overlays_any(s->overlays, smtpd_overlay_has_changed, &name) || (name = STR_NONE, 0));
     if (name.n)
         log_info(&env->log, "table " STR_FMT " has changed -- restarting", STR_ARG(name));
     return name.n > 0;

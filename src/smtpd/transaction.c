@@ -97,7 +97,7 @@ bool transaction_open(struct session *s)
 
     if (s->t.submission || s->t.standalone)
         return true;
-    if (s->on_stdin)
+    if (s->on_stdin || s->config->smtpd_queue_program.n)
         return standalone_open(s);
     begin->flags = s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0) |
                    (s->t.requiretls ? SUBMIT_REQUIRETLS : 0);
@@ -113,6 +113,8 @@ bool transaction_open(struct session *s)
         session_reply(s, STR("451 4.3.0 Error: queue file write error"));
         return false;
     }
+    if (s->rule.overlay)
+        submit_set_size_limit(s->t.submission, s->config->message_size_limit);
     s->access.queue_id = str_of(submit_queue_id(s->t.submission));
     log_set_queue_id(&s->message_log, s->access.queue_id);
     add_attributes(s);
@@ -160,10 +162,19 @@ static void received_login(struct session *s, struct buf *b)
 
     if (!s->config->smtpd_sasl_authenticated_header || name.n == 0)
         return;
+    name = arena_join(s->access.arena, s->config->smtpd_sasl_received_prefix, name);
     buf_add(b, STR("\n\t(Authenticated sender: "));
     for (size_t i = 0; i < name.n; i++)
         buf_addf(b, "%s%c", strchr("()\\", name.p[i]) ? "\\" : "", name.p[i]);
     buf_addc(b, ')');
+}
+
+static void prepend(struct session *s, struct str header)
+{
+    if (s->t.submission)
+        submit_prepend_header(s->t.submission, header);
+    else
+        standalone_line(s, header, false);
 }
 
 /* Received: (RFC 5321 4.4) */
@@ -171,7 +182,8 @@ static void add_received(struct session *s)
 {
     const struct access_context *c = &s->access;
     const struct config *config = s->config;
-    struct str id = c->queue_id, helo = c->helo.p ? c->helo : c->client.name;
+    struct str id = c->queue_id.n ? c->queue_id : c->instance,
+               helo = c->helo.p ? c->helo : c->client.name;
     char date[DATE_SIZE];
     AUTO_BUF b = {0};
 
@@ -195,7 +207,7 @@ static void add_received(struct session *s)
     } else {
         buf_addf(&b, ";\n\t%s", date);
     }
-    submit_prepend_header(s->t.submission, buf_str(&b));
+    prepend(s, buf_str(&b));
 }
 
 void transaction_begin_content(struct session *s)
@@ -208,10 +220,12 @@ void transaction_begin_content(struct session *s)
     if (s->on_stdin)
         return; /* pickup adds Received: */
     for (size_t i = 0; i < actions->headers.n; i++)
-        submit_prepend_header(s->t.submission, actions->headers.v[i]);
+        prepend(s, actions->headers.v[i]);
     add_received(s);
     if (s->t.requiretls && s->config->requiretls_esmtp_header)
-        submit_prepend_header(s->t.submission, STR("Require-TLS-ESMTP: yes"));
+        prepend(s, STR("Require-TLS-ESMTP: yes"));
+    if (s->smtpd->signatures)
+        s->t.scan = signature_scan_new(s->smtpd->signatures, s->access.arena);
 }
 
 static void apply_actions(struct session *s)
@@ -252,6 +266,13 @@ static bool bare_lf_is_refused(struct session *s)
     return s->wire.bare_lf == BARE_LF_REJECT;
 }
 
+static enum verdict check_content(struct session *s)
+{
+    if (signature_scan_found(s->t.scan))
+        return access_refuse(&s->access, 552, "5.7.0", STR("Error: MIME content not accepted"));
+    return access_at_end_of_data(&s->access);
+}
+
 bool transaction_finish(struct session *s, struct str *reply)
 {
     struct str reason = STR_NONE;
@@ -266,19 +287,21 @@ bool transaction_finish(struct session *s, struct str *reply)
         return false;
     }
     if (message_status(s) == 0) {
-        enum verdict v = access_at_end_of_data(&s->access);
+        enum verdict v = check_content(s);
         if (v == REJECT || v == HANGUP) {
             if (v == REJECT)
                 *reply = s->access.reply;
-            s->over = v == HANGUP || s->access.closes;
+            s->over = v == HANGUP || s->access.closes || s->config->smtpd_disconnect_on_reject;
             return false;
         }
     }
+    if (s->t.standalone && !s->on_stdin && message_status(s) == 0)
+        return queue_program_finish(s, reply);
     if (s->t.submission) {
         apply_actions(s);
         status = submit_finish(s->t.submission, &reason);
     } else {
-        status = standalone_finish(s);
+        status = s->on_stdin ? standalone_finish(s) : standalone_status(s);
     }
     if (status)
         *reply = failure_reply(s, status, reason);
@@ -294,17 +317,17 @@ bool transaction_finish(struct session *s, struct str *reply)
 
 static long free_bytes(struct session *s)
 {
-    struct smtpd *smtpd = s->smtpd;
+    struct smtpd_shared *shared = s->smtpd->shared;
     long now = clock_seconds();
     struct statvfs fs;
 
-    if (atomic_load(&smtpd->space_second) == now)
-        return atomic_load(&smtpd->space_bytes);
+    if (atomic_load(&shared->space_second) == now)
+        return atomic_load(&shared->space_bytes);
     if (statvfs(".", &fs) < 0)
         return LONG_MAX;
-    atomic_store(&smtpd->space_bytes, (long)(fs.f_bavail * fs.f_frsize));
-    atomic_store(&smtpd->space_second, now);
-    return atomic_load(&smtpd->space_bytes);
+    atomic_store(&shared->space_bytes, (long)(fs.f_bavail * fs.f_frsize));
+    atomic_store(&shared->space_second, now);
+    return atomic_load(&shared->space_bytes);
 }
 
 bool has_space(struct session *s, long bytes)

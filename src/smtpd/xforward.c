@@ -162,9 +162,11 @@ bool cmd_xclient(struct session *s, struct str arguments)
     transaction_done(s);
     xforward_reset(s);
     s->denied = STR_NONE;
+    s->greeting_refused = false;
     s->access.esmtp = false;
     peer_is_known(s);
-    session_greet(s);
+    if (instructions_admit(s))
+        session_greet(s);
     return true;
 }
 

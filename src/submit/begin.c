@@ -34,6 +34,8 @@ enum rc submit_begin(struct submit_library *lib, const struct submit_begin *begi
     if (begin->arrival_sec > 0)
         s->arrival = (struct timespec){begin->arrival_sec, begin->arrival_usec * 1000};
     s->log = *log;
+    s->size_limit = lib->config->message_size_limit;
+    s->log.hush = LOG_HUSH_NOTHING; /* these lines are not the session's */
     log_set_queue_id(&s->log, str_of(queue_file_id(s->file)));
     buf_init(&s->text, 1024 * 1024);
     arena_defer(a, abandoned, s);
@@ -49,6 +51,11 @@ const char *submit_queue_id(const struct submission *s)
 void submit_set_flags(struct submission *s, unsigned flags)
 {
     s->flags |= flags;
+}
+
+void submit_set_size_limit(struct submission *s, long bytes)
+{
+    s->size_limit = bytes;
 }
 
 void submit_set_filter(struct submission *s, struct str filter)

@@ -146,7 +146,7 @@ static void take_line(struct submission *s, struct str line, bool more)
 
 static bool is_too_big(struct submission *s)
 {
-    long limit = s->lib->config->message_size_limit;
+    long limit = s->size_limit;
 
     if (limit <= 0 || queue_file_offset(s->file) <= limit || (s->status & SUBMIT_SIZE))
         return false;

@@ -100,6 +100,7 @@ struct submission {
     const struct submit_begin *begin; /* valid until the envelope is written */
     struct queue_file *file;
     unsigned flags, status;
+    long size_limit;   /* bytes; 0: none */
     struct str reason; /* "X.Y.Z text" of the first trouble, or empty */
     bool is_over;      /* committed, or removed and logged */
 

@@ -87,6 +87,8 @@ void submit_attribute(struct submission *s, const char *name, struct str value);
 
 /* Flags and actions decided by access tables during the dialogue. */
 void submit_set_flags(struct submission *s, unsigned flags); /* hold, discard */
+/* Instead of message_size_limit of the cleanup service; 0: no limit. */
+void submit_set_size_limit(struct submission *s, long bytes);
 void submit_set_filter(struct submission *s, struct str filter);
 void submit_set_redirect(struct submission *s, struct str address);
 void submit_add_bcc(struct submission *s, struct str address);

@@ -225,6 +225,13 @@ void log_text(const struct log *log, enum log_level level, struct str text)
     errno = saved;
 }
 
+/* A session that shall not be heard of. */
+static bool is_hushed(const struct log *log, enum log_level level)
+{
+    return log->hush == LOG_HUSH_ALL || (log->hush && level == LOG_LEVEL_WARNING) ||
+           (log->hush == LOG_HUSH_INFO && level == LOG_LEVEL_INFO);
+}
+
 static void log_line(const struct log *log, enum log_level level, const char *format, va_list args)
     PRINTF_LIKE(3, 0);
 
@@ -244,6 +251,8 @@ static void log_line(const struct log *log, enum log_level level, const char *fo
     void name(const struct log *log, const char *format, ...)                                      \
     {                                                                                              \
         va_list args;                                                                              \
+        if (is_hushed(log, level))                                                                 \
+            return;                                                                                \
         va_start(args, format);                                                                    \
         log_line(log, level, format, args);                                                        \
         va_end(args);                                                                              \

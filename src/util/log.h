@@ -22,12 +22,20 @@ enum log_level {
     LOG_LEVEL_PANIC
 };
 
+enum log_hush { /* what is left out of a session's lines; fatal errors never are */
+                LOG_HUSH_NOTHING,
+                LOG_HUSH_WARNINGS,
+                LOG_HUSH_INFO, /* and warnings */
+                LOG_HUSH_ALL
+};
+
 struct log_sink;
 
 struct log {
     struct log_sink *sink;
     char queue_id[32]; /* "" or the id that stands before each text */
-    int verbose;       /* -v count; > 0 shows log_debug() */
+    enum log_hush hush;
+    int verbose; /* -v count; > 0 shows log_debug() */
 };
 
 struct log_options {

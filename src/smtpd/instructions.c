@@ -1,0 +1,208 @@
+#include "smtpd/instructions.h"
+
+#include "access/ident.h"
+#include "smtpd/runner.h"
+#include "smtpd/smtpd.h"
+#include "util/clock.h"
+
+/* ---- start ---- */
+
+enum { TRIED_MAX = 64 }; /* sets of settings that are tried at start */
+
+struct trial {
+    struct smtpd *smtpd;
+    size_t tried;
+};
+
+static bool is_default_rule(const struct instruction *rule)
+{
+    return str_eq(rule->rule, STR("(empty)")) || str_eq(rule->rule, STR("0")) ||
+           str_eq(rule->rule, STR("*")) || str_eq(rule->rule, STR("0.0.0.0/0")) ||
+           str_eq(rule->rule, STR("::/0"));
+}
+
+static bool relays_for_all(const struct instruction *rule)
+{
+    for (size_t i = 0; i < rule->n_settings; i++) {
+        const struct config_setting *s = &rule->settings[i];
+        bool yes = false;
+        if (str_eq(s->name, STR("smtpd_relay_client")) && config_parse_bool(s->value, &yes) && yes)
+            return true;
+        if (str_eq(s->name, STR("smtpd_relay_restrictions")) && str_trim(s->value).n == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum rc try_rule(void *context, const struct instruction *rule, struct why *why)
+{
+    struct trial *t = context;
+    const struct overlay *overlay;
+
+    if (is_default_rule(rule) && rule->decision == CLIENT_ALLOW && relays_for_all(rule))
+        return FAIL(why, RC_CONFIG,
+                    "refusing to run as open relay: the rule for everybody permits relaying; take "
+                    "RELAYCLIENT out of it");
+    if (rule->n_settings == 0 || t->tried >= TRIED_MAX)
+        return RC_OK;
+    t->tried++;
+    TRY(overlay_take(t->smtpd->overlays, t->smtpd->config, rule->settings, rule->n_settings,
+                     &overlay, why));
+    overlay_give(t->smtpd->overlays, overlay);
+    return RC_OK;
+}
+
+static enum rc try_rules(struct smtpd *s, struct why *why)
+{
+    struct trial t = {s, 0};
+    AUTO_ARENA a = arena_new(16 * 1024);
+    enum rc rc = instructions_each(s->instructions, a, try_rule, &t, why);
+
+    if (rc != RC_OK && rc != RC_NONE)
+        why_prefix(why, "smtpd_client_instruction_maps");
+    return rc == RC_NONE ? RC_OK : rc;
+}
+
+enum rc instructions_start(struct smtpd *s, struct why *why)
+{
+    const struct config *c = s->config;
+    struct table_env env = {c, &s->env->log};
+    struct overlays_user user = {smtpd_overlay_make, smtpd_overlay_unmake, s};
+
+    if (c->smtpd_relay_client)
+        return FAIL(why, RC_CONFIG,
+                    "refusing to run as open relay: smtpd_relay_client = yes holds for everybody; "
+                    "set it in a rule of smtpd_client_instruction_maps");
+    if (c->smtpd_client_instruction_maps.n) {
+        TRY(instructions_open(c->smtpd_client_instruction_maps, &env, s->resolver, &s->instructions,
+                              why));
+        s->overlays = overlays_new(&user, (size_t)c->smtpd_instruction_cache_limit);
+        TRY(try_rules(s, why));
+    }
+    return s->instructions || c->smtpd_queue_program.n ? runner_start(s->env, &s->runner, why)
+                                                       : RC_OK;
+}
+
+/* ---- session ---- */
+
+static void use(struct session *s, struct smtpd *smtpd, const struct config *config)
+{
+    s->smtpd = smtpd;
+    s->config = config;
+    s->access.access = smtpd->access;
+    s->access.config = config;
+    s->wire.stream.timeout_ms = config->smtpd_timeout * 1000;
+    switch (config->smtpd_session_log_level) {
+    case 0: s->log.hush = LOG_HUSH_ALL; break;
+    case 1: s->log.hush = LOG_HUSH_INFO; break;
+    case 2: s->log.hush = LOG_HUSH_WARNINGS; break;
+    default: s->log.hush = LOG_HUSH_NOTHING; break;
+    }
+    if (config->smtpd_session_log_level == 4 && s->log.verbose == 0)
+        s->log.verbose = 1;
+    s->message_log.hush = s->log.hush;
+    s->message_log.verbose = s->log.verbose;
+}
+
+void instructions_release(struct session *s)
+{
+    overlay_give(s->process->overlays, s->rule.overlay);
+    s->rule = (struct session_rule){0};
+    s->access.instruction = STR_NONE;
+    use(s, s->process, s->process_config);
+}
+
+/* Each kind of trouble once a minute is enough for the log. */
+static void log_trouble(struct session *s)
+{
+    struct smtpd_shared *shared = s->process->shared;
+    unsigned long hash = str_hash(str_of(s->why.text));
+    long now = (long)clock_seconds(), before = atomic_load(&shared->trouble_second);
+
+    if (atomic_load(&shared->trouble_hash) == hash && now - before < 60)
+        return;
+    atomic_store(&shared->trouble_hash, hash);
+    atomic_store(&shared->trouble_second, now);
+    log_warning(&s->log,
+                "smtpd_client_instruction_maps: %s; client " STR_FMT " is told to come "
+                "again",
+                s->why.text, STR_ARG(s->access.client.label));
+}
+
+static void take_settings(struct session *s)
+{
+    struct instruction *i = &s->rule.instruction;
+
+    s->rule.gate = i->decision == CLIENT_DENY  ? GATE_DENY
+                   : i->decision == CLIENT_RUN ? GATE_RUN
+                                               : GATE_OPEN;
+    if (i->n_settings == 0 || s->rule.gate != GATE_OPEN)
+        return;
+    if (overlay_take(s->process->overlays, s->process_config, i->settings, i->n_settings,
+                     &s->rule.overlay, &s->why) != RC_OK) {
+        s->rule.overlay = NULL;
+        s->rule.gate = GATE_UNAVAILABLE;
+        log_trouble(s);
+        return;
+    }
+    use(s, s->rule.overlay->state, s->rule.overlay->config);
+    s->access.instruction =
+        arena_printf(s->arena, STR_FMT ":" STR_FMT, STR_ARG(i->table), STR_ARG(i->rule));
+}
+
+void instructions_apply(struct session *s)
+{
+    struct instructions *instructions = s->process->instructions;
+    struct instruction_client client = {.address = s->access.client.address};
+
+    instructions_release(s);
+    if (instructions == NULL || s->on_stdin)
+        return;
+    if (s->access.client.name_status == PEER_OK && !str_eq(s->access.client.name, STR("unknown")))
+        client.name = s->access.client.name;
+    if (instructions_want_user(instructions))
+        client.user = ident_user(&s->access);
+    switch (instructions_find(instructions, &client, s->arena, &s->rule.instruction, &s->why)) {
+    case RC_OK: take_settings(s); break;
+    case RC_NONE: break;
+    default: s->rule.gate = GATE_UNAVAILABLE; log_trouble(s);
+    }
+}
+
+bool instructions_admit(struct session *s)
+{
+    struct str text = s->rule.instruction.text;
+
+    switch (s->rule.gate) {
+    case GATE_OPEN: return true;
+    case GATE_UNAVAILABLE:
+        session_replyf(s, "421 4.3.0 " STR_FMT " Error: service unavailable",
+                       STR_ARG(s->config->myhostname));
+        break;
+    case GATE_RUN: runner_session(s, text); break;
+    case GATE_DENY:
+        log_info(&s->log,
+                 "NOQUEUE: reject: CONNECT from " STR_FMT ": denied; instruction=" STR_FMT
+                 ":" STR_FMT,
+                 STR_ARG(s->access.client.label), STR_ARG(s->rule.instruction.table),
+                 STR_ARG(s->rule.instruction.rule));
+        if (text.n)
+            session_replyf(s, "554 5.7.1 " STR_FMT, STR_ARG(text));
+    }
+    session_end(s, NULL);
+    return false;
+}
+
+void instructions_environment(const struct session *s, struct arena *a, struct str **texts,
+                              size_t *n)
+{
+    VEC(struct str) list = {0};
+    const struct instruction *i = &s->rule.instruction;
+
+    for (size_t k = 0; k < i->n_variables; k++)
+        vec_add(a, &list,
+                arena_printf(a, STR_FMT "=" STR_FMT, STR_ARG(i->variables[k].name),
+                             STR_ARG(i->variables[k].value)));
+    *texts = list.v;
+    *n = list.n;
+}

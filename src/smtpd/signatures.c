@@ -1,0 +1,86 @@
+#include "smtpd/signatures.h"
+
+#include "global/mime.h"
+#include "util/file.h"
+
+enum { FILE_MAX = 1024 * 1024, NESTING = 100, BOUNDARY = 2048, HEADER = 102400 };
+
+struct signatures {
+    VEC(struct str) prefixes;
+};
+
+struct signature_scan {
+    const struct signatures *signatures;
+    struct mime_state *mime;
+    bool continues; /* the line that comes is the rest of one */
+    bool found;
+};
+
+enum rc signatures_read(struct str path, struct arena *a, const struct signatures **out,
+                        struct why *why)
+{
+    struct signatures *s = arena_new_of(a, struct signatures);
+    struct str text = STR_NONE;
+    enum rc rc = file_read(arena_text(a, path), FILE_MAX, a, &text, why);
+
+    if (rc == RC_NONE)
+        return FAIL(why, RC_CONFIG,
+                    "open " STR_FMT
+                    ": no such file; REJECTEXEC and smtpd_content_signatures need it",
+                    STR_ARG(path));
+    if (rc != RC_OK)
+        return RC_CONFIG;
+    while (text.n) {
+        struct str line = str_rtrim(str_cut(&text, '\n'));
+        if (line.n && line.p[0] != '#')
+            vec_add(a, &s->prefixes, line);
+    }
+    if (s->prefixes.n == 0)
+        return FAIL(why, RC_CONFIG, STR_FMT ": no signature in it", STR_ARG(path));
+    *out = s;
+    return RC_OK;
+}
+
+static bool has_prefix(struct str line, struct str prefix)
+{
+    if (line.n < prefix.n)
+        return false;
+    for (size_t i = 0; i < prefix.n; i++)
+        if (prefix.p[i] != '*' && prefix.p[i] != line.p[i])
+            return false;
+    return true;
+}
+
+static void see_body(void *context, struct str line, bool more)
+{
+    struct signature_scan *scan = context;
+
+    if (!scan->continues && mime_part_offset(scan->mime) == 0)
+        for (size_t i = 0; i < scan->signatures->prefixes.n && !scan->found; i++)
+            scan->found = has_prefix(line, scan->signatures->prefixes.v[i]);
+    scan->continues = more;
+}
+
+struct signature_scan *signature_scan_new(const struct signatures *s, struct arena *a)
+{
+    static const struct mime_events events = {.body = see_body};
+    const struct mime_options options = {.parse_nested = true,
+                                         .nesting_limit = NESTING,
+                                         .boundary_limit = BOUNDARY,
+                                         .header_size_limit = HEADER};
+    struct signature_scan *scan = arena_new_of(a, struct signature_scan);
+
+    scan->signatures = s;
+    scan->mime = mime_new(a, &options, &events, scan);
+    return scan;
+}
+
+void signature_scan_line(struct signature_scan *scan, struct str line, bool more)
+{
+    (void)mime_line(scan->mime, line, more);
+}
+
+bool signature_scan_found(const struct signature_scan *scan)
+{
+    return scan && scan->found;
+}
