@@ -154,6 +154,7 @@ static enum rc prepare(struct runtime *r, int argc, char **argv, struct why *why
     r->env.argc = r->options.argc;
     r->env.argv = r->options.argv;
     r->env.on_stdin = r->options.on_stdin;
+    r->env.checking = r->options.check;
     r->env.rootless = geteuid() != 0;
     TRY(adopt_descriptors(r, why));
     TRY(load_configuration(r, why));

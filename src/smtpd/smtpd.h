@@ -71,7 +71,8 @@ struct smtpd {
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
     unsigned notify;                      /* enum notify_class that are wanted */
     enum tls_level tls_level;
-    struct tls_context *tls; /* NULL: no TLS, or it cannot be had */
+    struct tls_context *tls;        /* NULL: no TLS, or it cannot be had */
+    struct tls_context *tls_failed; /* then: are its files better now? */
     unsigned tls_loglevel;
     struct maps *tls_loglevels; /* NULL: none */
     struct login_server *login; /* NULL: nobody can log in */

@@ -362,7 +362,8 @@ bool smtpd_has_changed(struct service_env *env, void *state)
         name = STR("of SASL logins");
     else if (!access_has_changed(s->access, &name))
         name = STR_NONE;
-    if (name.n == 0 && tls_context_has_changed(s->tls, &name)) {
+    if (name.n == 0 &&
+        (tls_context_has_changed(s->tls, &name) || tls_context_has_changed(s->tls_failed, &name))) {
         log_info(&env->log, "file " STR_FMT " has changed -- restarting", STR_ARG(name));
         return true;
     }

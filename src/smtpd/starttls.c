@@ -15,24 +15,45 @@ static enum tls_level level_of(const struct config *c)
                                          : LEVEL_NONE;
 }
 
-/* What is wrong is no reason to stop taking mail in clear where that is allowed; clients that ask
-   for TLS are told to come back. */
+static enum rc open_context(struct smtpd *s, struct why *why)
+{
+    const struct config *c = s->config;
+    AUTO_ARENA a = arena_new(256);
+    const struct tls_options o = {
+        .role = TLS_SERVER,
+        .prefix = "smtpd_tls_",
+        .mandatory = s->tls_level == LEVEL_ENCRYPT,
+        .strict = s->env->checking,
+        .keep_failed = true,
+        .cache = "smtpd",
+        .tlsmgr = arena_printf(a, "private/" STR_FMT, STR_ARG(c->tlsmgr_service_name)).p,
+    };
+
+    TRY(tls_context_new(&o, c, &s->env->log, &s->tls_failed, why));
+    if (tls_context_has_certificate(s->tls_failed) || str_eq(c->smtpd_tls_cert_file, STR("none"))) {
+        s->tls = s->tls_failed;
+        s->tls_failed = NULL;
+        return RC_OK;
+    }
+    return FAIL(why, RC_CONFIG,
+                "no server certificate for TLS (%s); set smtpd_tls_chain_files, or "
+                "run: postfix tls enable-server",
+                s->tls_level == LEVEL_ENCRYPT ? "which is demanded" : "level may");
+}
+
+/*
+ * What is wrong with certificates is a mistake for "postfix check" and start. Later it is no reason
+ * to stop taking mail in clear where that is allowed; clients that ask for TLS are told to come
+ * back.
+ */
 enum rc smtpd_open_tls(struct smtpd *s, struct why *why)
 {
     const struct config *c = s->config;
     const struct table_env env = {c, &s->env->log};
-    struct tls_options o = {
-        .role = TLS_SERVER,
-        .prefix = "smtpd_tls_",
-        .cache = "smtpd",
-    };
-    AUTO_ARENA a = arena_new(256);
 
     s->tls_level = c->smtpd_tls_wrappermode ? LEVEL_ENCRYPT : level_of(c);
     if (s->tls_level == LEVEL_NONE)
         return RC_OK;
-    o.mandatory = s->tls_level == LEVEL_ENCRYPT;
-    o.tlsmgr = arena_printf(a, "private/" STR_FMT, STR_ARG(c->tlsmgr_service_name)).p;
     if (tls_loglevel_parse(c->smtpd_tls_loglevel, &s->tls_loglevel, why) != RC_OK) {
         why_prefix(why, "smtpd_tls_loglevel");
         return RC_CONFIG;
@@ -44,14 +65,11 @@ enum rc smtpd_open_tls(struct smtpd *s, struct why *why)
         log_warning(&s->env->log,
                     "smtpd_tls_req_ccert: a client certificate cannot be demanded "
                     "unless TLS is (smtpd_tls_security_level = encrypt); asking only");
-    if (tls_context_new(&o, c, &s->env->log, &s->tls, why) != RC_OK)
-        log_warning(&s->env->log, "%s: disabling TLS support", why->text);
-    else if (!tls_context_has_certificate(s->tls) && !str_eq(c->smtpd_tls_cert_file, STR("none"))) {
-        log_warning(&s->env->log, "no server certificate: disabling TLS support; set "
-                                  "smtpd_tls_chain_files, or run: postfix tls enable-server");
-        tls_context_free(s->tls);
-        s->tls = NULL;
-    }
+    if (open_context(s, why) == RC_OK)
+        return RC_OK;
+    if (s->env->checking)
+        return RC_CONFIG;
+    log_warning(&s->env->log, "%s: disabling TLS support", why->text);
     return RC_OK;
 }
 

@@ -7,9 +7,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "tls/private.h"
 #include "util/file.h"
@@ -33,21 +30,6 @@ static void pair_reset(struct pair *p)
     p->key = NULL;
     p->leaf = NULL;
     p->chain = NULL;
-}
-
-void tls_watch_file(struct tls_context *t, struct str path)
-{
-    struct watched_file f = {.path = path};
-    struct stat st;
-
-    for (size_t i = 0; i < t->files.n; i++)
-        if (str_eq(t->files.v[i].path, path))
-            return;
-    if (stat(path.p, &st) == 0) {
-        f.changed = st.st_mtim;
-        f.inode = st.st_ino;
-    }
-    vec_add(t->arena, &t->files, f);
 }
 
 /* A file as it is now; its change later means a new generation of processes. */
@@ -111,6 +93,8 @@ static enum rc pair_use(struct tls_context *t, struct pair *p, const char *origi
 {
     int done;
 
+    if (p->key == NULL && p->leaf == NULL)
+        return FAIL(why, RC_CONFIG, "%s: no key and no certificate in it", origin);
     if (p->leaf == NULL)
         return FAIL(why, RC_CONFIG,
                     "%s: no certificate follows a key; put each key before its certificates",
@@ -243,8 +227,7 @@ enum rc tls_use_chains(struct tls_context *t, SSL *ssl, struct str pem, const ch
     enum rc rc = take_all(t, &p, pem, origin, why);
 
     if (rc == RC_OK)
-        rc = p.key || p.leaf ? pair_use(t, &p, origin, why)
-                             : FAIL(why, RC_CONFIG, "%s: no key and no certificate in it", origin);
+        rc = pair_use(t, &p, origin, why);
     pair_reset(&p);
     return rc;
 }

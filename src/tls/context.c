@@ -1,7 +1,6 @@
 /* A context: made once, read-only afterwards. */
 #include <openssl/err.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "table/table.h"
 #include "tls/private.h"
@@ -71,9 +70,11 @@ enum rc tls_context_new(const struct tls_options *options, const struct config *
     rc = start_openssl(config, why);
     if (rc == RC_OK)
         rc = context_fill(t, options, why);
-    if (rc != RC_OK)
+    if (rc != RC_OK && !options->keep_failed) {
         tls_context_free(t);
-    *out = rc == RC_OK ? t : NULL;
+        t = NULL;
+    }
+    *out = t;
     return rc;
 }
 
@@ -82,6 +83,7 @@ void tls_context_free(struct tls_context *t)
     if (t == NULL)
         return;
     tls_resume_close(t);
+    tls_unwatch_files(t);
     maps_close(t->sni);
     SSL_CTX_free(t->ssl);
     BIO_meth_free(t->bio);
@@ -92,12 +94,8 @@ void tls_context_free(struct tls_context *t)
 bool tls_context_has_changed(struct tls_context *t, struct str *name)
 {
     for (size_t i = 0; t && i < t->files.n; i++) {
-        const struct watched_file *f = &t->files.v[i];
-        struct stat st;
-        if (stat(f->path.p, &st) == 0 &&
-            (st.st_ino != f->inode || st.st_mtim.tv_sec != f->changed.tv_sec ||
-             st.st_mtim.tv_nsec != f->changed.tv_nsec)) {
-            *name = f->path;
+        if (tls_file_has_changed(&t->files.v[i])) {
+            *name = t->files.v[i].path;
             return true;
         }
     }

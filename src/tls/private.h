@@ -10,6 +10,7 @@
 
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "config/config.h"
 #include "tls/tls.h"
@@ -24,10 +25,19 @@ struct tls_settings { /* parameters PREFIXname; empty where there is none */
 #undef SETTING
 };
 
+/*
+ * A file whose change means new processes. After start its path may be out of reach (chroot, a
+ * directory of root's): descriptors without rights stay open on the file and, when the name is a
+ * link, on the link.
+ */
 struct watched_file {
     struct str path;
-    struct timespec changed;
-    ino_t inode;
+    struct watched_inode {
+        int fd; /* O_PATH; -1: was not there */
+        struct timespec changed;
+        nlink_t links; /* a file that was replaced has lost its name */
+        off_t size;
+    } file, link;
 };
 
 struct tls_context {
@@ -76,7 +86,11 @@ enum rc tls_load_certificates(struct tls_context *t, struct why *why) MUST_USE;
 /* A key and its chain, several times, from PEM text; origin: for messages. For one session. */
 enum rc tls_use_chains(struct tls_context *t, SSL *ssl, struct str pem, const char *origin,
                        struct arena *a, struct why *why) MUST_USE;
+
+/* watch.c */
 void tls_watch_file(struct tls_context *t, struct str path);
+void tls_unwatch_files(struct tls_context *t);
+bool tls_file_has_changed(const struct watched_file *f);
 
 /* parameters.c: what a context takes from configuration besides certificates */
 enum rc tls_apply_parameters(struct tls_context *t, bool mandatory, struct why *why) MUST_USE;

@@ -42,7 +42,9 @@ struct tls_options {
     const char *prefix; /* of parameters: "smtpd_tls_", "smtp_tls_", "lmtp_tls_", "postscreen_tls_",
                            "tlsproxy_tls_", "tlsproxy_client_" */
     bool mandatory;     /* server: the mandatory_ ciphers and protocols */
-    bool strict;        /* "postfix check": an expired certificate is an error, not a warning */
+    bool keep_failed; /* after RC_CONFIG *out is no NULL, but good for tls_context_has_changed() and
+                         tls_context_free() alone: somebody may repair the files */
+    bool strict;      /* "postfix check": an expired certificate is an error, not a warning */
     const char *cache; /* name of the cache and of the tickets in tlsmgr: "smtpd", "smtp", "lmtp" */
     const char *tlsmgr; /* its socket as seen from the working directory, "private/tlsmgr";
                            NULL: no sharing with other processes */

@@ -1,5 +1,8 @@
 """TLS in the SMTP server: STARTTLS, wrapper mode, certificates, what it logs."""
+import hashlib
+import shutil
 import ssl
+import threading
 
 import pytest
 
@@ -233,3 +236,82 @@ def test_without_tlsmgr(postern, ca):
     session, _ = resumes(p.port, None, c)
     assert resumes(p.port, session, c)[1]
     p.wait_log("warning: private/tlsmgr: .*TLS sessions of other processes cannot be resumed")
+
+
+@pytest.mark.parametrize("change,words", [
+    ({"smtpd_tls_chain_files": "/nonexistent/mx.pem"}, "smtpd_tls_chain_files: file /nonexistent/mx.pem does not exist"),
+    ({"smtpd_tls_chain_files": "%s/mx.key"}, "no certificate follows a key"),
+    ({"smtpd_tls_chain_files": "", "smtpd_tls_cert_file": "%s/mx.crt", "smtpd_tls_key_file": "%s/user.key"},
+     "mx.crt: key and certificate do not belong together"),
+    ({"smtpd_tls_chain_files": "%s/old.pem"}, "old.pem: certificate has expired"),
+    ({"smtpd_tls_chain_files": ""}, "no server certificate for TLS"),
+    ({"smtpd_tls_protocols": ">=TLSv7"}, 'smtpd_tls_protocols: unknown TLS protocol "TLSv7"'),
+    ({"smtpd_tls_ciphers": "best"}, "smtpd_tls_ciphers"),
+    ({"smtpd_tls_security_level": "secure"}, "smtpd_tls_security_level"),
+    ({"smtpd_tls_loglevel": "9"}, "smtpd_tls_loglevel"),
+    ({"smtpd_tls_CAfile": "%s/mx.key"}, "smtpd_tls_CAfile: cannot read certificates"),
+    ({"tls_server_sni_maps": "nosuch:x"}, "nosuch"),
+])
+def test_mistakes(postern, ca, change, words):
+    ca.issue("old", days=-1)
+    p = postern(settings(ca, **{k: v.replace("%s", ca.dir) for k, v in change.items()}), start=False)
+    r = p.run("postfix", "check")
+    assert r.returncode != 0 and words in r.stderr, r.stderr
+
+
+def test_trouble_later_means_clear_text(postern, ca, tmp_path):
+    """A certificate that is gone after the start: mail goes on, TLS comes back with the file."""
+    shutil.copy(f"{ca.dir}/mx.pem", f"{tmp_path}/mx.pem")
+    p = postern(settings(ca, smtpd_tls_chain_files=f"{tmp_path}/mx.pem"))
+    with Secure(p.port, client()) as s:
+        assert s.secure()[0] == 220
+    with open(f"{tmp_path}/mx.pem", "w") as f:
+        f.write("nothing\n")
+
+    def answer():
+        with Secure(p.port, client()) as s:
+            return s.secure()
+    wait_until(lambda: answer() == (454, b"4.7.0 TLS not available due to local problem"), what="no TLS")
+    p.wait_log(r"warning: smtpd_tls_chain_files: .*/mx.pem: no key and no certificate in it: disabling TLS support")
+    shutil.copy(f"{ca.dir}/mx.pem", f"{tmp_path}/mx.pem")
+    wait_until(lambda: answer()[0] == 220, what="TLS again")
+
+
+def test_new_certificate_under_load(postern, ca, tmp_path):
+    """Sessions go on while certificates are replaced, as certbot does it; nobody is turned away."""
+    live, archive = tmp_path / "live", tmp_path / "archive"
+    live.mkdir()
+    archive.mkdir()
+    for n in ("one", "two"):
+        shutil.copy(ca.issue(f"mx-{n}", "mx.example.test"), archive / f"{n}.pem")
+    (live / "mx.pem").symlink_to(archive / "one.pem")
+    live.chmod(0o700)  # no service may look into it later
+    p = postern(settings(ca, smtpd_tls_chain_files=f"{live}/mx.pem", max_use="100000"), master_extra=TLSMGR)
+    prints = {n: ca.fingerprint(f"mx-{n}").replace(":", "").lower() for n in ("one", "two")}
+    seen, failures, done = [], [], threading.Event()
+
+    def load():
+        while not done.is_set():
+            try:
+                with Secure(p.port, client(ca.file)) as s:
+                    s.secure()
+                    s.ehlo()
+                    seen.append(hashlib.sha256(s.sock.getpeercert(True)).hexdigest())
+            except Exception as e:
+                failures.append(e)
+                return
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for t in threads:
+        t.start()
+    try:
+        wait_until(lambda: seen.count(prints["one"]) > 10, what="sessions with the first certificate")
+        (live / "new").symlink_to(archive / "two.pem")
+        (live / "new").rename(live / "mx.pem")
+        wait_until(lambda: prints["two"] in seen, what="the new certificate")
+        wait_until(lambda: prints["one"] not in seen[-20:], what="the end of the old one")
+    finally:
+        done.set()
+        for t in threads:
+            t.join()
+    assert not failures
+    p.wait_log("file .*/mx.pem has changed -- restarting")
