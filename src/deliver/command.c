@@ -200,7 +200,8 @@ void command_deliver(struct delivery *d, size_t index, const struct command *com
         shut(&c.ended);
     }
     if (rc == RC_OK)
-        *outcome = command_outcome(d->arena, command->text, status, (struct str){c.output, c.n});
+        *outcome = (command->outcome ? command->outcome : command_outcome)(
+            d->arena, command->text, status, (struct str){c.output, c.n});
     else if (rc == RC_TIMEOUT)
         *outcome = too_long(d->arena, command, &c);
     else

@@ -10,6 +10,8 @@ struct command {
     long time_limit;        /* seconds */
     unsigned copy_flags;    /* of deliver_copy() */
     struct str delivered_to, eol;
+    /* what an exit status means; NULL: command_outcome() */
+    struct dsn (*outcome)(struct arena *a, struct str command, int status, struct str output);
 };
 
 /* index: recipient whose addresses the prefix headers show. outcome: what to report. */

@@ -60,6 +60,10 @@ enum rc service_options_parse(int argc, char **argv, struct arena *a, struct ser
             found.check = true;
             continue;
         }
+        if (strcmp(argv[i], "--inetd") == 0) {
+            found.inetd = true;
+            continue;
+        }
         for (char *p = argv[i] + 1; *p; p++) {
             char letter = *p;
             if (strchr(WITH_VALUE, letter) == NULL) {

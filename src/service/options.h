@@ -12,6 +12,7 @@ struct service_options {
     bool unlimited;                   /* -z: maxproc is 0 */
     bool check;                       /* --check: only look whether the service could start */
     bool on_stdin;                    /* -S */
+    bool inetd;                       /* --inetd: one client, whose connection is descriptor 0 */
     int verbose;                      /* -v, -V counts as well */
     long idle_seconds;                /* -i; 0: max_idle */
     long requests;                    /* -m; 0: max_use */

@@ -56,10 +56,10 @@ static void open_log(struct runtime *r)
                   board_trace_of_program(r->service->name));
 }
 
-/* -S, --check: master has no part in it. */
+/* -S, --inetd, --check: master has no part in it. */
 static bool runs_alone(const struct runtime *r)
 {
-    return r->options.on_stdin || r->options.check;
+    return r->options.on_stdin || r->options.inetd || r->options.check;
 }
 
 /*
@@ -195,7 +195,7 @@ int service_main(const struct service *service, int argc, char **argv)
     open_first_log(r);
     if (prepare(r, argc, argv, &why) != RC_OK)
         log_fatal(&r->env.log, 1, "%s", why.text);
-    if (r->options.on_stdin)
+    if (r->options.on_stdin || r->options.inetd)
         stdin_run(r);
     if (service->shape == SERVICE_LOOP)
         loop_shape_run(r);

@@ -1,4 +1,5 @@
 /* DATA (RFC 5321 4.1.1.4) and BDAT (RFC 3030). */
+#include "smtpd/paranoid.h"
 #include "smtpd/standalone.h"
 #include "util/clock.h"
 
@@ -27,6 +28,16 @@ static bool data_allowed(struct session *s)
     v = access_at_data(&s->access);
     s->access.recipient = STR_NONE;
     return session_obeys(s, v);
+}
+
+/* False: the session is over. */
+static bool take_line(struct session *s, struct str line, bool more)
+{
+    if (!paranoid_takes_line(s, line, more))
+        return false;
+    if (message_status(s) == 0)
+        message_line(s, line, more);
+    return true;
 }
 
 /* The message is complete: queue it and tell the client. */
@@ -67,8 +78,8 @@ bool cmd_data(struct session *s, struct str arguments)
     transaction_begin_content(s);
     extend_deadline(s, begin_ms);
     while ((rc = wire_data_line(&s->t.content, &line, &more, &s->why)) == RC_OK) {
-        if (message_status(s) == 0)
-            message_line(s, line, more);
+        if (!take_line(s, line, more))
+            return false;
         extend_deadline(s, begin_ms);
     }
     if (rc == RC_NONE)
@@ -122,8 +133,8 @@ static enum rc take_chunk(struct session *s)
     enum rc rc;
 
     while ((rc = wire_chunk_line(&s->t.content, &line, &more, &s->why)) == RC_OK) {
-        if (message_status(s) == 0)
-            message_line(s, line, more);
+        if (!take_line(s, line, more))
+            return RC_PERM;
         extend_deadline(s, begin_ms);
     }
     return rc;
@@ -185,6 +196,8 @@ bool cmd_bdat(struct session *s, struct str arguments)
         return refuse_chunk(s, last, STR("551 5.7.1 Null BDAT request"));
     }
     rc = take_chunk(s);
+    if (s->over)
+        return false;
     if (rc != RC_NONE) {
         session_broke(s, rc);
         return false;

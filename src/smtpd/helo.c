@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "global/text.h"
-#include "smtpd/smtpd.h"
+#include "smtpd/paranoid.h"
 
 /* Bytes that could confuse whoever reads the name in a log, a header or a reply. */
 static void neuter(char *name)
@@ -28,6 +28,8 @@ static bool greeted(struct session *s, struct str name, bool esmtp)
     char *copy;
 
     transaction_done(s);
+    if (!paranoid_takes_text(s, name, "odd character in host name"))
+        return false;
     s->access.esmtp = esmtp;
     s->access.protocol = esmtp ? STR("ESMTP") : STR("SMTP");
     copy = arena_text(s->arena, str_head(name, 255));
@@ -115,6 +117,15 @@ static void offer_all(struct session *s, struct offer *o)
         offer(o, EHLO_REQUIRETLS, "REQUIRETLS");
 }
 
+/* As a server that does not know EHLO; a client that insists is taken as if it had said HELO. */
+static bool ehlo_without_extensions(struct session *s, struct str arguments)
+{
+    if (s->counters[CMD_EHLO].total > 1)
+        return cmd_helo(s, arguments);
+    session_reply(s, STR("500 5.5.1 Error: command not implemented; say HELO"));
+    return false;
+}
+
 bool cmd_ehlo(struct session *s, struct str arguments)
 {
     ssize_t last;
@@ -123,10 +134,8 @@ bool cmd_ehlo(struct session *s, struct str arguments)
 
     buf_init(&b, 16384);
     buf_init(&discarded, 1024);
-    if (s->config->smtpd_ehlo_disable) {
-        session_reply(s, STR("500 5.5.1 Error: command not implemented"));
-        return false;
-    }
+    if (s->config->smtpd_ehlo_disable)
+        return ehlo_without_extensions(s, arguments);
     if (!name_of_client(s, arguments, "EHLO") || !greeted(s, arguments, true))
         return false;
     buf_addf(&b, "250-" STR_FMT, STR_ARG(s->config->myhostname));

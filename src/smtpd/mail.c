@@ -2,6 +2,7 @@
 #include "global/address.h"
 #include "global/dsn.h"
 #include "smtpd/envelope.h"
+#include "smtpd/paranoid.h"
 #include "util/clock.h"
 
 enum { ENVID_MAX = 100 }; /* RFC 3461 4.4 */
@@ -238,7 +239,8 @@ static bool accept_sender(struct session *s, struct str path)
         session_replyf(s, "501 5.1.7 Bad sender address syntax");
         return false;
     }
-    if (!parameters_parse(s, rest, mail_parameters,
+    if (!paranoid_takes_text(s, sender, "odd character in sender address") ||
+        !parameters_parse(s, rest, mail_parameters,
                           sizeof mail_parameters / sizeof *mail_parameters) ||
         !address_is_fit(s, sender) || !limit_messages(s))
         return false;

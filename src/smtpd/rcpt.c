@@ -3,6 +3,7 @@
 #include "global/dsn.h"
 #include "global/probe_sender.h"
 #include "smtpd/envelope.h"
+#include "smtpd/paranoid.h"
 #include "smtpd/standalone.h"
 #include "util/clock.h"
 
@@ -100,7 +101,8 @@ static bool parse_recipient(struct session *s, struct str arguments)
     }
     (void)probe_sender_is(s->config, address, s->access.arena, clock_seconds(), &address);
     s->t.recipient = (struct recipient){0};
-    if (!parameters_parse(s, rest, rcpt_parameters,
+    if (!paranoid_takes_text(s, address, "odd character in recipient address") ||
+        !parameters_parse(s, rest, rcpt_parameters,
                           sizeof rcpt_parameters / sizeof *rcpt_parameters) ||
         !address_is_fit(s, address))
         return false;

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 
-#include "smtpd/smtpd.h"
+#include "smtpd/paranoid.h"
 #include "util/clock.h"
 
 enum { SESSION_ARENA = 2048, MESSAGE_ARENA = 8192 };
@@ -128,8 +128,9 @@ static void log_disconnect(struct session *s)
     add_counter(&b, "commands", all);
     if (s->noted_bare_lf && s->wire.bare_lf == BARE_LF_NOTE)
         buf_add(&b, STR(" notes=bare_lf"));
-    log_info(&s->log, "disconnect from " STR_FMT "%s", STR_ARG(s->access.client.label),
-             buf_text(&b));
+    if (!s->config->smtpd_brief_log)
+        log_info(&s->log, "disconnect from " STR_FMT "%s", STR_ARG(s->access.client.label),
+                 buf_text(&b));
 }
 
 /* The rules refuse the client before it has said a word: it hears so instead of the greeting. */
@@ -172,8 +173,9 @@ static void count_session(const struct session *s, long n)
 
 static void session_run(struct session *s)
 {
-    log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
-    if (instructions_admit(s) && limit_connection(s) && session_wrap(s))
+    if (!s->config->smtpd_brief_log)
+        log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
+    if (instructions_admit(s) && limit_connection(s) && session_wrap(s) && paranoid_takes_client(s))
         session_greet(s);
     while (!s->over)
         command_next(s);

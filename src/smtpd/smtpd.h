@@ -78,6 +78,7 @@ struct smtpd {
     struct login_server *login; /* NULL: nobody can log in */
     unsigned sasl_security, sasl_tls_security;
     unsigned ehlo_discard;
+    const char *spool_directory; /* below the working directory; NULL: mail goes into the queue */
     unsigned submit_flags;
     pid_t pid; /* for the instance attribute */
     enum bare_lf bare_lf;
@@ -96,6 +97,7 @@ struct transaction {
     struct submit_begin begin;
     struct submission *submission; /* NULL until the first recipient is accepted */
     struct standalone *standalone; /* the same for sendmail -bs */
+    struct spooled *spooled;       /* the same for smtpd_spool_directory */
     struct timespec arrival;
     long recipients;            /* accepted */
     long overshoot;             /* refused beyond smtpd_recipient_limit */
@@ -104,6 +106,7 @@ struct transaction {
     bool smtputf8, requiretls;
     bool has_auth;               /* AUTH= of MAIL */
     bool chunking;               /* BDAT has begun */
+    bool in_body;                /* the header is through; for smtpd_paranoid */
     struct signature_scan *scan; /* NULL: no signatures */
     bool broken;                 /* a BDAT chunk was refused: discard the rest */
     struct wire_content content;

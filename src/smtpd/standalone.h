@@ -1,7 +1,8 @@
-/* The way of messages of sendmail -bs (standalone.c), and the choice between it and the queue. */
+/* The way of messages of sendmail -bs (standalone.c), and the choice between it, the queue and a
+ * spool directory. */
 #pragma once
 
-#include "smtpd/smtpd.h"
+#include "smtpd/spool.h"
 
 bool standalone_open(struct session *s); /* false: answered */
 void standalone_recipient(struct session *s, const struct recipient *r);
@@ -17,6 +18,8 @@ static inline void message_recipient(struct session *s, const struct recipient *
 {
     if (s->t.submission)
         submit_recipient(s->t.submission, r);
+    else if (s->t.spooled)
+        spool_message_recipient(s, r);
     else
         standalone_recipient(s, r);
 }
@@ -27,16 +30,22 @@ static inline void message_line(struct session *s, struct str line, bool more)
         signature_scan_line(s->t.scan, line, more);
     if (s->t.submission)
         submit_line(s->t.submission, line, more);
+    else if (s->t.spooled)
+        spool_message_line(s, line, more);
     else
         standalone_line(s, line, more);
 }
 
 static inline unsigned message_status(const struct session *s)
 {
-    return s->t.submission ? submit_status(s->t.submission) : standalone_status(s);
+    if (s->t.submission)
+        return submit_status(s->t.submission);
+    return s->t.spooled ? spool_message_status(s) : standalone_status(s);
 }
 
 static inline long message_size(const struct session *s)
 {
-    return s->t.submission ? submit_size(s->t.submission) : standalone_size(s);
+    if (s->t.submission)
+        return submit_size(s->t.submission);
+    return s->t.spooled ? spool_message_size(s) : standalone_size(s);
 }

@@ -5,6 +5,7 @@
 #include "deliver/post.h"
 #include "sasl/server.h"
 #include "smtpd/smtpd.h"
+#include "submit/spool_file.h"
 #include "util/memory.h"
 
 enum { DNS_CACHE_ENTRIES = 10000 };
@@ -179,6 +180,20 @@ static char *unescape(struct str text)
     return out;
 }
 
+/* Spool files have no place for what these extensions say. */
+static enum rc open_spool(struct smtpd *s, struct why *why)
+{
+    struct str path = s->config->smtpd_spool_directory;
+
+    while (path.n && path.p[0] == '/')
+        path = str_from(path, 1);
+    if (path.n == 0)
+        return RC_OK;
+    s->spool_directory = path.p;
+    s->ehlo_discard |= EHLO_DSN | EHLO_SMTPUTF8 | EHLO_VERP | EHLO_REQUIRETLS | EHLO_SILENT;
+    return spool_directory_check(s->spool_directory, s->env->mail_uid, why);
+}
+
 enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
 {
     struct smtpd *s = NEW(struct smtpd);
@@ -203,6 +218,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
         return RC_OK;
     }
     TRY(smtpd_open_tls(s, why));
+    TRY(open_spool(s, why));
     TRY(open_libraries(s, why));
     TRY(auth_open(s, why));
     s->submit_flags = submit_flags_for(s->config, SUBMIT_FROM_SMTPD);

@@ -95,10 +95,12 @@ bool transaction_open(struct session *s)
 {
     struct submit_begin *begin = &s->t.begin;
 
-    if (s->t.submission || s->t.standalone)
+    if (s->t.submission || s->t.standalone || s->t.spooled)
         return true;
     if (s->on_stdin || s->config->smtpd_queue_program.n)
         return standalone_open(s);
+    if (s->smtpd->spool_directory)
+        return spool_message_open(s);
     begin->flags = s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0) |
                    (s->t.requiretls ? SUBMIT_REQUIRETLS : 0);
     begin->sendopts = s->t.smtputf8 ? 1 : 0;
@@ -173,6 +175,8 @@ static void prepend(struct session *s, struct str header)
 {
     if (s->t.submission)
         submit_prepend_header(s->t.submission, header);
+    else if (s->t.spooled)
+        spool_message_header(s, header);
     else
         standalone_line(s, header, false);
 }
@@ -300,6 +304,8 @@ bool transaction_finish(struct session *s, struct str *reply)
     if (s->t.submission) {
         apply_actions(s);
         status = submit_finish(s->t.submission, &reason);
+    } else if (s->t.spooled) {
+        status = s->access.actions.discard ? 0 : spool_message_finish(s);
     } else {
         status = s->on_stdin ? standalone_finish(s) : standalone_status(s);
     }

@@ -1,0 +1,203 @@
+/* One spool file: run the mailer for its recipients, a batch at a time, and note who is done. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "smtpfwdd/drain.h"
+#include "util/clock.h"
+#include "util/file.h"
+
+extern char **environ;
+
+struct forward {
+    const struct drain *d;
+    const char *name;
+    struct log log; /* with the name of the file */
+    struct arena *arena;
+    struct spool_message message;
+    int fd;
+    size_t sent, failed;
+    bool retry, misconfigured;
+};
+
+/* ---- the mailer ---- */
+
+static pid_t run(const struct forward *f, char **argv)
+{
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    if (lseek(f->fd, f->message.body, SEEK_SET) < 0 || dup2(f->fd, STDIN_FILENO) < 0)
+        _exit(EX_TEMPFAIL);
+    setsid();
+    execve(argv[0], argv, environ);
+    _exit(errno == ENOENT || errno == EACCES ? EX_CONFIG : EX_TEMPFAIL);
+}
+
+/* A mailer that hangs must not keep the message for ever. */
+static int wait_for(const struct forward *f, pid_t pid)
+{
+    struct timespec pause = {0, 20 * 1000 * 1000};
+    long deadline = clock_ms() + MAILER_SECONDS_MAX * 1000L;
+    int status = 0;
+    pid_t got;
+
+    while ((got = waitpid(pid, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
+        if (clock_ms() > deadline) {
+            log_warning(&f->log, "%s runs for more than %d seconds: ended", f->d->mailer,
+                        MAILER_SECONDS_MAX);
+            kill(-pid, SIGKILL);
+            waitpid(pid, &status, 0);
+            break;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return status;
+}
+
+/* ---- recipients ---- */
+
+static void mark(struct forward *f, struct spool_recipient *r, enum spool_state state)
+{
+    struct why why;
+
+    if (spool_mark(f->fd, r, state, &why) != RC_OK)
+        log_warning(&f->log, "%s; the message may be forwarded twice", why.text);
+    f->sent += state == SPOOL_SENT;
+    f->failed += state == SPOOL_FAIL;
+}
+
+typedef VEC(struct spool_recipient *) batch;
+
+static void settle(struct forward *f, const batch *b, int status)
+{
+    struct mailer_result r = mailer_result(status);
+
+    if (r.fate == FATE_RETRY) {
+        f->retry = true;
+        f->misconfigured =
+            f->misconfigured || (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG);
+    }
+    if (r.fate != FATE_RETRY)
+        for (size_t i = 0; i < b->n; i++)
+            mark(f, b->v[i], r.fate == FATE_SENT ? SPOOL_SENT : SPOOL_FAIL);
+    if (r.fate == FATE_SENT && !f->d->quiet)
+        log_info(&f->log, "forwarded to %zu recipients", b->n);
+    if (r.fate != FATE_SENT)
+        log_warning(&f->log, "%s: %s (%s %d) for %zu recipients; %s", f->d->mailer, r.words,
+                    WIFEXITED(status) ? "status" : "signal",
+                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), b->n,
+                    r.fate == FATE_RETRY ? "it will be tried again" : "given up");
+}
+
+static void forward_batch(struct forward *f, const batch *b)
+{
+    VEC(char *) argv = {0};
+    pid_t pid;
+
+    vec_add(f->arena, &argv, (char *)f->d->mailer);
+    vec_add(f->arena, &argv, (char *)"-oi");
+    vec_add(f->arena, &argv, (char *)"-f");
+    vec_add(f->arena, &argv,
+            arena_text(f->arena, f->message.sender.n ? f->message.sender : STR("<>")));
+    for (size_t i = 0; i < b->n; i++)
+        vec_add(f->arena, &argv, (char *)b->v[i]->address.p);
+    vec_add(f->arena, &argv, NULL);
+    pid = run(f, argv.v);
+    if (pid < 0) {
+        log_warning(&f->log, "fork: %m");
+        f->retry = true;
+        return;
+    }
+    settle(f, b, wait_for(f, pid));
+}
+
+static void forward_all(struct forward *f)
+{
+    batch b = {0};
+
+    for (size_t i = 0; i < f->message.recipients.n && !f->misconfigured; i++) {
+        struct spool_recipient *r = &f->message.recipients.v[i];
+        f->failed += r->state == SPOOL_FAIL;
+        if (r->state != SPOOL_RCPT)
+            continue;
+        if (address_is_option(r->address)) {
+            log_warning(&f->log, "recipient " STR_FMT " begins with \"-\": refused",
+                        STR_ARG(r->address));
+            mark(f, r, SPOOL_FAIL);
+            continue;
+        }
+        vec_add(f->arena, &b, r);
+        if (b.n == ARGUMENTS_MAX - 4) {
+            forward_batch(f, &b);
+            b.n = 0;
+        }
+    }
+    if (b.n && !f->misconfigured)
+        forward_batch(f, &b);
+}
+
+/* ---- the file ---- */
+
+static void set_aside(const struct forward *f, const char *prefix)
+{
+    struct str to = arena_printf(f->arena, "%s%s", prefix, f->name);
+
+    if (rename(f->name, to.p) < 0)
+        log_warning(&f->log, "rename to %s: %m", to.p);
+    else
+        log_warning(&f->log, "kept as %s/%s", f->d->directory, to.p);
+}
+
+static void finish(struct forward *f)
+{
+    if (f->retry) {
+        /* the time of this attempt is that of the file */
+        if (fchmod(f->fd, SPOOL_MODE_TRIED) < 0 || futimens(f->fd, NULL) < 0)
+            log_warning(&f->log, "%m");
+        return;
+    }
+    if (f->failed) { /* nobody is told by mail, so it must not vanish */
+        set_aside(f, SPOOL_FAILED_PREFIX);
+        return;
+    }
+    if (unlink(f->name) < 0)
+        log_warning(&f->log, "remove: %m");
+    if (f->d->quiet)
+        log_info(&f->log, "from=<" STR_FMT ">, nrcpt=%zu, forwarded", STR_ARG(f->message.sender),
+                 f->message.recipients.n);
+}
+
+_Noreturn void forward_file(const struct drain *d, const char *name)
+{
+    struct forward f = {.d = d, .name = name, .log = d->command->log, .arena = arena_new(4096)};
+    sigset_t none;
+    struct why why;
+    enum rc rc;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    log_set_queue_id(&f.log, str_of(name));
+    f.fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (f.fd < 0 || fd_lock(f.fd, true, false, &why) != RC_OK)
+        exit(0); /* gone, or somebody else has it */
+    rc = spool_read(f.fd, f.arena, &f.message, &why);
+    if (rc == RC_OK && address_is_option(f.message.sender))
+        rc = FAIL(&why, RC_PERM, "the sender begins with \"-\"");
+    if (rc == RC_PERM) {
+        log_warning(&f.log, "%s", why.text);
+        set_aside(&f, SPOOL_CORRUPT_PREFIX);
+    } else if (rc != RC_OK) {
+        log_warning(&f.log, "%s", why.text);
+    } else {
+        forward_all(&f);
+        finish(&f);
+    }
+    exit(f.misconfigured ? EX_CONFIG : 0);
+}
