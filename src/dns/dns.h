@@ -79,6 +79,14 @@ enum rc resolver_choose(struct resolver *r, struct str who, const char *anchors,
                         struct why *why) MUST_USE;
 void resolver_free(struct resolver *r);
 
+/*
+ * Each record that is found is shown to drop(), as dns_record_text() writes it. RC_OK: leave it
+ * out. RC_NONE: keep it. Else the answer is DNS_RETRY. An answer that has nothing left is
+ * DNS_BOGUS. Before the first lookup.
+ */
+typedef enum rc dns_drop(void *context, struct str record, struct arena *a, struct why *why);
+void resolver_filter(struct resolver *r, dns_drop *drop, void *context);
+
 /* Never fails otherwise than by answer->status; why holds words like Postfix's "Host or domain name
    not found. Name service error for name=H type=MX: Host not found". */
 enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct arena *a,

@@ -236,6 +236,37 @@ static enum dns_status lookup_search(struct resolver *r, struct str name, int ty
     return dotted ? status : lookup_absolute(r, name, type, a, answer, why);
 }
 
+void resolver_filter(struct resolver *r, dns_drop *drop, void *context)
+{
+    r->drop = drop;
+    r->drop_context = context;
+}
+
+static enum dns_status filter(struct resolver *r, struct str name, int type, struct arena *a,
+                              struct dns_answer *answer, struct why *why)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < answer->n; i++) {
+        enum rc rc = r->drop(r->drop_context, dns_record_text(&answer->records[i], a), a, why);
+        if (rc == RC_NONE)
+            answer->records[kept++] = answer->records[i];
+        else if (rc != RC_OK) {
+            why_set(why, RC_TEMP,
+                    "Error looking up name=" STR_FMT " type=%s: Invalid DNS reply filter syntax",
+                    STR_ARG(name), dns_type_name(type));
+            return DNS_RETRY;
+        }
+    }
+    answer->n = kept;
+    if (kept)
+        return DNS_FOUND;
+    why_set(why, RC_TEMP,
+            "Error looking up name=" STR_FMT " type=%s: DNS reply filter drops all results",
+            STR_ARG(name), dns_type_name(type));
+    return DNS_BOGUS;
+}
+
 enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct arena *a,
                            struct dns_answer *answer, struct why *why)
 {
@@ -255,5 +286,7 @@ enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct
     else
         lookup_absolute(r, key, type, a, answer, &cause);
     explain(answer->status, &cause, key, type, why);
+    if (answer->status == DNS_FOUND && r->drop)
+        answer->status = filter(r, name, type, a, answer, why);
     return answer->status;
 }

@@ -13,6 +13,8 @@ struct resolver {
     char *path;
     struct cache *cache;         /* has its own lock */
     struct validator *validator; /* NULL: trust the name servers */
+    dns_drop *drop;              /* resolver_filter(); NULL: none */
+    void *drop_context;
     pthread_mutex_t lock;
     struct name_servers servers; /* lock; so the rest */
     struct timespec changed;     /* resolv.conf when it was read */

@@ -50,47 +50,6 @@ static unsigned long chance(void)
     return getrandom(&n, sizeof n, GRND_NONBLOCK) == sizeof n ? n : 0;
 }
 
-/* Drop the records for which the filter table says IGNORE. */
-static enum dns_status filter(struct finding *f, struct str name, int type,
-                              struct dns_answer *answer, struct why *why)
-{
-    size_t kept = 0;
-    struct str value;
-
-    if (maps_empty(f->smtp->dns_filter))
-        return answer->status;
-    for (size_t i = 0; i < answer->n; i++) {
-        struct str text = dns_record_text(&answer->records[i], f->arena);
-        enum rc rc = maps_get(f->smtp->dns_filter, text, f->arena, &value, why);
-        if (rc == RC_OK && str_eq_nocase(str_trim(value), STR("IGNORE"))) {
-            log_info(&f->smtp->log, "ignoring DNS RR: " STR_FMT, STR_ARG(text));
-            continue;
-        }
-        if (rc == RC_OK || (rc != RC_NONE && rc != RC_OK)) {
-            why_set(why, RC_TEMP,
-                    "Error looking up name=" STR_FMT " type=%s: Invalid DNS reply filter syntax",
-                    STR_ARG(name), dns_type_name(type));
-            return DNS_RETRY;
-        }
-        answer->records[kept++] = answer->records[i];
-    }
-    answer->n = kept;
-    if (kept)
-        return DNS_FOUND;
-    why_set(why, RC_TEMP,
-            "Error looking up name=" STR_FMT " type=%s: DNS reply filter drops all results",
-            STR_ARG(name), dns_type_name(type));
-    return DNS_BOGUS;
-}
-
-static enum dns_status lookup(struct finding *f, struct str name, int type,
-                              struct dns_answer *answer, struct why *why)
-{
-    enum dns_status status = dns_lookup(f->smtp->resolver, name, type, f->arena, answer, why);
-
-    return status == DNS_FOUND ? filter(f, name, type, answer, why) : status;
-}
-
 static void add_host(struct finding *f, struct str name, const struct addr *address, int preference)
 {
     struct host h = f->like;
@@ -117,7 +76,7 @@ static void add_by_dns(struct finding *f, struct str name, int preference)
         enum dns_status status;
         if (types[i] == DNS_A ? !f->smtp->ipv4 : !f->smtp->ipv6)
             continue;
-        status = lookup(f, name, types[i], &answer, &why);
+        status = dns_lookup(f->smtp->resolver, name, types[i], f->arena, &answer, &why);
         if (status != DNS_FOUND)
             note_trouble(f, status, &why);
         f->like.secure = answer.authenticated;
@@ -196,7 +155,7 @@ static enum rc find_by_mx(struct finding *f, struct str domain, bool *by_mx)
 {
     struct dns_answer answer;
     struct why why = {0};
-    enum dns_status status = lookup(f, domain, DNS_MX, &answer, &why);
+    enum dns_status status = dns_lookup(f->smtp->resolver, domain, DNS_MX, f->arena, &answer, &why);
 
     switch (status) {
     case DNS_FOUND: break;
@@ -250,7 +209,7 @@ static enum rc find_by_srv(struct finding *f, const struct nexthop *hop, struct 
     struct why why = {0};
     struct str name =
         arena_printf(f->arena, "_" STR_FMT "._tcp." STR_FMT, STR_ARG(hop->port), STR_ARG(domain));
-    enum dns_status status = lookup(f, name, DNS_SRV, &answer, &why);
+    enum dns_status status = dns_lookup(f->smtp->resolver, name, DNS_SRV, f->arena, &answer, &why);
 
     if ((status == DNS_NXDOMAIN || status == DNS_NODATA) && c->allow_srv_lookup_fallback)
         return RC_NONE;

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "deliver/deliver.h"
 #include "dns/dns.h"
+#include "global/dns_filter.h"
 #include "table/table.h"
 
 struct protection;
@@ -59,7 +60,8 @@ struct smtp {
 
     unsigned discard; /* EHLO keywords, as bits */
     unsigned pix;     /* enum pix_workaround */
-    struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter, *dns_filter;
+    struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter;
+    struct dns_filter dns_filter;
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
     struct requiretls_policy *requiretls;
     struct protection *protection;

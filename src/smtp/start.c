@@ -17,6 +17,8 @@ static enum rc open_resolver(struct smtp *s, struct why *why)
     enum rc rc;
 
     s->resolver = resolver_open(&options);
+    s->dns_filter.log = &s->log;
+    dns_filter_install(&s->dns_filter, s->resolver);
     if (s->dns != DNS_USE_DNSSEC)
         return RC_OK;
     rc = resolver_choose(s->resolver, s->config->dnssec_validation,
@@ -40,7 +42,8 @@ static enum rc open_tables(struct smtp *s, struct why *why)
         {"smtp_pix_workaround_maps", "lmtp_pix_workaround_maps", s->set.pix_workaround_maps,
          &s->pix_maps},
         {"smtp_reply_filter", "lmtp_reply_filter", s->set.reply_filter, &s->reply_filter},
-        {"smtp_dns_reply_filter", "lmtp_dns_reply_filter", s->set.dns_reply_filter, &s->dns_filter},
+        {"smtp_dns_reply_filter", "lmtp_dns_reply_filter", s->set.dns_reply_filter,
+         &s->dns_filter.maps},
         {"smtp_header_checks", "lmtp_header_checks", s->set.header_checks, &s->header_checks},
         {"smtp_mime_header_checks", "lmtp_mime_header_checks", s->set.mime_header_checks,
          &s->mime_header_checks},
@@ -96,7 +99,7 @@ bool smtp_has_changed(struct service_env *env, void *state)
     struct str name;
     struct maps *const all[] = {
         s->generic_maps,       s->discard_maps,         s->pix_maps,
-        s->reply_filter,       s->dns_filter,           s->header_checks,
+        s->reply_filter,       s->dns_filter.maps,      s->header_checks,
         s->mime_header_checks, s->nested_header_checks, s->body_checks,
     };
 

@@ -13,6 +13,7 @@
 #include "access/access.h"
 #include "config/config.h"
 #include "deliver/notice.h"
+#include "global/dns_filter.h"
 #include "service/service.h"
 #include "smtpd/commands.h"
 #include "smtpd/instructions.h"
@@ -62,6 +63,7 @@ struct smtpd {
     struct service_env *env;
     const struct config *config;
     struct resolver *resolver;
+    struct dns_filter dns_filter;
     struct rewriter *rewriter;
     struct submit_library *submit; /* NULL on standard input; rewriter and resolver too */
     struct access *access;

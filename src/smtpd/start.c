@@ -132,6 +132,7 @@ static enum rc open_libraries(struct smtpd *s, struct why *why)
         .resolv_conf = s->config->dns_resolver_file.p,
         .cache_entries = DNS_CACHE_ENTRIES,
     };
+    struct table_env tables = {s->config, &s->env->log};
     struct access_options options;
 
     TRY(config_of(s->env, s->config->cleanup_service_name, &cleanup, why));
@@ -139,6 +140,10 @@ static enum rc open_libraries(struct smtpd *s, struct why *why)
     TRY(rewriter_new(rewrite, &s->env->log, &s->rewriter, why));
     TRY(submit_open(cleanup, s->rewriter, &s->env->log, &s->submit, why));
     s->resolver = resolver_open(&dns);
+    TRY(maps_open("smtpd_dns_reply_filter", s->config->smtpd_dns_reply_filter, 0, &tables,
+                  &s->dns_filter.maps, why));
+    s->dns_filter.log = &s->env->log;
+    dns_filter_install(&s->dns_filter, s->resolver);
     options = (struct access_options){s->config, &s->env->log, s->rewriter, s->resolver, NULL};
     return access_open(&options, &s->access, why);
 }
@@ -366,8 +371,8 @@ bool smtpd_overlay_has_changed(void *context, void *state)
 bool smtpd_has_changed(struct service_env *env, void *state)
 {
     struct smtpd *s = state;
-    struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers, s->ehlo_discards,
-                           s->tls_loglevels};
+    struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers,
+                           s->ehlo_discards,  s->tls_loglevels, s->dns_filter.maps};
     struct str name = STR_NONE;
 
     if (rewriter_has_changed(s->rewriter))

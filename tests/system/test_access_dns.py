@@ -67,6 +67,14 @@ def test_unknown_domains(postern, dns):
     assert run(p, to="u@null.test") == "556 5.1.10 <u@null.test>: Recipient address rejected: Domain does not accept mail (nullMX)"
 
 
+def test_dns_reply_filter(postern, dns):
+    """A list that answers for everybody is told apart by what it answers."""
+    p = make(postern, dns, smtpd_client_restrictions="reject_rbl_client bl.test", smtpd_dns_reply_filter=r"pcre:{{/ A 127\.0\.0\.9$$/ IGNORE}}")
+    assert run(p, client=("x.test", "192.0.2.2")).startswith("554 5.7.1 ")
+    assert run(p, client=("x.test", "192.0.2.3")) == "250 2.1.5 Ok"
+    p.wait_log(r"ignoring DNS RR: 3\.2\.0\.192\.bl\.test\. \d+ IN A 127\.0\.0\.9")
+
+
 def test_unknown_helo(postern, dns):
     p = make(postern, dns, smtpd_helo_restrictions="reject_unknown_helo_hostname", unknown_hostname_reject_code="550")
     assert run(p) == "250 2.1.5 Ok"
