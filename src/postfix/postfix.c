@@ -32,7 +32,7 @@ static const struct {
     {"upgrade-configuration", run_upgrade_configuration},
     {"post-install", run_set_permissions},
     {"logrotate", run_logrotate},
-    {"tls", run_later},
+    {"tls", run_tls},
     {"non-bdb", run_later},
 };
 

@@ -64,6 +64,8 @@ bool run_integrity_check(struct postfix *p, bool thorough); /* false: fatal; sai
 int run_set_permissions(struct postfix *p);
 /* upgrade.c */
 int run_upgrade_configuration(struct postfix *p);
+/* tls.c */
+int run_tls(struct postfix *p);
 /* rotate.c */
 int run_logrotate(struct postfix *p);
 
