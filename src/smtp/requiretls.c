@@ -87,5 +87,5 @@ enum requiretls requiretls_for(struct smtp *s, struct str host, struct arena *a)
                     STR_ARG(host), rc == RC_OK ? "unknown word in the table" : why.text);
         return REQUIRETLS_ENFORCE;
     }
-    return REQUIRETLS_IGNORE;
+    return REQUIRETLS_ENFORCE;
 }

@@ -1,6 +1,7 @@
 /*
  * smtp_requiretls_policy: what a request for REQUIRETLS (RFC 8689) means for a next hop. The first
- * word of the list, or the first table that knows the destination, decides.
+ * word of the list, or the first table that knows the destination, decides; without any it is
+ * enforced.
  */
 #pragma once
 

@@ -1,10 +1,12 @@
 """DANE in the SMTP client: a signed zone (NSD), a validating resolver (Unbound) or our own validation, a TLS server on loopback."""
 import itertools
+import os
 import re
 import subprocess
 
 import pytest
 from agent import Agent, FakeServer
+from conftest import TOP
 from dnssec import Signed
 from tls_peer import Authority, TlsServer, tlsa
 
@@ -23,7 +25,7 @@ class World:
         good, wrong = f"{directory}/server.pem", self.stranger
         ta = f"{directory}/ca.pem"
         foreign = Authority(f"{directory}/foreign", "foreign").pem
-        self.records = {"dane.test": [], "other.test": [], "plain.test": [], "bogus.test": []}
+        self.records = {"partner.example": [], "dane.test": [], "other.test": [], "plain.test": [], "bogus.test": []}
 
         def data(code, mismatch=False):
             usage, selector, matching = map(int, code)
@@ -51,6 +53,9 @@ class World:
                  f"_{self.port}._tcp.pointed IN CNAME _{self.port}._tcp.m311", "pointed IN A 127.0.0.1",
                  "dname IN CNAME insecure.plain.test.")
         self.host("h", data("311"), zone="bogus.test")
+        self.host("mx", data("311"), zone="partner.example")
+        self.host("not", zone="partner.example")
+        self.add("partner.example", "@ IN MX 10 mx")
         for m in ("311", "mixed"):
             self.add("dane.test", f"clear-{m} IN A 127.0.0.1", f"_{self.clear.port}._tcp.clear-{m} IN TLSA {data('311')}")
         self.dns = Signed(self.records, unsigned=("plain.test",), bogus=("bogus.test",))
@@ -243,3 +248,24 @@ def test_own_validation_without_keys(world):
     assert re.search(r"fatal: .*/nonexistent.*dnssec_trust_anchor_file", a.logs())
     a.process.returncode = 0
     a.stop()
+
+
+def blocks(page, kind):
+    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```", open(f"{TOP}/doc/{page}").read(), re.M | re.S)
+
+
+def test_example_of_the_manual(postern, world):
+    """doc/dane.md as it stands, with the directories, the port and the name server of this test."""
+    p = postern({"mydestination": "", "dns_resolver_file": world.dns.resolv_conf, "smtp_tcp_port": str(world.port)})
+    with open(f"{p.etc}/main.cf", "a") as f:
+        f.writelines(text.replace("/etc/postfix", p.etc) for text in blocks("dane.md", "main.cf"))
+    with open(f"{p.etc}/tls_policy", "w") as f:
+        f.writelines(blocks("dane.md", "tls_policy"))
+    for script in blocks("dane.md", "sh"):
+        r = subprocess.run(["sh", "-ec", script], env={**os.environ, "MAIL_CONFIG": p.etc, "PATH": f"{p.prefix}/sbin:{os.environ['PATH']}"}, capture_output=True, text=True)
+        assert r.returncode == 0, (r, p.logs())
+    for to, tls, status in (("partner.example", "dane-only", "sent"), ("d-none.dane.test", "dane:may", "sent"), ("d-x311.dane.test", "!dane:encrypt", "deferred")):
+        p.send(f"user@{to}")
+        p.wait_log(rf"to=<user@{re.escape(to)}>, .*tls={tls}, dsn=\S+, status={status}")
+    r = p.run("posttls-finger", f"partner.example:{world.port}")
+    assert "Verified TLS connection established to mx.partner.example" in r.stderr

@@ -1,10 +1,14 @@
 """Whole systems: the SMTP client of Postern sends over TLS to its own smtpd and to Debian's Postfix, at every level."""
 import os
 import re
+import subprocess
 
 import pytest
+from agent import FakeServer
+from conftest import TOP
+from dns_server import NameServer
 from test_oracle import oracle_root, postfix  # noqa: F401 (fixtures)
-from tls_peer import Authority, der, fingerprint
+from tls_peer import Authority, TlsServer, der, fingerprint
 
 USER = "daemon"
 TLSMGR = "tlsmgr unix - - n 1000? 1 tlsmgr\n"
@@ -161,3 +165,38 @@ def test_reload_with_new_authority(postern, ca, tmp_path_factory):
     open(file, "w").write(open(ca.pem).read())
     os.utime(file, (1, 1))
     p.wait_log("status=sent", 60)
+
+
+def blocks(page, kind):
+    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```", open(f"{TOP}/doc/{page}").read(), re.M | re.S)
+
+
+def test_example_of_the_manual(postern, ca):
+    """doc/tls-policy.md as it stands, with directories, authority, fingerprint, port and name server of this test."""
+    good = TlsServer(ca.cert("example", "secure.example", "a.hoster.example"))
+    clear = FakeServer()
+    domains = ("encrypted.example", "secure.example", "hosted.example", "pinned.example", "old.example", "else.example")
+    dns = NameServer({**{d: {"MX": [(10, "mx." + d)]} for d in domains}, **{"mx." + d: {"A": ["127.0.0.1"]} for d in domains}})
+    p = postern({"mydestination": "", "smtp_tcp_port": str(good.port)}, start=False)
+    open(f"{p.dir}/resolv.conf", "w").write(f"nameserver [127.0.0.1]:{dns.port}\n")
+    main, = blocks("tls-policy.md", "main.cf")
+    policy, = blocks("tls-policy.md", "tls_policy")
+    with open(f"{p.etc}/main.cf", "a") as f:
+        f.write(main.replace("/etc/postfix", p.etc).replace("/etc/ssl/certs/ca-certificates.crt", ca.pem))
+        f.write(f"dns_resolver_file = {p.dir}/resolv.conf\nsmtp_dns_support_level = enabled\nsmtp_host_lookup = dns\n")
+    open(f"{p.etc}/tls_policy", "w").write(re.sub(r"fingerprint match=\S+", f"fingerprint match={fingerprint(der(f'{ca.dir}/example.pem'))}", policy))
+    p.start()
+    for script in blocks("tls-policy.md", "sh"):
+        r = subprocess.run(["sh", "-ec", script], env={**os.environ, "MAIL_CONFIG": p.etc, "PATH": f"{p.prefix}/sbin:{os.environ['PATH']}"}, capture_output=True, text=True)
+        assert r.returncode == 0, (r, p.logs())
+    for domain, level in zip(domains, ("encrypt", "secure", "secure", "fingerprint", "may", "may")):
+        p.send(f"user@{domain}")
+        p.wait_log(rf"to=<user@{re.escape(domain)}>, .*tls={level}, dsn=\S+, status=sent")
+    assert p.run("postmap", "-q", "[relay.example]:587", f"texthash:{p.etc}/tls_policy").stdout == "verify\n"
+    p.run("postconf", "-e", f"smtp_tcp_port={clear.port}", check=True)
+    p.reload()
+    for domain, level in zip(domains, ("!encrypt:none", "!secure:none", "!secure:none", "!fingerprint:none", "may:none", "may:none")):
+        p.send(f"user2@{domain}")
+        p.wait_log(rf"to=<user2@{re.escape(domain)}>, .*tls={level}, dsn=\S+, status={'sent' if level[0] == 'm' else 'deferred'}")
+    good.close()
+    clear.close()
