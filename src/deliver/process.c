@@ -120,7 +120,7 @@ _Noreturn static void run(const struct service_env *env, const struct process *p
     if (p->directory && chdir(p->directory) < 0)
         give_up(report, STEP_DIRECTORY);
     (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC); /* whoever forgot it */
-    if (dup2(p->input, 0) < 0 || dup2(p->output, 1) < 0 || dup2(p->output, 2) < 0)
+    if (dup2(p->input, 0) < 0 || dup2(p->output, 1) < 0 || dup2(p->error, 2) < 0)
         give_up(report, STEP_EXEC);
     execvpe(p->argv[0], p->argv, p->environment);
     give_up(report, STEP_EXEC);
@@ -154,7 +154,8 @@ enum rc process_start(const struct service_env *env, const struct process *p, pi
 
     child.input = above_standard(p->input);
     child.output = above_standard(p->output);
-    if (child.input < 0 || child.output < 0 || pipe2(fds, O_CLOEXEC) < 0)
+    child.error = p->error > 0 ? above_standard(p->error) : child.output;
+    if (child.input < 0 || child.output < 0 || child.error < 0 || pipe2(fds, O_CLOEXEC) < 0)
         return FAIL(why, RC_TEMP, "descriptors for %s: %m", p->argv[0]);
     *pid = fork();
     if (*pid == 0)
@@ -163,6 +164,8 @@ enum rc process_start(const struct service_env *env, const struct process *p, pi
         close(child.input);
     if (child.output != p->output)
         close(child.output);
+    if (p->error > 0 && child.error != p->error)
+        close(child.error);
     close(fds[1]);
     if (*pid < 0) {
         close(fds[0]);

@@ -27,6 +27,7 @@ struct process {
     gid_t gid;
     const char *chroot, *directory; /* NULL: none */
     int input, output;              /* become 0, and 1 and 2 */
+    int error;                      /* becomes 2; 0: output does */
 };
 
 /* RC_TEMP: it could not be started; the words say why (also: no such program). */

@@ -1,7 +1,7 @@
 #include "smtpd/commands.h"
 
 #include "global/header.h"
-#include "smtpd/smtpd.h"
+#include "smtpd/filters.h"
 #include "util/clock.h"
 
 static const struct command commands[] = {
@@ -166,7 +166,9 @@ static void command_run(struct session *s, struct str line)
     const struct command *c;
     struct str arguments = line, word;
     size_t n = 0;
+    bool done;
 
+    filters_client_says(s, line);
     while (n < line.n && !is_blank(line.p[n]))
         n++;
     word = str_head(line, n);
@@ -183,7 +185,8 @@ static void command_run(struct session *s, struct str line)
     }
     c = command_find(word);
     if (c == NULL) {
-        unknown_command(s, line, word);
+        if (filters_command(s, NULL, &line))
+            unknown_command(s, line, word);
         return;
     }
     s->access.stage = c->name;
@@ -192,10 +195,12 @@ static void command_run(struct session *s, struct str line)
         return;
     if ((c->flags & IS_JUNK) && s->junk++ >= s->config->smtpd_junk_command_limit)
         s->errors++;
-    if (command_allowed(s, c) && c->answer(s, arguments))
+    done = command_allowed(s, c) && filters_command(s, c, &arguments) && c->answer(s, arguments);
+    if (done)
         s->counters[c->id].done++;
     else
         s->errors++;
+    filters_told(s, c, arguments, done);
 }
 
 void command_next(struct session *s)

@@ -1,4 +1,5 @@
 /* DATA (RFC 5321 4.1.1.4) and BDAT (RFC 3030). */
+#include "smtpd/filters.h"
 #include "smtpd/paranoid.h"
 #include "smtpd/standalone.h"
 #include "util/clock.h"
@@ -23,11 +24,17 @@ static bool has_recipients(struct session *s)
 static bool data_allowed(struct session *s)
 {
     enum verdict v;
+    struct str reply;
 
     s->access.recipient = s->t.only_recipient;
     v = access_at_data(&s->access);
     s->access.recipient = STR_NONE;
-    return session_obeys(s, v);
+    if (!session_obeys(s, v))
+        return false;
+    if (filters_data(s, &reply))
+        return true;
+    session_reply(s, reply);
+    return false;
 }
 
 /* False: the session is over. */
@@ -36,7 +43,7 @@ static bool take_line(struct session *s, struct str line, bool more)
     if (!paranoid_takes_line(s, line, more))
         return false;
     if (message_status(s) == 0)
-        message_line(s, line, more);
+        filters_line(s, line, more);
     return true;
 }
 
@@ -44,8 +51,9 @@ static bool take_line(struct session *s, struct str line, bool more)
 static bool end_of_message(struct session *s, struct str ok)
 {
     struct str reply;
-    bool queued = transaction_finish(s, &reply);
+    bool queued = filters_content_ends(s, &reply) && transaction_finish(s, &reply);
 
+    filters_message(s, queued);
     stream_shrink(&s->wire.stream);
     if (queued) {
         s->errors = s->junk = 0;
@@ -162,7 +170,7 @@ static bool chunks_allowed(struct session *s, struct str *reply)
         *reply = s->access.reply;
     if (v == HANGUP || (v == REJECT && (s->access.closes || s->config->smtpd_disconnect_on_reject)))
         s->over = true;
-    return v == DUNNO || v == PERMIT;
+    return (v == DUNNO || v == PERMIT) && filters_data(s, reply);
 }
 
 bool cmd_bdat(struct session *s, struct str arguments)

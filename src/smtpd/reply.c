@@ -5,7 +5,7 @@
 #include "global/date.h"
 #include "global/dsn.h"
 #include "global/text.h"
-#include "smtpd/smtpd.h"
+#include "smtpd/filters.h"
 #include "util/clock.h"
 
 /* "[45]NN[ X.Y.Z] text" with classes that agree. */
@@ -166,6 +166,7 @@ void session_reply(struct session *s, struct str reply)
         sent = add_footer(s, apply_filter(s, reply));
     if (s->errors >= s->config->smtpd_soft_error_limit && s->config->smtpd_error_sleep_time > 0)
         sleep((unsigned)s->config->smtpd_error_sleep_time);
+    filters_server_says(s, sent);
     wire_reply(&s->wire, sent);
     if (str_has_prefix(sent, STR("421")) || str_has_prefix(sent, STR("521")))
         s->over = true;

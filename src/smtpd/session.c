@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "smtpd/filters.h"
 #include "smtpd/paranoid.h"
 #include "util/clock.h"
 
@@ -150,6 +151,7 @@ void session_greet(struct session *s)
         session_reply(s, s->denied);
     } else {
         greet_slowly(s);
+        filters_greeted(s);
     }
     arena_reset(s->access.arena);
 }
@@ -175,7 +177,8 @@ static void session_run(struct session *s)
 {
     if (!s->config->smtpd_brief_log)
         log_info(&s->log, "connect from " STR_FMT, STR_ARG(s->access.client.label));
-    if (instructions_admit(s) && limit_connection(s) && session_wrap(s) && paranoid_takes_client(s))
+    if (instructions_admit(s) && limit_connection(s) && session_wrap(s) &&
+        paranoid_takes_client(s) && filters_connect(s))
         session_greet(s);
     while (!s->over)
         command_next(s);
@@ -183,6 +186,7 @@ static void session_run(struct session *s)
         s->counters[CMD_QUIT].total == 0)
         s->reason = "lost connection";
     log_abnormal_end(s);
+    filters_disconnect(s);
     session_notify(s);
     limit_disconnect(s);
     log_disconnect(s);

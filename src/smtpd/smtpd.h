@@ -71,6 +71,7 @@ struct smtpd {
     struct match_list *debug_peers, *forbidden_commands, *bare_lf_exclusions, *limit_exceptions,
         *xclient_hosts, *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
+    struct filter_set *filters; /* NULL: none */
     unsigned notify;                      /* enum notify_class that are wanted */
     enum tls_level tls_level;
     struct tls_context *tls;        /* NULL: no TLS, or it cannot be had */
@@ -146,6 +147,7 @@ struct session {
     struct str sasl_mechanisms; /* offered; p == NULL: not asked yet */
     struct ipc anvil;           /* open while this connection is counted */
     struct str anvil_ident;
+    struct filters *filters; /* NULL: none */
     struct why why;
 };
 

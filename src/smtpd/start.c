@@ -4,7 +4,7 @@
 #include "config/master_cf.h"
 #include "deliver/post.h"
 #include "sasl/server.h"
-#include "smtpd/smtpd.h"
+#include "smtpd/filters.h"
 #include "submit/spool_file.h"
 #include "util/memory.h"
 
@@ -218,6 +218,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     *state = s;
     s->footer_filter = unescape(s->config->smtpd_expansion_filter);
     TRY(open_lists(s, why));
+    TRY(filters_load(s, why));
     if (env->on_stdin) {
         s->access = access_unrestricted(s->config, &env->log);
         return RC_OK;

@@ -5,6 +5,7 @@
 #include "global/address.h"
 #include "global/date.h"
 #include "global/dsn.h"
+#include "smtpd/filters.h"
 #include "smtpd/standalone.h"
 #include "util/clock.h"
 
@@ -221,6 +222,7 @@ void transaction_begin_content(struct session *s)
     stream_grow(&s->wire.stream, STREAM_BIG);
     wire_content_begin(&s->t.content, &s->wire);
     s->wire.saw_bare_lf = false;
+    filters_content_begins(s);
     if (s->on_stdin)
         return; /* pickup adds Received: */
     for (size_t i = 0; i < actions->headers.n; i++)

@@ -1,0 +1,564 @@
+/* Where sessions and filters meet; what goes over the wire to programs is in filter_link.c. */
+#include "smtpd/filters.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "smtpd/filter_link.h"
+#include "smtpd/standalone.h"
+#include "tls/tls.h"
+#include "util/memory.h"
+
+enum { PARAMETER_ARENA = 1024 };
+
+enum rc filters_load(struct smtpd *smtpd, struct why *why)
+{
+    const struct config *c = smtpd->config;
+
+    if (str_trim(c->smtpd_filters).n == 0 || smtpd->env->on_stdin)
+        return RC_OK;
+    smtpd->filters = NEW(struct filter_set);
+    return filter_set_load(c->smtpd_filter_definitions.p, c->smtpd_filters, arena_new(4096),
+                           smtpd->filters, why);
+}
+
+/* ---- asking ---- */
+
+static struct filter_facts facts_of(const struct session *s, enum filter_phase phase,
+                                    struct str parameter)
+{
+    const struct access_context *c = &s->access;
+    struct filter_facts f = {
+        .fcrdns = c->client.name_status == PEER_OK && !str_eq(c->client.name, STR("unknown")),
+        .rdns = str_eq(c->client.reverse_name, STR("unknown")) ? STR_NONE : c->client.reverse_name,
+        .address = c->client.address.bytes ? &c->client.address : NULL,
+        .helo = c->helo,
+        .user = c->sasl_username,
+        .mail_from = c->sender,
+        .rcpt_to = c->recipient,
+    };
+
+    switch (phase) {
+    case FILTER_HELO:
+    case FILTER_EHLO: f.helo = parameter; break;
+    case FILTER_MAIL_FROM: f.mail_from = parameter; break;
+    case FILTER_RCPT_TO: f.rcpt_to = parameter; break;
+    default: break;
+    }
+    return f;
+}
+
+/* The session cannot go on without an answer. */
+static void give_up(struct session *s, struct verdict_of_filters *v)
+{
+    log_warning(&s->log, "filter: %s; the client is told to come again", s->why.text);
+    s->filters->broken = true;
+    *v = (struct verdict_of_filters){
+        .decision = DECIDE_DISCONNECT,
+        .text =
+            arena_printf(s->filters->arena,
+                         "421 4.3.0 " STR_FMT " Error: filter is not available, try again later",
+                         STR_ARG(s->config->myhostname))};
+}
+
+static void report_response(struct session *s, const struct filter *f, enum filter_phase phase,
+                            const struct filter_line *answer)
+{
+    struct filters *fl = s->filters;
+
+    for (size_t i = 0; i < fl->n; i++) {
+        struct buf *b = link_event(&fl->links[i], EVENT_FILTER_RESPONSE, fl->id);
+        if (b == NULL)
+            continue;
+        filter_add(b, str_of(filter_phase_name(phase)));
+        if (answer->parameter.p)
+            filter_add(b, str_of(filter_decision_name(answer->decision)));
+        filter_end(b, answer->parameter.p ? answer->parameter
+                                          : str_of(filter_decision_name(answer->decision)));
+    }
+    if (answer->decision != DECIDE_REPORT)
+        return;
+    for (size_t i = 0; i < fl->n; i++) {
+        struct buf *b = link_event(&fl->links[i], EVENT_FILTER_REPORT, fl->id);
+        if (b == NULL)
+            continue;
+        filter_add(b, f->is_program ? STR("proc") : STR("builtin"));
+        filter_add(b, f->name);
+        filter_end(b, answer->parameter);
+    }
+}
+
+/* What one filter says; DECIDE_PROCEED when it is not concerned. */
+static enum rc ask_one(struct session *s, size_t i, enum filter_phase phase, struct str first,
+                       struct str parameter, struct filter_line *answer)
+{
+    struct filters *fl = s->filters;
+    const struct filter *f = fl->set->list[i];
+
+    *answer = (struct filter_line){.decision = DECIDE_PROCEED};
+    if (f->is_program && !fl->links[i].interest.phases[phase])
+        return RC_OK;
+    if (f->is_program) {
+        TRY(link_ask(&fl->links[i], fl, phase, first, parameter, answer, &s->why));
+        board_count(&s->smtpd->env->board, COUNTER_filter_answers, 1);
+        report_response(s, f, phase, answer);
+        return RC_OK;
+    }
+    if (f->phase == phase) {
+        struct filter_facts facts = facts_of(s, phase, parameter);
+        if (filter_matches(f, &facts)) {
+            answer->decision = f->decision;
+            answer->parameter = f->text;
+            report_response(s, f, phase, answer);
+        }
+    }
+    return RC_OK;
+}
+
+static bool has_address(enum filter_phase phase)
+{
+    return phase == FILTER_MAIL_FROM || phase == FILTER_RCPT_TO;
+}
+
+static struct str without_brackets(enum filter_phase phase, struct str text)
+{
+    bool has = text.n > 1 && text.p[0] == '<' && text.p[text.n - 1] == '>';
+
+    return has && has_address(phase) ? (struct str){text.p + 1, text.n - 2} : text;
+}
+
+/* The filters in turn. first: a field before the parameter (connect). */
+static struct verdict_of_filters ask_all(struct session *s, enum filter_phase phase,
+                                         struct str first, struct str parameter)
+{
+    struct filters *fl = s->filters;
+    struct verdict_of_filters v = {.decision = DECIDE_PROCEED, .text = parameter};
+
+    for (size_t i = 0; i < fl->n; i++) {
+        struct filter_line answer;
+        if (ask_one(s, i, phase, first, v.text, &answer) != RC_OK) {
+            give_up(s, &v);
+            return v;
+        }
+        switch (answer.decision) {
+        case DECIDE_PROCEED:
+        case DECIDE_REPORT: break;
+        case DECIDE_BYPASS: return v;
+        case DECIDE_JUNK:
+            if (phase < FILTER_MAIL_FROM)
+                fl->junk_session = true;
+            else
+                fl->junk_message = true;
+            break;
+        case DECIDE_REWRITE:
+            v.decision = DECIDE_REWRITE;
+            v.text = arena_copy(fl->arena, without_brackets(phase, answer.parameter));
+            break;
+        default:
+            v.decision = answer.decision;
+            v.text = arena_copy(fl->arena, answer.parameter);
+            log_info(&s->message_log, "%sfilter " STR_FMT ": %s at %s from " STR_FMT ": " STR_FMT,
+                     s->message_log.queue_id[0] ? "" : "NOQUEUE: ", STR_ARG(fl->set->list[i]->name),
+                     filter_decision_name(v.decision), filter_phase_name(phase),
+                     STR_ARG(s->access.client.label), STR_ARG(v.text));
+            return v;
+        }
+    }
+    return v;
+}
+
+static bool refuses(const struct verdict_of_filters *v)
+{
+    return v->decision == DECIDE_REJECT || v->decision == DECIDE_DISCONNECT;
+}
+
+static bool obey(struct session *s, const struct verdict_of_filters *v)
+{
+    if (!refuses(v))
+        return true;
+    session_reply(s, v->text);
+    s->over = s->over || v->decision == DECIDE_DISCONNECT;
+    return false;
+}
+
+/* ---- telling ---- */
+
+static void tell(struct session *s, enum filter_event e, struct str first, struct str second,
+                 struct str last)
+{
+    struct filters *fl = s->filters;
+
+    for (size_t i = 0; i < fl->n; i++) {
+        struct buf *b = link_event(&fl->links[i], e, fl->id);
+        if (b == NULL)
+            continue;
+        if (first.p)
+            filter_add(b, first);
+        if (second.p)
+            filter_add(b, second);
+        filter_end(b, last);
+    }
+}
+
+static void flush(struct session *s)
+{
+    struct filters *fl = s->filters;
+
+    for (size_t i = 0; i < fl->n && !fl->broken; i++)
+        if (fl->set->list[i]->is_program && link_flush(&fl->links[i], &s->why) != RC_OK) {
+            struct verdict_of_filters v;
+            give_up(s, &v);
+            if (!s->over)
+                session_reply(s, v.text);
+            s->over = true;
+        }
+}
+
+static struct str endpoint(struct session *s, struct str address, struct str port)
+{
+    bool is_v6 = str_index(address, ':') >= 0;
+
+    if (address.n == 0)
+        return STR("unix:local");
+    return arena_printf(s->filters->arena, "%s" STR_FMT "%s:" STR_FMT, is_v6 ? "[" : "",
+                        STR_ARG(address), is_v6 ? "]" : "", STR_ARG(port.n ? port : STR("0")));
+}
+
+static void tell_connect(struct session *s, const struct filter_facts *facts)
+{
+    const struct access_client *c = &s->access.client;
+    struct filters *fl = s->filters;
+    struct str src = endpoint(s, c->address_text, c->port);
+    struct str dest = endpoint(s, c->server_address, c->server_port);
+
+    for (size_t i = 0; i < fl->n; i++) {
+        struct buf *b = link_event(&fl->links[i], EVENT_LINK_CONNECT, fl->id);
+        if (b == NULL)
+            continue;
+        filter_add(b, facts->rdns);
+        filter_add(b, facts->fcrdns ? STR("pass") : STR("fail"));
+        filter_add(b, src);
+        filter_end(b, dest);
+    }
+}
+
+bool filters_connect(struct session *s)
+{
+    const struct filter_set *set = s->smtpd->filters;
+    struct verdict_of_filters v;
+    struct filter_facts facts;
+    struct filters *fl;
+    unsigned long number = 0;
+
+    if (set == NULL || set->n == 0)
+        return true;
+    (void)!getrandom(&number, sizeof number, 0);
+    fl = arena_new_of(s->arena, struct filters);
+    *fl = (struct filters){.set = set, .n = set->n, .arena = arena_new(PARAMETER_ARENA)};
+    fl->links = arena_array(s->arena, struct filter_link, set->n);
+    snprintf(fl->id, sizeof fl->id, "%016lx", number);
+    s->filters = fl;
+    for (size_t i = 0; i < fl->n; i++)
+        if (link_open(&fl->links[i], set->list[i], fl, s->config, &s->why) != RC_OK) {
+            give_up(s, &v);
+            return obey(s, &v);
+        }
+    facts = facts_of(s, FILTER_CONNECT, STR_NONE);
+    tell_connect(s, &facts);
+    v = ask_all(s, FILTER_CONNECT, facts.rdns.p ? facts.rdns : STR(""),
+                s->access.client.address_text.n ? s->access.client.address_text : STR("local"));
+    flush(s);
+    if (v.decision == DECIDE_REJECT) /* as a rule at connect: what follows is refused as well */
+        s->denied = arena_copy(s->arena, v.text);
+    return obey(s, &v);
+}
+
+void filters_greeted(struct session *s)
+{
+    if (s->filters == NULL)
+        return;
+    tell(s, EVENT_LINK_GREETING, STR_NONE, STR_NONE, s->config->myhostname);
+    flush(s);
+}
+
+static void end_transaction(struct session *s, enum filter_event e)
+{
+    struct filters *fl = s->filters;
+
+    if (fl->message[0])
+        tell(s, e, STR_NONE, STR_NONE, str_of(fl->message));
+    fl->message[0] = '\0';
+    fl->junk_message = false;
+}
+
+void filters_disconnect(struct session *s)
+{
+    struct filters *fl = s->filters;
+
+    if (fl == NULL)
+        return;
+    end_transaction(s, EVENT_TX_RESET);
+    if (s->reason && strcmp(s->reason, "timeout") == 0)
+        tell(s, EVENT_TIMEOUT, STR_NONE, STR_NONE, STR_NONE);
+    tell(s, EVENT_LINK_DISCONNECT, STR_NONE, STR_NONE, STR_NONE);
+    s->over = true;
+    flush(s);
+    for (size_t i = 0; i < fl->n; i++)
+        link_close(&fl->links[i]);
+    arena_free(fl->arena);
+    s->filters = NULL;
+}
+
+/* ---- commands ---- */
+
+static const struct {
+    enum command_id command;
+    enum filter_phase phase;
+} phases[] = {
+    {CMD_HELO, FILTER_HELO}, {CMD_EHLO, FILTER_EHLO},      {CMD_STARTTLS, FILTER_STARTTLS},
+    {CMD_AUTH, FILTER_AUTH}, {CMD_MAIL, FILTER_MAIL_FROM}, {CMD_RCPT, FILTER_RCPT_TO},
+    {CMD_RSET, FILTER_RSET}, {CMD_QUIT, FILTER_QUIT},      {CMD_NOOP, FILTER_NOOP},
+    {CMD_HELP, FILTER_HELP},
+};
+
+static bool phase_of(const struct command *c, enum filter_phase *phase)
+{
+    if (c == NULL) {
+        *phase = FILTER_WIZ;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
+        if (phases[i].command == c->id) {
+            *phase = phases[i].phase;
+            return true;
+        }
+    return false;
+}
+
+/* The address in "FROM:<address> SIZE=1": without < >. */
+static struct str address_in(struct str arguments)
+{
+    ssize_t open = str_index(arguments, '<'), colon = str_index(arguments, ':'), end;
+    struct str rest;
+
+    if (open >= 0) {
+        rest = str_from(arguments, (size_t)open + 1);
+        end = str_index(rest, '>');
+        return end < 0 ? rest : str_head(rest, (size_t)end);
+    }
+    rest = str_ltrim(str_from(arguments, (size_t)(colon + 1)));
+    return str_cut(&rest, ' ');
+}
+
+static struct str with_parameter(struct filters *fl, enum filter_phase phase, struct str arguments,
+                                 struct str old, struct str new)
+{
+    struct str before, after;
+
+    if (!has_address(phase))
+        return new;
+    before = str_head(arguments, (size_t)(old.p - arguments.p));
+    after = str_from(arguments, (size_t)(old.p - arguments.p) + old.n);
+    return arena_printf(fl->arena, STR_FMT STR_FMT STR_FMT, STR_ARG(before), STR_ARG(new),
+                        STR_ARG(after));
+}
+
+bool filters_command(struct session *s, const struct command *c, struct str *arguments)
+{
+    struct filters *fl = s->filters;
+    enum filter_phase phase;
+    struct verdict_of_filters v;
+    struct str parameter;
+
+    if (fl == NULL || fl->broken || !phase_of(c, &phase))
+        return true;
+    arena_reset(fl->arena);
+    parameter = has_address(phase) ? address_in(*arguments) : *arguments;
+    v = ask_all(s, phase, STR_NONE, parameter);
+    if (v.decision == DECIDE_REWRITE)
+        *arguments = with_parameter(fl, phase, *arguments, parameter, v.text);
+    return obey(s, &v);
+}
+
+void filters_client_says(struct session *s, struct str line)
+{
+    if (s->filters)
+        tell(s, EVENT_PROTOCOL_CLIENT, STR_NONE, STR_NONE, line);
+}
+
+void filters_server_says(struct session *s, struct str reply)
+{
+    struct str rest = reply;
+
+    if (s->filters == NULL)
+        return;
+    if (reply.n > 3)
+        s->filters->last_class = reply.p[0];
+    while (rest.n)
+        tell(s, EVENT_PROTOCOL_SERVER, STR_NONE, STR_NONE, str_cut(&rest, '\n'));
+}
+
+static struct str result_of(const struct session *s, bool done)
+{
+    return done ? STR("ok") : s->filters->last_class == '5' ? STR("permfail") : STR("tempfail");
+}
+
+static void tell_mail(struct session *s, struct str arguments, bool done)
+{
+    struct filters *fl = s->filters;
+
+    if (done && fl->message[0] == '\0') {
+        unsigned number = 0;
+        (void)!getrandom(&number, sizeof number, 0);
+        snprintf(fl->message, sizeof fl->message, "%08x", number ? number : 1);
+        tell(s, EVENT_TX_BEGIN, STR_NONE, STR_NONE, str_of(fl->message));
+    }
+    tell(s, EVENT_TX_MAIL, fl->message[0] ? str_of(fl->message) : STR("00000000"),
+         result_of(s, done), address_in(arguments));
+}
+
+static void tell_rcpt(struct session *s, struct str arguments, bool done)
+{
+    struct filters *fl = s->filters;
+
+    tell(s, EVENT_TX_RCPT, str_of(fl->message), result_of(s, done), address_in(arguments));
+    if (done)
+        tell(s, EVENT_TX_ENVELOPE, str_of(fl->message), STR_NONE,
+             arena_printf(fl->arena, "%s%08lx", fl->message,
+                          str_hash(address_in(arguments)) & 0xffffffff));
+}
+
+static void tell_tls(struct session *s)
+{
+    const struct tls_session *t = s->access.tls;
+
+    if (t)
+        tell(s, EVENT_LINK_TLS, STR_NONE, STR_NONE,
+             arena_printf(s->filters->arena, STR_FMT ":" STR_FMT ":%d", STR_ARG(t->protocol),
+                          STR_ARG(t->cipher), t->bits));
+}
+
+void filters_told(struct session *s, const struct command *c, struct str arguments, bool done)
+{
+    struct filters *fl = s->filters;
+
+    if (fl == NULL)
+        return;
+    switch (c->id) {
+    case CMD_HELO:
+    case CMD_EHLO:
+        end_transaction(s, EVENT_TX_RESET);
+        if (done)
+            tell(s, EVENT_LINK_IDENTIFY, str_of(c->name), STR_NONE, arguments);
+        break;
+    case CMD_STARTTLS:
+        if (done)
+            tell_tls(s);
+        break;
+    case CMD_AUTH:
+        tell(s, EVENT_LINK_AUTH,
+             done                    ? STR("pass")
+             : fl->last_class == '4' ? STR("error")
+                                     : STR("fail"),
+             STR_NONE, s->access.sasl_username.p ? s->access.sasl_username : STR(""));
+        break;
+    case CMD_MAIL: tell_mail(s, arguments, done); break;
+    case CMD_RCPT: tell_rcpt(s, arguments, done); break;
+    case CMD_RSET: end_transaction(s, EVENT_TX_RESET); break;
+    case CMD_DATA:
+        if (!done && fl->message[0] && s->access.sender.p)
+            tell(s, EVENT_TX_DATA, str_of(fl->message), STR_NONE, result_of(s, false));
+        break;
+    default: break;
+    }
+    flush(s);
+}
+
+/* ---- content ---- */
+
+bool filters_data(struct session *s, struct str *reply)
+{
+    struct verdict_of_filters v;
+
+    *reply = STR_NONE;
+    if (s->filters == NULL || s->filters->broken)
+        return true;
+    v = ask_all(s, FILTER_DATA, STR_NONE, STR_NONE);
+    if (!refuses(&v))
+        return true;
+    *reply = v.text;
+    s->over = s->over || v.decision == DECIDE_DISCONNECT;
+    return false;
+}
+
+void filters_content_begins(struct session *s)
+{
+    struct filters *fl = s->filters;
+
+    if (fl == NULL)
+        return;
+    if ((fl->junk_session || fl->junk_message) && s->t.submission)
+        submit_prepend_header(s->t.submission, STR("X-Spam: yes"));
+    tell(s, EVENT_TX_DATA, str_of(fl->message), STR_NONE, STR("ok"));
+    fl->content_rc = filtered_begin(fl, &s->why);
+}
+
+void filters_line(struct session *s, struct str line, bool more)
+{
+    struct filters *fl = s->filters;
+
+    if (fl == NULL || !fl->has_content)
+        message_line(s, line, more);
+    else if (fl->content_rc == RC_OK)
+        fl->content_rc = filtered_add(fl, line, more, &s->why);
+}
+
+/* Lines longer than smtpd takes from clients go on in pieces. */
+static void take_filtered(void *context, struct str line)
+{
+    struct session *s = context;
+    size_t limit = (size_t)s->config->line_length_limit;
+
+    while (line.n > limit) {
+        message_line(s, str_head(line, limit), true);
+        line = str_from(line, limit);
+    }
+    message_line(s, line, false);
+}
+
+bool filters_content_ends(struct session *s, struct str *reply)
+{
+    struct filters *fl = s->filters;
+    struct verdict_of_filters v;
+
+    *reply = STR_NONE;
+    if (fl == NULL)
+        return true;
+    if (fl->has_content && fl->content_rc == RC_OK)
+        fl->content_rc = filtered_end(fl, take_filtered, s, &s->why);
+    if (fl->content_rc != RC_OK)
+        give_up(s, &v);
+    else
+        v = ask_all(s, FILTER_COMMIT, STR_NONE, STR_NONE);
+    if (!refuses(&v))
+        return true;
+    *reply = v.text;
+    s->over = s->over || v.decision == DECIDE_DISCONNECT;
+    return false;
+}
+
+void filters_message(struct session *s, bool queued)
+{
+    struct filters *fl = s->filters;
+
+    if (fl == NULL)
+        return;
+    if (queued && fl->message[0])
+        tell(s, EVENT_TX_COMMIT, str_of(fl->message), STR_NONE,
+             arena_printf(fl->arena, "%ld", message_size(s)));
+    else if (fl->message[0])
+        tell(s, EVENT_TX_ROLLBACK, STR_NONE, STR_NONE, str_of(fl->message));
+    fl->message[0] = '\0';
+    fl->junk_message = false;
+    flush(s);
+}
