@@ -132,6 +132,12 @@ enum verdict reject_unknown_helo_hostname(struct access_context *c, const struct
                           STR("Host not found"));
 }
 
+/* A sender without return path is refused for good; RETURNMXCHECK has a code of its own for that. */
+static long null_mx_code(const struct config *config)
+{
+    return config->unknown_address_reject_code > 550 ? config->unknown_address_reject_code : 550;
+}
+
 static enum verdict reject_unknown_domain(struct access_context *c, struct str address,
                                           const char *class)
 {
@@ -157,7 +163,7 @@ static enum verdict reject_unknown_domain(struct access_context *c, struct str a
     switch (look_up(c, without_dot(domain), types, 3)) {
     case DNS_FOUND: return DUNNO;
     case DNS_NULL_MX:
-        return refuse_subject(c, sender ? 550 : 556, sender ? "4.7.27" : "4.1.10", address, class,
+        return refuse_subject(c, sender ? null_mx_code(config) : 556, sender ? "4.7.27" : "4.1.10", address, class,
                               STR("Domain does not accept mail (nullMX)"));
     case DNS_RETRY:
     case DNS_BOGUS:

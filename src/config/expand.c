@@ -204,9 +204,11 @@ static enum rc expand_comparison(struct run *r, struct cursor *c, struct buf *ou
     return expand_branch(r, c, result, out);
 }
 
+static enum rc look_up(struct run *r, struct str name, struct str *value);
+
 static enum rc expand_function(struct run *r, struct str name, struct cursor *c, struct buf *out)
 {
-    struct str argument;
+    struct str argument, directory = STR("");
     AUTO_BUF text;
 
     buf_init(&text, EXPAND_MAX);
@@ -214,7 +216,8 @@ static enum rc expand_function(struct run *r, struct str name, struct cursor *c,
     if (c->rest.n)
         return unexpected(r, c, "unexpected text");
     TRY(expand(r, argument, &text));
-    return function_call(name, buf_str(&text), out, r->why);
+    TRY(look_up(r, STR("config_directory"), &directory));
+    return function_call(name, buf_str(&text), directory, out, r->why);
 }
 
 static enum rc look_up(struct run *r, struct str name, struct str *value)

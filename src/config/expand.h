@@ -7,7 +7,7 @@
  *   ${name?{one}:{other}}
  *   ${{x} OP {y}?{one}:{other}}          OP: == != < <= >= >, numbers as numbers; with "level"
  * behind it as compatibility levels
- *   ${function{text}}                    domain_to_ascii, domain_to_utf8
+ *   ${function{text}}                    domain_to_ascii, domain_to_utf8, env_file
  *
  * Texts are expanded in turn, and only the branch that is taken.
  */

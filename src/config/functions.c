@@ -3,10 +3,12 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 
+#include "util/file.h"
 #include "util/memory.h"
 
 /* libidn2 is loaded only by a process that meets a name that is not ASCII. */
 #define IDN2_LIBRARY "libidn2.so.0"
+enum { ENV_FILE_MAX = 64 * 1024 };
 enum { IDN2_NONTRANSITIONAL = 8, IDN2_NFC_INPUT = 1 };
 
 static enum rc with_idn2(const char *what, struct str text, bool to_ascii, struct buf *out,
@@ -48,7 +50,26 @@ static void add_lower(struct str text, struct buf *out)
         buf_addc(out, to_lower(text.p[i]));
 }
 
-enum rc function_call(struct str name, struct str text, struct buf *out, struct why *why)
+/* The first line of env/NAME below the configuration directory; nothing when there is no file. */
+static enum rc with_env_file(struct str directory, struct str name, struct buf *out,
+                             struct why *why)
+{
+    AUTO_ARENA a = arena_new(512);
+    struct str path = arena_printf(a, STR_FMT "/env/" STR_FMT, STR_ARG(directory), STR_ARG(name));
+    struct str text = STR_NONE;
+    enum rc rc;
+
+    if (name.n == 0 || str_index(name, '/') >= 0 || name.p[0] == '.')
+        return FAIL(why, RC_PERM, "env_file: \"" STR_FMT "\" is no name of a file in env",
+                    STR_ARG(name));
+    rc = file_read(path.p, ENV_FILE_MAX, a, &text, why);
+    if (rc == RC_OK)
+        buf_add(out, str_rtrim(str_cut(&text, '\n')));
+    return rc == RC_NONE ? RC_OK : rc == RC_OK ? RC_OK : RC_PERM;
+}
+
+enum rc function_call(struct str name, struct str text, struct str directory, struct buf *out,
+                      struct why *why)
 {
     if (str_eq(name, STR("domain_to_ascii"))) {
         if (!str_is_ascii(text))
@@ -65,7 +86,10 @@ enum rc function_call(struct str name, struct str text, struct buf *out, struct 
             buf_add(out, text);
         return RC_OK;
     }
+    if (str_eq(name, STR("env_file")))
+        return with_env_file(directory, text, out, why);
     return FAIL(why, RC_PERM,
-                "unknown function " STR_FMT "; there are domain_to_ascii and domain_to_utf8",
+                "unknown function " STR_FMT
+                "; there are domain_to_ascii, domain_to_utf8 and env_file",
                 STR_ARG(name));
 }

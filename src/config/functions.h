@@ -4,4 +4,5 @@
 #include "util/buf.h"
 
 /* Append function(text). RC_PERM: no such function, or the text is nothing for it. */
-enum rc function_call(struct str name, struct str text, struct buf *out, struct why *why) MUST_USE;
+enum rc function_call(struct str name, struct str text, struct str directory, struct buf *out,
+                      struct why *why) MUST_USE;

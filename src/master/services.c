@@ -53,26 +53,33 @@ static struct master_service *add(struct master *m, struct str key)
     return s;
 }
 
-/* NAME_process_sessions, COMMAND_process_sessions, service_process_sessions; -o before main.cf. */
-static long sessions_per_process(const struct config *c, const struct master_entry *e)
+/* NAME_suffix, COMMAND_suffix, service_suffix; -o before main.cf. */
+static long number_for(const struct config *c, const struct master_entry *e, const char *suffix,
+                       long otherwise)
 {
     const struct str names[] = {e->name, e->command, STR("service")};
     AUTO_ARENA a = arena_new(256);
-    long sessions;
+    long number;
 
-    if (!e->is_unprivileged)
-        return 1;
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
-        struct str name = arena_printf(a, STR_FMT "_process_sessions", STR_ARG(names[n]));
+        struct str name = arena_printf(a, STR_FMT "_%s", STR_ARG(names[n]), suffix);
         for (size_t i = e->overrides_n; i-- > 0;)
             if (str_eq(e->overrides[i].name, name) &&
-                str_to_long(str_trim(e->overrides[i].value), 1, INT_MAX, &sessions))
-                return sessions;
+                str_to_long(str_trim(e->overrides[i].value), 0, LONG_MAX, &number))
+                return number;
         if (n < 2 && config_is_set(c, name) &&
-            config_transport_long(c, names[n], "process_sessions", &sessions, NULL) == RC_OK)
-            return sessions;
+            config_transport_long(c, names[n], suffix, &number, NULL) == RC_OK)
+            return number;
     }
-    return c->service_process_sessions;
+    return otherwise;
+}
+
+/* A limit of memory is one of a session, so each has a process of its own. */
+static long sessions_per_process(const struct config *c, const struct master_entry *e)
+{
+    if (!e->is_unprivileged || number_for(c, e, "memory_limit", c->service_memory_limit) > 0)
+        return 1;
+    return number_for(c, e, "process_sessions", c->service_process_sessions);
 }
 
 /* Endpoints that are wanted take over the descriptors of those that are open; the rest is closed.

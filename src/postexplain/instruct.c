@@ -1,16 +1,80 @@
 /* Per-client instructions. */
 #include "postexplain/postexplain.h"
 
+static void refuse(struct explanation *e, const char *verdict, struct str reply)
+{
+    e->verdict = verdict;
+    e->reply = reply;
+    e->closes = true;
+    e->restriction = STR("smtpd_client_instruction_maps");
+    e->place = (struct access_place){e->instruction.file, e->instruction.line};
+}
+
+/* A session that ends at the greeting. */
+static void look_at_greeting(const struct config *config, struct explanation *e)
+{
+    const struct str *text = config->smtpd_reject_greeting.n ? &config->smtpd_reject_greeting
+                                                             : &config->smtpd_defer_greeting;
+    bool reject = text == &config->smtpd_reject_greeting;
+
+    if (text->n == 0)
+        return;
+    refuse(e, reject ? "reject" : "defer",
+           arena_printf(e->arena, "%s " STR_FMT " " STR_FMT, reject ? "554" : "421",
+                        STR_ARG(config->myhostname), STR_ARG(*text)));
+    e->restriction = reject ? STR("smtpd_reject_greeting") : STR("smtpd_defer_greeting");
+    e->closes = config->smtpd_disconnect_on_reject;
+}
+
+static enum rc find(const struct access_context *context, struct resolver *resolver,
+                    struct str tables, const struct table_env *env, struct explanation *e,
+                    struct why *why)
+{
+    struct instruction_client client = {.address = context->client.address,
+                                        .user = str_of(context->ident.user)};
+    struct instructions *instructions = NULL;
+    enum rc rc;
+
+    if (context->client.name_status == PEER_OK && !str_eq(context->client.name, STR("unknown")))
+        client.name = context->client.name;
+    TRY(instructions_open(tables, env, resolver, &instructions, why));
+    rc = instructions_find(instructions, &client, e->arena, &e->instruction, why);
+    e->has_instruction = rc == RC_OK;
+    return rc;
+}
+
 enum rc apply_instructions(struct command *c, const char *tables,
                            const struct access_context *context, struct resolver *resolver,
                            const struct config **config, struct explanation *e, struct why *why)
 {
-    (void)c;
-    (void)context;
-    (void)resolver;
-    (void)config;
-    (void)e;
-    if (tables)
-        return FAIL(why, RC_CONFIG, "this version has no per-client instructions");
+    struct table_env env = {*config, &c->log};
+    struct str spec = tables ? str_of(tables) : (*config)->smtpd_client_instruction_maps;
+    const struct instruction *i = &e->instruction;
+    struct config *overlay = NULL;
+    enum rc rc;
+
+    if (spec.n == 0)
+        return RC_OK;
+    rc = find(context, resolver, spec, &env, e, why);
+    if (rc == RC_TEMP && !tables) {
+        refuse(e, "defer",
+               arena_printf(e->arena, "421 4.3.0 " STR_FMT " Error: service unavailable",
+                            STR_ARG((*config)->myhostname)));
+        e->text = arena_copy(e->arena, str_of(why->text));
+        return RC_OK;
+    }
+    if (rc != RC_OK && rc != RC_NONE)
+        return rc;
+    if (rc == RC_OK && i->decision == CLIENT_DENY)
+        refuse(e, "reject",
+               i->text.n ? arena_printf(e->arena, "554 5.7.1 " STR_FMT, STR_ARG(i->text))
+                         : STR_NONE);
+    else if (tables)
+        e->verdict = rc == RC_OK ? "permit" : "none";
+    if (e->verdict || rc == RC_NONE)
+        return RC_OK;
+    TRY(config_overlay(*config, i->settings, i->n_settings, &overlay, why));
+    *config = overlay;
+    look_at_greeting(overlay, e);
     return RC_OK;
 }

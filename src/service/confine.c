@@ -16,7 +16,7 @@ static enum rc change_identity(const struct runtime *r, struct why *why)
         return FAIL(why, RC_CONFIG, "setgroups: %m");
     if (for_good) {
         if (setgid(gid) < 0 || setuid(uid) < 0)
-            return FAIL(why, RC_CONFIG, "become user %s: %m", r->config->mail_owner.p);
+            return FAIL(why, RC_CONFIG, "become user %s: %m", r->config->service_user.p);
         return RC_OK;
     }
     if (setegid(gid) < 0 || seteuid(uid) < 0)
@@ -26,8 +26,10 @@ static enum rc change_identity(const struct runtime *r, struct why *why)
 
 enum rc find_mail_owner(struct runtime *r, struct why *why)
 {
-    const char *name = r->config->mail_owner.p;
+    struct str group = r->config->service_user, user = str_cut(&group, ':');
+    const char *name = arena_text(r->arena, str_trim(user));
     const struct passwd *owner;
+    const struct group *members;
 
     r->env.mail_uid = geteuid();
     r->env.mail_gid = getegid();
@@ -36,13 +38,24 @@ enum rc find_mail_owner(struct runtime *r, struct why *why)
     errno = 0;
     owner = getpwnam(name);
     if (owner == NULL)
-        return FAIL(why, RC_CONFIG, "mail_owner = %s: no such user; create it, or name another one",
+        return FAIL(why, RC_CONFIG,
+                    "service_user, mail_owner = %s: no such user; create it, or name another one",
                     name);
     if (owner->pw_uid == 0)
-        return FAIL(why, RC_CONFIG,
-                    "mail_owner = %s: it is the super-user; name an account of its own", name);
+        return FAIL(
+            why, RC_CONFIG,
+            "service_user, mail_owner = %s: it is the super-user; name an account of its own",
+            name);
     r->env.mail_uid = owner->pw_uid;
     r->env.mail_gid = owner->pw_gid;
+    if (group.p == NULL || str_trim(group).n == 0)
+        return RC_OK;
+    members = getgrnam(arena_text(r->arena, str_trim(group)));
+    if (members == NULL)
+        return FAIL(why, RC_CONFIG,
+                    "service_user = %s: no such group; create it, or name another one",
+                    r->config->service_user.p);
+    r->env.mail_gid = members->gr_gid;
     return RC_OK;
 }
 

@@ -67,6 +67,9 @@ struct runtime {
 /* Who mail_owner is: env.mail_uid, env.mail_gid. */
 enum rc find_mail_owner(struct runtime *r, struct why *why) MUST_USE;
 
+/* service_memory_limit, before the first session. RC_CONFIG: too low to work with. */
+enum rc limit_memory(struct runtime *r, struct why *why) MUST_USE;
+
 /* Chroot, identity, sandbox: what stands between start() and the first session. */
 enum rc confine(struct runtime *r, struct why *why) MUST_USE;
 

@@ -171,6 +171,7 @@ static enum rc prepare(struct runtime *r, int argc, char **argv, struct why *why
         exit(0);
     if (!r->options.on_stdin) /* it acts for the user who runs it, with that user's rights */
         TRY(confine(r, why));
+    TRY(limit_memory(r, why));
     if (service->confined)
         TRY(service->confined(&r->env, r->state, why));
     return RC_OK;

@@ -75,6 +75,8 @@ struct service {
                               service_process_sessions say; 1: always one; more: this many, also
                               where maxproc is 1 and means one process (pickup) */
 
+    const char *last_words; /* to the client, when memory has run out; NULL: none */
+
     /* Before privileges are dropped. *state is passed to all other functions. */
     enum rc (*start)(struct service_env *env, void **state, struct why *why);
     /* After they were dropped, before the first session. May be NULL. */

@@ -15,6 +15,7 @@ static const struct service smtpd = {
     .shape = SERVICE_SESSION,
     .privilege = RUN_AS_MAIL_OWNER,
     .may = MAY_WRITE_QUEUE | MAY_CONNECT,
+    .last_words = "421 4.3.0 Error: insufficient memory\r\n",
     .start = smtpd_start,
     .session = smtpd_session,
     .has_changed = smtpd_has_changed,

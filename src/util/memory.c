@@ -8,7 +8,7 @@
 static _Noreturn void out_of_memory(size_t n)
 {
     dprintf(STDERR_FILENO, "fatal: out of memory (%zu bytes wanted)\n", n);
-    _exit(71); /* EX_OSERR */
+    exit(71); /* EX_OSERR; what on_exit() was told is still done */
 }
 
 void *memory_new(size_t n)

@@ -275,7 +275,7 @@ def test_F33_QS02_auth_after_tls_only(system):
     with system.open("QS02") as c:
         text = c.cmd("EHLO c.test")
         assert "AUTH" not in text and "STARTTLS" in text
-        c.talk(("AUTH PLAIN AGEAYg==", "5"))
+        c.talk(("AUTH PLAIN AGEAYg==", "504 5.5.4"))
 
 
 PLAIN = ("AUTH PLAIN AGpvZQBzZWNyZXQ=", "235 2.7.0")
