@@ -181,6 +181,7 @@ _Noreturn void forward_file(const struct drain *d, const char *name)
     struct why why;
     enum rc rc;
 
+    close(d->lock_fd); /* a new daemon may start before this message is through: it is locked too */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     log_set_queue_id(&f.log, str_of(name));

@@ -1,0 +1,888 @@
+"""Obtuse smtpd and smtpfwdd. F numbers are those of the table in doc/obtuse.md; O numbers are rows of
+tests/data/obtuse-rules.tests.tsv."""
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+from conftest import SLOW, TOP, Instance, Raw, alive, descendants, free_port, wait_until
+from dns_server import NameServer
+
+ROOT = os.getuid() == 0
+needs_root = pytest.mark.skipif(not ROOT, reason="needs root: chroot, other users, port 113")
+
+
+# ---- vectors ----
+
+def vectors():
+    def text(field):
+        return field.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+    with open(f"{TOP}/tests/data/obtuse-rules.tests.tsv") as f:
+        names = f.readline().rstrip("\n").split("\t")
+        for line in f:
+            row = dict(zip(names, line.rstrip("\n").split("\t")))
+            row["rules"] = text(row["rules"])
+            yield row
+
+
+def zone_of(rows):
+    zone = {}
+    for row in rows:
+        for record in row["dns"].split(";"):
+            if len(words := record.split()) == 3:
+                name, kind, value = words
+                values = zone.setdefault(name, {}).setdefault(kind, [])
+                value = (10, value) if kind == "MX" else value
+                if value not in values:
+                    values.append(value)
+    return zone
+
+
+ROWS = list(vectors())
+LOOPBACK = {"203.0.113.7": "127.113.7.7", "10.9.3.4": "127.9.3.4"}  # hosts that tests can be
+
+
+def on_loopback(row):
+    """The same vector with a client whose IDENT question this machine can answer."""
+    out = dict(row)
+    if row["ident"] == "-":
+        return out
+    for field in ("rules", "client_ip", "reply_or_error"):
+        for here, there in LOOPBACK.items():
+            out[field] = out[field].replace(here, there)
+        out[field] = out[field].replace("10.0.0.0/8", "127.0.0.0/8")
+    return out
+
+
+def with_enhanced_code(reply):
+    return f"{reply[:3]} {reply[0]}.7.1{reply[3:]}"
+
+
+@pytest.fixture(scope="module")
+def name_server():
+    server = NameServer(zone_of(ROWS))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def explain(prefix, tmp_path, name_server):
+    """explain(rules, client, ...) -> what postexplain --json says."""
+    def run(rules, client, sender, recipient, ident=None, name="unknown", status=0, **settings):
+        path = tmp_path / "rules"
+        path.write_text(rules, newline="")
+        settings.setdefault("dns_resolver_file", name_server.resolv_conf(tmp_path))
+        args = [f"{prefix}/sbin/postexplain", "--json", "--check-rules", str(path), "--client", f"{client},{name}",
+                "--sender", sender, "--recipient", recipient]
+        args += ["--ident", ident] if ident else []
+        for k, v in settings.items():
+            args += ["-o", f"{k}={v}"]
+        r = subprocess.run(args, capture_output=True, text=True, timeout=60 * SLOW)
+        assert r.returncode == status, r
+        said = json.loads(r.stdout)
+        if said["file"]:
+            assert said["file"] == str(path)
+        return said
+    return run
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r["id"])
+def test_vectors_explained(explain, row):
+    ident = None if row["ident"] == "-" else row["ident"]
+    name = "unknown" if row["client_name"] == "-" else row["client_name"]
+    bad = row["outcome"] == "load-error"
+    said = explain(row["rules"], row["client_ip"], row["mail_from"], row["rcpt_to"], ident, name, status=int(bad))
+    assert str(said["line"] or "-") == row["rule_line"]
+    if bad:
+        assert said["verdict"] == "error" and row["reply_or_error"] in said["text"]
+        return
+    outcome, _, delay = row["outcome"].partition("+")
+    assert said["verdict"] == {"allow": "permit", "dunno": "none"}.get(
+        outcome, "defer" if row["reply_or_error"][0] == "4" else "reject")
+    assert said["close"] == (outcome == "deny")
+    assert (said["delay_seconds"] > 0) == (delay == "delay")
+    if said["reply"]:
+        assert said["reply"] == with_enhanced_code(row["reply_or_error"])
+
+
+# ---- sessions ----
+
+class IdentHosts:
+    """Answers IDENT questions on port 113 of loopback addresses."""
+
+    def __init__(self, users):
+        self.asked, self.sockets = [], []
+        for address, user in users.items():
+            s = socket.create_server((address, 113))
+            self.sockets.append(s)
+            threading.Thread(target=self.serve, args=(s, user), daemon=True).start()
+
+    def serve(self, s, user):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = s.accept()
+                with peer:
+                    question = peer.makefile().readline().strip()
+                    self.asked.append(question)
+                    if user:
+                        peer.sendall(f"{question} : USERID : UNIX : {user}\r\n".encode())
+                    else:
+                        peer.recv(1)  # never answers
+
+    def close(self):
+        for s in self.sockets:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+
+
+FEATURES = {  # HELO name -> rules
+    "f2": "deny:192.0.2.1:ALL:ALL", "f3": "noto:*.dialup.test:ALL:ALL", "f4": "noto:ALL:*@spam.r.us:ALL",
+    "f5": "noto:ALL:ALL:old@d.test", "f16": "allow:TRUSTED:ALL:ALL\nnoto:UNTRUSTED:ALL:ALL:550 outside",
+    "f26": "deny:ALL:ALL:no@d.test\nallow:ALL:ALL:ALL", "f27": "noto:ALL:ALL:no@d.test\nallow:ALL:ALL:ALL",
+    "f29": "deny:10.0.0.1 *.x.test:ALL:ALL:550 listed", "f46": "noto_delay:ALL:ALL:ALL:551 slow",
+    "f49": "deny:joe@127.0.0.0/8:ALL:ALL:550 user %U\nallow:ALL:ALL:ALL", "none": "# nothing\n",
+    "silent": "noto:KNOWN@ALL:ALL:ALL:550 known\nnoto:ALL:ALL:ALL:550 unknown %U",
+}
+
+
+@pytest.fixture(scope="module")
+def front(prefix, name_server):
+    """One instance for all rule sets: the HELO name chooses one."""
+    top = tempfile.mkdtemp(prefix="pi-", dir="/tmp")
+    os.chmod(top, 0o755)
+    sets = {r["id"].lower(): on_loopback(r)["rules"] for r in ROWS if r["outcome"] != "load-error"} | FEATURES
+    for name, rules in sets.items():
+        with open(f"{top}/{name}", "w", newline="") as f:
+            f.write(rules)
+    with open(f"{top}/choose", "w") as f:
+        f.writelines(f"{name} rules_{name}\n" for name in sets)
+    main = {
+        "smtpd_restriction_classes": ", ".join(f"rules_{n}" for n in sets),
+        **{f"rules_{n}": f"check_rules_file {top}/{n}" for n in sets},
+        "smtpd_relay_restrictions": f"check_helo_access texthash:{top}/choose, reject",
+        "smtpd_authorized_xclient_hosts": "127.0.0.1", "mynetworks": "192.0.2.0/24", "mydestination": "",
+        "default_transport": "discard:", "dns_resolver_file": name_server.resolv_conf(top),
+        "check_rules_noto_delay": "2s", "check_rules_deny_delay": "2s", "check_rules_ident_timeout": "3s" if ROOT else "0",
+        "smtpd_client_connection_count_limit": "0",
+    }
+    i = Instance(f"{top}/i", prefix, main=main).start()
+    yield i
+    i.stop()
+    shutil.rmtree(top, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def session(front, helo, ip="198.51.100.9", name=None, sender="<a@b.test>"):
+    with Raw(front.port) as c:
+        assert c.cmd(f"XCLIENT ADDR={'IPV6:' if ':' in ip else ''}{ip} NAME={name or '[UNAVAILABLE]'}")[:3] == "220"
+        assert c.cmd(f"EHLO {helo}")[:3] == "250"
+        assert c.cmd(f"MAIL FROM:{sender}")[:3] == "250"
+        yield c
+
+
+def closes(c):
+    return c.line() == b""
+
+
+@pytest.fixture(scope="module")
+def ident_hosts():
+    if not ROOT:
+        yield None
+        return
+    hosts = IdentHosts({LOOPBACK["10.9.3.4"]: "ann", LOOPBACK["203.0.113.7"]: "joe", "127.34.3.4": "JOE", "127.77.7.7": None})
+    yield hosts
+    hosts.close()
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r["outcome"] != "load-error"], ids=lambda r: r["id"])
+def test_vectors_in_sessions(front, ident_hosts, row):
+    row = on_loopback(row)
+    if row["ident"] == "JOE":
+        row["client_ip"] = "127.34.3.4"
+    if row["ident"] != "-" and not ROOT:
+        pytest.skip("IDENT needs port 113")
+    outcome, _, delay = row["outcome"].partition("+")
+    name = None if row["client_name"] == "-" else row["client_name"]
+    with session(front, row["id"].lower(), row["client_ip"], name, row["mail_from"]) as c:
+        start = time.time()
+        reply = c.cmd(f"RCPT TO:{row['rcpt_to']}")
+        waited = time.time() - start
+        if outcome == "allow":
+            assert reply == "250 2.1.5 Ok"
+        elif outcome == "dunno":  # the "reject" behind it
+            assert reply.startswith("554 5.7.1") and "Access denied" in reply
+        else:
+            assert reply == with_enhanced_code(row["reply_or_error"])
+        assert not delay or waited >= 2
+        if outcome == "deny":
+            assert closes(c)
+        else:
+            assert c.cmd("RSET")[:3] == "250"
+
+
+def rcpt(front, helo, ip="198.51.100.9", name=None, sender="<a@b.test>", to="<c@d.test>"):
+    with session(front, helo, ip, name, sender) as c:
+        return c.cmd(f"RCPT TO:{to}")
+
+
+def default_reply(sender="<a@b.test>", to="<c@d.test>", name="UNKNOWN", ip="198.51.100.9"):
+    return f"550 5.7.1 Mail from {sender} to {to} prohibited from your location (UNKNOWN@{name} ip={ip})"
+
+
+def test_F02_reject_by_client_address(front):
+    with session(front, "f2", "192.0.2.1") as c:
+        assert c.cmd("RCPT TO:<c@d.test>") == default_reply(ip="192.0.2.1")
+        assert closes(c)
+
+
+def test_F03_reject_by_client_name(front):
+    with session(front, "f3", name="a.dialup.test") as c:
+        assert c.cmd("RCPT TO:<c@d.test>") == default_reply(name="a.dialup.test")
+        assert c.cmd("NOOP")[:3] == "250"
+
+
+def test_F04_reject_by_sender(front):
+    with session(front, "f4", sender="<x@spam.r.us>") as c:
+        for to in ("<c@d.test>", "<e@f.test>"):
+            assert c.cmd(f"RCPT TO:{to}") == default_reply("<x@spam.r.us>", to)
+
+
+def test_F05_reject_by_recipient(front):
+    assert rcpt(front, "f5", to="<old@d.test>") == default_reply(to="<old@d.test>")
+    assert "Access denied" in rcpt(front, "f5", to="<new@d.test>")  # no opinion
+
+
+def test_F16_trusted_and_untrusted(front):
+    assert rcpt(front, "f16", "192.0.2.77")[:3] == "250"
+    assert rcpt(front, "f16") == "550 5.7.1 outside"
+
+
+@needs_root
+def test_F18_F49_ident_is_asked_only_when_a_rule_needs_it(front, ident_hosts):
+    before = len(ident_hosts.asked)
+    assert rcpt(front, "f27", "127.9.3.4")[:3] == "250"
+    assert len(ident_hosts.asked) == before
+    with session(front, "f49", "127.113.7.7") as c:
+        assert c.cmd("RCPT TO:<c@d.test>") == "550 5.7.1 user joe"
+        assert closes(c)
+    assert len(ident_hosts.asked) == before + 1
+    with session(front, "f49", "127.9.3.4") as c:
+        for _ in range(3):  # once in a session
+            assert c.cmd("RCPT TO:<c@d.test>")[:3] == "250"
+    assert len(ident_hosts.asked) == before + 2
+    front.wait_log(r"check_rules=\S+/f49:1$")
+
+
+@needs_root
+def test_F18_ident_is_bounded_in_time(front, ident_hosts):
+    start = time.time()
+    assert rcpt(front, "silent", "127.77.7.7") == "550 5.7.1 unknown UNKNOWN"
+    assert 2.5 < time.time() - start < 15 * SLOW
+
+
+def test_F25_F26_F27_F28_allow_deny_noto_first_match(front):
+    with session(front, "f27") as c:  # refused, then judged afresh
+        assert c.cmd("RCPT TO:<no@d.test>")[:3] == "550"
+        assert c.cmd("RCPT TO:<yes@d.test>")[:3] == "250"
+    with session(front, "f26") as c:
+        assert c.cmd("RCPT TO:<yes@d.test>")[:3] == "250"
+        assert c.cmd("RCPT TO:<no@d.test>")[:3] == "550"
+        assert closes(c)
+    front.wait_log(r"reject: RCPT from unknown\[198\.51\.100\.9\]: 550 5\.7\.1 .*helo=<f26> check_rules=\S+/f26:1$")
+    front.wait_log(r"disconnect after deny: unknown\[198\.51\.100\.9\]: \S+/f26:1$")
+
+
+def test_F29_list_of_several(front):
+    assert rcpt(front, "f29", "10.0.0.1") == "550 5.7.1 listed"
+    assert rcpt(front, "f29", name="h.x.test") == "550 5.7.1 listed"
+    assert "Access denied" in rcpt(front, "f29", "10.0.0.2")
+
+
+def test_F46_delay_holds_up_nobody_else(front):
+    slow = {}
+
+    def wait():
+        slow["start"] = time.time()
+        slow["reply"] = rcpt(front, "f46")
+        slow["end"] = time.time()
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for t in threads:
+        t.start()
+    assert rcpt(front, "f27")[:3] == "250"
+    for t in threads:
+        t.join()
+    assert slow["reply"] == "551 5.7.1 slow" and slow["end"] - slow["start"] >= 2
+
+
+def test_F46_client_that_leaves_ends_the_delay(front):
+    with session(front, "f46", name="leaver.test") as c:
+        c.send("RCPT TO:<c@d.test>\r\n")
+    front.wait_log(r"disconnect from leaver\.test\[", timeout=1.9 * SLOW)
+
+
+# Features of the language, by one rule set each: F -> rows of the vectors that show it.
+SHOWN_BY = {
+    "F22": ["O33"], "F23": ["O33"], "F24": ["O01", "O07"], "F25": ["O10"], "F26": ["O02"], "F27": ["O06"], "F28": ["O55"],
+    "F30": ["O16", "O17", "O18", "O19"], "F31": ["O10"], "F32": ["O14"], "F33": ["O15"], "F34": ["O24", "O25", "O26", "O27"],
+    "F35": ["O20", "O22", "O23"], "F36": ["O27", "O28", "O29"], "F37": ["O08"], "F38": ["O15"], "F39": ["O06"], "F40": ["O06"],
+    "F41": ["O15"], "F42": ["O15"], "F43": ["O34"], "F44": ["O03", "O04"],
+    "F45": ["O01", "O02", "O03", "O04", "O05", "O06", "O07"], "F46": ["O30", "O31"], "F47": ["O52"],
+    "F48": ["O40", "O41", "O42", "O43"], "F49": ["O34", "O35", "O36", "O37"],
+}
+
+
+@pytest.mark.parametrize("feature", SHOWN_BY)
+def test_features_of_the_language(explain, feature):
+    for row in ROWS:
+        if row["id"] in SHOWN_BY[feature]:
+            test_vectors_explained(explain, row)
+
+
+# ---- start, check, reload ----
+
+def rules_instance(postern, text, main=None, **kw):
+    top = tempfile.mkdtemp(prefix="rules-", dir="/tmp")
+    os.chmod(top, 0o755)
+    path = f"{top}/check_rules"
+    with open(path, "w") as f:
+        f.write(text)
+    return path, postern({"smtpd_recipient_restrictions": f"check_rules_file {path}, permit", **(main or {})}, **kw)
+
+
+def rewrite(path, text):
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.replace(path + ".new", path)
+
+
+def test_F09_one_file_and_one_restriction(postern):
+    path, p = rules_instance(postern, "noto:ALL:*@spam.test:ALL\n")
+    with pytest.raises(Exception, match="550"):
+        p.send("user@example.test", sender="x@spam.test")
+    p.send("user@example.test", sender="x@fine.test")
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r["outcome"] == "load-error"], ids=lambda r: r["id"])
+def test_bad_files_are_refused_at_check(postern, row):
+    path, p = rules_instance(postern, row["rules"], start=False)
+    r = p.run("postfix", "-c", p.etc, "check")
+    assert r.returncode and f"{path}, line {row['rule_line']}: " in r.stderr and row["reply_or_error"] in r.stderr
+
+
+def test_missing_and_bad_files_do_not_start(postern):
+    path, p = rules_instance(postern, "allow:ALL\n", start=False)
+    r = p.run("postfix", "-c", p.etc, "start")
+    assert r.returncode and f"{path}, line 1: bad field count" in r.stderr
+    os.unlink(path)
+    r = p.run("postfix", "-c", p.etc, "start")
+    assert r.returncode and f"{path}: No such file" in r.stderr
+
+
+def answer(p, sender="a@b.test"):
+    with p.smtp() as s:
+        s.ehlo()
+        s.mail(sender)
+        return s.rcpt("user@example.test")[0]
+
+
+def test_changed_rules_are_read_bad_ones_are_not(postern):
+    path, p = rules_instance(postern, "noto:ALL:*:ALL:550 one\n")
+    assert answer(p) == 550
+    rewrite(path, "noto:ALL:*:ALL:551 two\n")
+    wait_until(lambda: answer(p) == 551, what="the new rules")
+    rewrite(path, "noto:ALL:*:ALL:552 three\nnonsense\n")
+    wait_until(lambda: answer(p) and "line 2: unknown action" in p.logs(), what="a complaint")
+    assert answer(p) == 551
+    assert "the rules read before stay in force" in p.logs()
+    assert p.run("postfix", "-c", p.etc, "reload").returncode  # refused as well
+    assert answer(p) == 551
+    rewrite(path, "noto:ALL:*:ALL:553 four\n")
+    wait_until(lambda: answer(p) == 553, what="the right rules")
+
+
+def test_warning_for_a_place_without_effect(postern):
+    path, p = rules_instance(postern, "allow:joe@ALL:ALL:ALL\n", start=False,
+                             main={"smtpd_delay_reject": "no", "smtpd_helo_restrictions": "check_rules_file /dev/null"})
+    p.main["smtpd_helo_restrictions"] = f"check_rules_file {path}"
+    p.write_config()
+    r = p.run("postfix", "-c", p.etc, "check")
+    assert "smtpd_helo_restrictions: check_rules_file has no effect there" in r.stderr
+    assert "check_rules_ident_timeout is 0" in r.stderr
+
+
+def test_F15_ehlo_after_a_refusal(postern):
+    p = postern({"smtpd_ehlo_disable": "yes"})
+    with p.raw() as c:
+        assert c.cmd("EHLO h.test")[:3] == "500"
+        assert c.cmd("HELO h.test") == "250 mx.example.test"
+    with p.raw() as c:
+        assert c.cmd("EHLO h.test")[:3] == "500"
+        assert c.cmd("EHLO h.test") == "250 mx.example.test"
+
+
+def test_F50_example_files_load(prefix):
+    files = glob.glob(f"{TOP}/doc/examples/obtuse/check_rules.*")
+    assert sorted(os.path.basename(f) for f in files) == ["check_rules.relay", "check_rules.spam"]
+    for f in files:
+        r = subprocess.run([f"{prefix}/sbin/postexplain", "--json", "--check-rules", f, "--client", "203.0.113.7,unknown",
+                            "--sender", "a@b.test", "--recipient", "x@elsewhere.test"], capture_output=True, text=True)
+        assert r.returncode == 0 and json.loads(r.stdout)["verdict"] in ("reject", "defer", "none")
+    assert os.path.exists(f"{TOP}/man/man5/check_rules.5")
+
+
+# ---- the two programs ----
+
+MAILER = """#!/bin/sh
+dir={dir}
+n=$(mktemp "$dir/XXXXXX.part")
+for a; do echo "$a"; done >"$n"; echo --- >>"$n"; cat >>"$n"
+mv "$n" "${{n%.part}}.mail"
+[ -f "$dir/status" ] && exit $(cat "$dir/status")
+exit 0
+"""
+
+
+class Mailer:
+    """A program that is called like sendmail, and notes that."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="mailer-", dir="/tmp")
+        os.chmod(self.dir, 0o777)
+        self.path = f"{self.dir}/sendmail"
+        with open(self.path, "w") as f:
+            f.write(MAILER.format(dir=self.dir))
+        os.chmod(self.path, 0o755)
+
+    def status(self, n):
+        with open(f"{self.dir}/status", "w") as f:
+            f.write(str(n))
+
+    def calls(self):
+        out = []
+        for path in glob.glob(f"{self.dir}/*.mail"):
+            args, _, text = open(path).read().partition("---\n")
+            out.append((args.split("\n")[:-1], text))
+        return out
+
+    def wait(self, n, timeout=20):
+        return wait_until(lambda: len(c := self.calls()) >= n and c, timeout, f"{n} calls of the mailer")
+
+
+@pytest.fixture
+def mailer():
+    m = Mailer()
+    yield m
+    shutil.rmtree(m.dir, ignore_errors=True)
+
+
+@pytest.fixture
+def spool():
+    """A spool directory of user daemon (or ours)."""
+    d = tempfile.mkdtemp(prefix="spool-", dir="/tmp")
+    os.chmod(d, 0o700)
+    if ROOT:
+        shutil.chown(d, "daemon", "daemon")
+    yield d
+    shutil.rmtree(d, ignore_errors=True)
+
+
+@pytest.fixture
+def fwdd(prefix, spool, mailer):
+    """fwdd(*options): run smtpfwdd; leaves no daemon behind."""
+    started = []
+
+    def run(*options, wait=True, mail_program=None, directory=None):
+        args = [f"{prefix}/libexec/smtpfwdd", "-d", directory or spool, "-s", mail_program or mailer.path]
+        args += ["-u", "daemon", "-g", "daemon"] if ROOT else []
+        env = {**os.environ, "MAIL_CONFIG": f"{prefix}/etc"}
+        if wait:
+            return subprocess.run([*args, *options], env=env, capture_output=True, text=True, timeout=60 * SLOW)
+        p = subprocess.Popen([*args, *options], env=env, stderr=subprocess.PIPE, text=True)
+        started.append(p)
+        return p
+    yield run
+    for p in started:
+        p.terminate()
+        p.wait(10)
+
+
+def spool_file(spool, name, text, mode=0o750, age=0):
+    path = f"{spool}/{name}"
+    with open(path, "w") as f:
+        f.write(text)
+    if ROOT:
+        shutil.chown(path, "daemon", "daemon")
+    os.utime(path, (time.time() - age,) * 2)
+    os.chmod(path, mode)
+    return path
+
+
+MESSAGE = "FROM <a@b.test>\nRCPT <c@d.test>\nRCPT <e@f.test>\nBODY\nSubject: hi\n\nFROM here\n"
+
+
+def test_F07_F08_F59_mailer_gets_the_message(fwdd, spool, mailer):
+    spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    spool_file(spool, "smtpdBBBBBB", "FROM <>\nRCPT c@d.test\nBODY\nx\n")
+    r = fwdd("--once")
+    assert r.returncode == 0
+    assert sorted(mailer.calls()) == [(["-oi", "-f", "<>", "c@d.test"], "x\n"),
+                                      (["-oi", "-f", "a@b.test", "c@d.test", "e@f.test"], "Subject: hi\n\nFROM here\n")]
+    assert not glob.glob(f"{spool}/smtpd*")
+    assert "smtpdAAAAAA: forwarded to 2 recipients" in r.stderr
+
+
+def test_F58_incomplete_files_wait_the_rest_is_picked_up(fwdd, spool, mailer):
+    path = spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\nRCPT", mode=0o600)
+    p = fwdd("--foreground", "-P", "1", wait=False)
+    spool_file(spool, "smtpdBBBBBB", MESSAGE)
+    mailer.wait(1)
+    assert os.path.exists(path) and p.poll() is None
+    second = fwdd("--once")
+    assert second.returncode == 78 and "already running" in second.stderr
+    with open(path, "w") as f:
+        f.write(MESSAGE)
+    os.chmod(path, 0o750)
+    mailer.wait(2)
+    wait_until(lambda: not glob.glob(f"{spool}/smtpd*"), what="an empty spool directory")
+
+
+@pytest.mark.parametrize("status", [69, 71, 72, 74, 75])
+def test_temporary_statuses_are_tried_again(fwdd, spool, mailer, status):
+    path = spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    mailer.status(status)
+    fwdd("--once")
+    assert os.stat(path).st_mode & 0o777 == 0o755 and "RCPT <c@d.test>" in open(path).read()
+    p = fwdd("--foreground", "-P", "1", "--retry", "600", wait=False)  # not before its time
+    spool_file(spool, "smtpdBBBBBB", "FROM <>\nRCPT c@d.test\nBODY\nx\n")
+    mailer.wait(2)
+    wait_until(lambda: os.stat(f"{spool}/smtpdBBBBBB").st_mode & 0o777 == 0o755, what="the end of the attempt")
+    assert len(mailer.calls()) == 2
+    p.terminate()
+    p.wait(10)
+    mailer.status(0)
+    os.utime(path, (time.time() - 601,) * 2)
+    fwdd("--foreground", "-P", "1", wait=False)
+    wait_until(lambda: not os.path.exists(path), what="the message to leave")
+
+
+def test_a_mailer_that_dies_loses_nothing(fwdd, spool, mailer):
+    path = spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    with open(mailer.path, "w") as f:
+        f.write("#!/bin/sh\nkill -9 $$\n")
+    fwdd("--once")
+    assert os.path.exists(path) and os.stat(path).st_mode & 0o777 == 0o755
+
+
+def test_refused_mail_is_kept(fwdd, spool, mailer):
+    mailer.status(67)
+    spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    r = fwdd("--once")
+    assert "user unknown" in r.stderr
+    text = open(f"{spool}/failed.smtpdAAAAAA").read()
+    assert "FAIL <c@d.test>" in text and text.endswith("FROM here\n")
+
+
+def test_corrupt_files_are_kept(fwdd, spool, mailer):
+    for name, text in {"smtpdAAAAAA": "nonsense\n", "smtpdBBBBBB": "FROM <a@b.test>\nRCPT <c@d.test>\n",
+                       "smtpdCCCCCC": "FROM <" + "x" * 5000 + ">\nRCPT <c@d.test>\nBODY\n"}.items():
+        spool_file(spool, name, text)
+    fwdd("--once")
+    assert sorted(os.listdir(spool)) == [".smtpfwdd.lock", "corrupt.smtpdAAAAAA", "corrupt.smtpdBBBBBB", "corrupt.smtpdCCCCCC"]
+    assert not mailer.calls()
+
+
+def test_addresses_that_look_like_options(fwdd, spool, mailer):
+    spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\nRCPT <-bad@d.test>\nRCPT <good@d.test>\nBODY\nx\n")
+    spool_file(spool, "smtpdBBBBBB", "FROM <-C/etc/passwd>\nRCPT <good@d.test>\nBODY\nx\n")
+    fwdd("--once")
+    assert [c[0] for c in mailer.calls()] == [["-oi", "-f", "a@b.test", "good@d.test"]]
+
+
+def test_many_recipients_go_in_batches_and_once(fwdd, spool, mailer):
+    everybody = [f"u{i}@d.test" for i in range(250)]
+    path = spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\n" + "".join(f"{'SENT' if i < 10 else 'RCPT'} <{a}>\n" for i, a in enumerate(everybody)) + "BODY\nx\n")
+    fwdd("--once")
+    got = [a for args, _ in mailer.calls() for a in args[3:]]
+    assert got.sort() is None and sorted(everybody[10:]) == got
+    assert all(len(args) <= 99 for args, _ in mailer.calls()) and not os.path.exists(path)
+
+
+def test_misconfigured_mailer_ends_the_daemon(fwdd, spool, mailer):
+    mailer.status(78)
+    path = spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    assert fwdd("--once").returncode == 78
+    assert os.path.exists(path)
+
+
+@needs_root
+def test_F10_F12_F54_users_and_modes(fwdd, spool, prefix):
+    assert fwdd("-u", "root", "--once").returncode == 78
+    r = fwdd("-u", "nobody-at-all", "--once")
+    assert r.returncode == 64 and "nobody-at-all" in r.stderr
+    os.chmod(spool, 0o755)
+    r = fwdd("--once")
+    assert r.returncode == 78 and spool in r.stderr and "0755" in r.stderr
+    r = fwdd("--once", directory="relative")
+    assert r.returncode == 64
+
+
+# ---- obtuse-smtpd ----
+
+class Obtuse:
+    """obtuse-smtpd in a home of its own. Its log, and that of smtpfwdd, is a file."""
+
+    def __init__(self, prefix, rules, *options):
+        self.top = tempfile.mkdtemp(prefix="ob-", dir="/tmp")
+        os.chmod(self.top, 0o755)
+        self.home, self.log, self.prefix = f"{self.top}/h", f"{self.top}/log", prefix
+        etc = f"{self.top}/etc"
+        os.mkdir(etc)
+        shutil.copy(f"{prefix}/etc/main.cf", etc)
+        with open(f"{etc}/main.cf", "a") as f:
+            f.write(f"maillog_file = {self.log}\nmaillog_file_prefixes = /\ninet_protocols = ipv4\ncompatibility_level = 3.11\n"
+                    "import_environment = MAIL_CONFIG MAIL_LOGTAG TZ LANG=C ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS\n")
+        self.env = {**os.environ, "MAIL_CONFIG": etc}
+        self.port = free_port()
+        self.options = ["-c", self.home, "-d", "/spool", "-u", "daemon", "-g", "daemon", "-L", *options]
+        r = self.run("--setup")
+        assert r.returncode == 0, r
+        with open(f"{self.home}/etc/smtpd_check_rules", "w") as f:
+            f.write(rules)
+
+    def run(self, *options, program="obtuse-smtpd", **kw):
+        kw.setdefault("timeout", 100 * SLOW)
+        return subprocess.run([f"{self.prefix}/sbin/{program}", *self.options, *options], env=self.env, capture_output=True,
+                              text=True, **kw)
+
+    def start(self, *options):
+        r = self.run("-D", "-l", "127.0.0.1", "-p", str(self.port), *options)
+        assert r.returncode == 0, (r, self.logs())
+        return self
+
+    def logs(self):
+        with contextlib.suppress(OSError):
+            return open(self.log, errors="replace").read()
+        return ""
+
+    def files(self):
+        return sorted(glob.glob(f"{self.home}/spool/smtpd*"))
+
+    def master(self):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(open(f"{self.home}/pid/master.pid").read())
+            return pid if alive(pid) else None
+
+    def stop(self):
+        pid = self.master()
+        family = [pid, *descendants(pid)] if pid else []
+        if pid:
+            subprocess.run([f"{self.prefix}/sbin/postfix", "-c", f"{self.home}/etc/postern", "stop"], env=self.env, capture_output=True)
+        for p in family:
+            if alive(p):
+                with contextlib.suppress(OSError):
+                    os.kill(p, signal.SIGKILL)
+        shutil.rmtree(self.top, ignore_errors=True)
+
+
+LISTING = ("# internal network 192.0.2.0/24, mail hub 198.51.100.5\nallow:192.0.2.0/24:*foo.bar.com:ALL\n"
+           "deny:192.0.2.0/24:ALL:ALL:550 Forging of e-mail Denied - %F from %H(%I) to %T\n"
+           "deny:ALL:*@spam.r.us *@spammer.com:ALL\nallow:198.51.100.5/32:ALL:*@hosted.example\n"
+           "allow:ALL:ALL:*@bar.com *@*.bar.com\nnoto:ALL:ALL:ALL:551 Relaying Denied - %F from %H(%I) to %T\n")
+
+
+@pytest.fixture
+def obtuse(prefix):
+    made = []
+
+    def make(*options, rules=LISTING):
+        made.append(Obtuse(prefix, rules, *options))
+        return made[-1]
+    yield make
+    for o in made:
+        o.stop()
+
+
+def dialogue(c):
+    """As the article shows it; returns the reply to the message."""
+    assert c.cmd("EHLO m.test")[:3] == "500"
+    assert c.cmd("HELO m.test")[:3] == "250"
+    assert c.cmd("MAIL FROM:<a@b.test>")[:3] == "250"
+    assert re.match(r"551 5\.7\.1 Relaying Denied - <a@b\.test> from \S+\(127\.0\.0\.1\) to <joe@third\.test>$",
+                    c.cmd("RCPT TO:<joe@third.test>"))
+    assert c.cmd("RCPT TO:<joe@bar.com>") == "250 2.1.5 Ok"
+    assert c.cmd("DATA")[:3] == "354"
+    return c.cmd("Subject: hello\r\n\r\n..dot\r\n.")
+
+
+def check_spooled(o, user="daemon"):
+    path, = o.files()
+    st = os.stat(path)
+    text = open(path).read()
+    assert re.match(r"smtpd\w{6}$", os.path.basename(path)) and st.st_mode & 0o777 == 0o750
+    assert text.startswith("FROM <a@b.test>\nRCPT <joe@bar.com>\nBODY\nReceived: from m.test (")
+    assert text.endswith("\nSubject: hello\n\n.dot\n")
+    return path
+
+
+@needs_root
+def test_F01_F06_F14_F21_F52_F57_daemon_spools(obtuse, prefix, mailer):
+    o = obtuse().start()
+    with Raw(o.port) as c:
+        assert re.match(r"250 2\.0\.0 Ok: queued as smtpd\w{6}$", dialogue(c))
+        path = check_spooled(o)  # on disk before the reply
+    owner = os.stat(path)
+    assert (owner.st_uid, owner.st_gid) == tuple(map(int, subprocess.run(["id", "-u", "daemon"], capture_output=True, text=True).stdout.split() +
+                                                     subprocess.run(["id", "-g", "daemon"], capture_output=True, text=True).stdout.split()))
+    # F19: the process lives in the home directory; F10: without root
+    smtpd, = (p for p in descendants(o.master()) if "smtpd" in open(f"/proc/{p}/comm").read())
+    assert os.readlink(f"/proc/{smtpd}/root") == o.home
+    assert re.search(r"^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", open(f"/proc/{smtpd}/status").read(), re.M)
+    # F56: it logs though there is no /dev/log in the jail
+    assert not os.path.exists(f"{o.home}/dev/log") and re.search(r"obtuse/smtpd\[\d+\]: smtpd\w{6}: spooled: from=<a@b\.test>", o.logs())
+    # F11, F58: smtpfwdd hands it on
+    r = subprocess.run([f"{prefix}/sbin/smtpfwdd", "-d", f"{o.home}/spool", "-u", "daemon", "-g", "daemon", "-s", mailer.path, "--once"],
+                       env=o.env, capture_output=True, text=True)
+    assert r.returncode == 0 and not o.files()
+    (args, text), = mailer.calls()
+    assert args == ["-oi", "-f", "a@b.test", "joe@bar.com"] and text.endswith("Subject: hello\n\n.dot\n")
+
+
+@needs_root
+def test_F55_inetd_serves_one_client(obtuse):
+    o = obtuse()
+    server = socket.create_server(("127.0.0.1", 0))
+    client = Raw.__new__(Raw)
+    client.s, client.buf = socket.create_connection(server.getsockname(), 15 * SLOW), b""
+    peer, _ = server.accept()
+    p = subprocess.Popen([f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer)
+    peer.close()
+    assert client.reply()[:4] == "220 "
+    assert dialogue(client).startswith("250 2.0.0 Ok")
+    check_spooled(o)
+    assert client.cmd("QUIT")[:3] == "221"
+    client.close()
+    assert p.wait(20 * SLOW) == 0
+    server.close()
+
+
+@needs_root
+def test_inetd_on_another_address(obtuse):
+    o = obtuse("-l", "127.0.0.9")
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        peer, _ = server.accept()
+        p = subprocess.run([f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer, timeout=20 * SLOW)
+        peer.close()
+        assert client.recv(100)[:4] == b"521 " and p.returncode == 0
+
+
+@needs_root
+def test_F61_natively_with_a_queue(obtuse, mailer):
+    o = obtuse("-o", "legacy_spool=no")
+    with open(f"{o.env['MAIL_CONFIG']}/main.cf", "a") as f:
+        f.write(f"sendmail_path = {mailer.path}\n")
+    mailer.status(75)
+    o.start()
+    with Raw(o.port) as c:
+        assert dialogue(c).startswith("250 2.0.0 Ok: queued as")
+    mailer.wait(1)
+    wait_until(lambda: re.search(r"to=<joe@bar\.com>, relay=smtpfwdd, .*dsn=4\.3\.0, status=deferred \(temporary failure", o.logs()), what="deferral")
+    mailer.status(0)
+    queue = lambda *a: subprocess.run([f"{o.prefix}/sbin/postqueue", "-c", f"{o.home}/etc/postern", *a], env=o.env, capture_output=True, text=True)
+    assert "joe@bar.com" in queue("-p").stdout  # F51
+    queue("-f")
+    wait_until(lambda: re.search(r"forwarded to 1 recipients by ", o.logs()), 30, "delivery\n" + o.logs()[-2000:])
+    assert mailer.calls()[-1][0] == ["-oi", "-f", "a@b.test", "joe@bar.com"]
+    wait_until(lambda: "empty" in queue("-p").stdout, what="an empty queue")
+
+
+@pytest.mark.parametrize("args,status,words", [
+    (["-d", "relative"], 64, "absolute inside the home directory"),  # F53
+    (["-c", "relative"], 64, "absolute path"),
+    (["-s", "0"], 64, "positive number"),
+    (["-l", "nonsense"], 64, "needs an address"),
+    (["-x"], 64, "usage"),
+    pytest.param(["-u", "no-such-user"], 64, "no-such-user", marks=needs_root),  # F54
+    pytest.param(["-u", "root"], 78, "does not run as root", marks=needs_root),  # F10
+    pytest.param(["-u", "daemon", "-g", "no-such-group"], 64, "no-such-group", marks=needs_root),
+])
+def test_F10_F53_F54_wrong_options(prefix, args, status, words):
+    r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", *args, "-n"], env={**os.environ, "MAIL_CONFIG": f"{prefix}/etc"},
+                       capture_output=True, text=True)
+    assert r.returncode == status and words in r.stderr
+
+
+@needs_root
+def test_F13_F14_options_become_parameters(prefix):
+    r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", "-c", "/h", "-d", "/s", "-u", "daemon", "-g", "daemon", "-H", "-P", "-L", "-D", "-m", "own.test",
+                        "-s", "12345", "-q", "x", "-l", "127.0.0.1", "-p", "2525", "-n"], env={**os.environ, "MAIL_CONFIG": f"{prefix}/etc"},
+                       capture_output=True, text=True)
+    for line in ("queue_directory = /h", "smtpd_spool_directory = /s", "mail_owner = daemon", "smtpd_peername_lookup = no", "smtpd_paranoid = yes",
+                 "myhostname = own.test", "message_size_limit = 12345", "smtpd_brief_log = yes", "inet_interfaces = 127.0.0.1",
+                 "smtpd_relay_restrictions = check_rules_file /h/etc/smtpd_check_rules, reject"):
+        assert line in r.stdout.splitlines()
+    r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", "-u", "daemon", "-n"], env={**os.environ, "MAIL_CONFIG": f"{prefix}/etc"}, capture_output=True, text=True)
+    assert "check_rules_file /etc/smtpd_check_rules" in r.stdout  # F21: the default
+
+
+@needs_root
+def test_F12_spool_that_others_may_enter(obtuse):
+    o = obtuse()
+    os.chmod(f"{o.home}/spool", 0o750)
+    r = o.run("-D", "-l", "127.0.0.1", "-p", str(o.port))
+    assert r.returncode == 78 and "mode 0750 lets others in" in r.stderr
+
+
+@needs_root
+def test_F20_jail_has_what_name_service_needs(obtuse):
+    o = obtuse()
+    for name in ("resolv.conf", "localtime"):
+        if os.path.exists(f"/etc/{name}"):
+            assert open(f"{o.home}/etc/{name}", "rb").read() == open(f"/etc/{name}", "rb").read()
+
+
+def test_paranoid(postern):
+    p = postern({"smtpd_paranoid": "yes"})
+    with p.raw() as c:
+        assert c.cmd("HELO a;b")[:4] == "421 " and c.line() == b""
+    with p.raw() as c:
+        assert c.cmd("HELO fine.test")[:3] == "250"
+        assert c.cmd("MAIL FROM:<a|b@c.test>")[:4] == "421 " and c.line() == b""
+    with p.raw() as c:
+        for text in ("HELO fine.test", "MAIL FROM:<a@c.test>", "RCPT TO:<user@example.test>"):
+            assert c.cmd(text)[:3] == "250"
+        assert c.cmd("DATA")[:3] == "354"
+        c.send(b"Subject: \x07\r\n\r\nx\r\n.\r\n")
+        assert c.reply()[:4] == "421 " and c.line() == b""
+
+
+# ---- the command smtpd ----
+
+@pytest.mark.parametrize("args,name", [
+    (["-c", "/h", "-d", "/s", "-u", "u", "-g", "g", "-D", "-L"], "obtuse-smtpd"), (["-D", "-L"], "obtuse-smtpd"), (["-H"], "obtuse-smtpd"),
+    (["-dm", "x"], "obtuse-smtpd"), (["-dnv"], "opensmtpd"), (["-n", "-f", "/etc/smtpd.conf"], "opensmtpd"),
+    (["-D", "macro=-c", "-T", "imsg"], "opensmtpd"), (["-fc"], "opensmtpd"), ([], "opensmtpd"),
+])
+def test_one_command_for_two_systems(prefix, tmp_path, args, name):
+    for program in ("obtuse-smtpd", "opensmtpd"):
+        (tmp_path / program).write_text(f"#!/bin/sh\necho {program} \"$@\"\n")
+        (tmp_path / program).chmod(0o755)
+    (tmp_path / "main.cf").write_text(f"compatibility_level = 3.11\ncommand_directory = {tmp_path}\n")
+    r = subprocess.run([f"{prefix}/libexec/smtpd-front", *args], env={**os.environ, "MAIL_CONFIG": str(tmp_path)}, capture_output=True, text=True)
+    assert r.stdout == " ".join([name, *args]) + "\n"
+
+
+def test_F60_interval_of_queue_runs_is_taken(postern):
+    p = postern()
+    r = p.run("sendmail", "-q15m", "-f", "a@example.test", "user@example.test", input="Subject: x\n\nx\n")
+    assert r.returncode == 0, r
+    p.wait_log(r"to=<user@example\.test>.*status=")
