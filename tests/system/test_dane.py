@@ -25,7 +25,7 @@ class World:
         good, wrong = f"{directory}/server.pem", self.stranger
         ta = f"{directory}/ca.pem"
         foreign = Authority(f"{directory}/foreign", "foreign").pem
-        self.records = {"partner.example": [], "dane.test": [], "other.test": [], "plain.test": [], "bogus.test": []}
+        self.records = {"partner.example": [], "dane.test": [], "other.test": [], "plain.test": [], "_tcp.isle.plain.test": [], "bogus.test": []}
 
         def data(code, mismatch=False):
             usage, selector, matching = map(int, code)
@@ -53,6 +53,8 @@ class World:
                  f"_{self.port}._tcp.pointed IN CNAME _{self.port}._tcp.m311", "pointed IN A 127.0.0.1",
                  "dname IN CNAME insecure.plain.test.")
         self.host("h", data("311"), zone="bogus.test")
+        self.add("plain.test", "isle IN A 127.0.0.1")  # a signed island with a trust anchor of its own
+        self.add("_tcp.isle.plain.test", f"_{self.port} IN TLSA {data('311')}")
         self.host("mx", data("311"), zone="partner.example")
         self.host("not", zone="partner.example")
         self.add("partner.example", "@ IN MX 10 mx")
@@ -215,6 +217,13 @@ def test_what_does_not_go_with_dane(world, main, words):
         assert re.search(rf"warning: .*{words}", a.logs()), a.logs()
     with Agent(**settings(world, "dane-only", **main)) as a:
         assert outcome(a, f"[127.0.0.1]:{world.port}")[1:] == ("4.7.5", "deferred", "client TLS configuration problem")
+
+
+def test_islands_of_security(world):
+    with Agent(**settings(world)) as a:
+        assert outcome(a, "[isle.plain.test]")[::2] == ("dane:may", "sent")
+    with Agent(**settings(world, smtp_tls_force_insecure_host_tlsa_lookup="yes")) as a:
+        assert outcome(a, "[isle.plain.test]")[::2] == ("dane", "sent")
 
 
 def test_tls_not_required_goes_around_dane(world):

@@ -557,3 +557,80 @@ def test_what_this_openssl_cannot_do(agent):
         assert outcome(a, s.hop)[2] == "sent"
     assert "warning: smtp_tls_enable_rpk = yes: this OpenSSL has no raw public keys; ignored" in a.logs()
     assert "warning: smtp_tlsrpt_enable = yes" in a.logs()
+
+
+# ---- ciphers, groups, and other settings of the library ----
+
+OLD = ssl.TLSVersion.TLSv1_2
+NO_256 = "AES256 CHACHA20 CAMELLIA256 ARIA256"
+
+
+def cipher_of(a):
+    return re.findall(r"TLS connection established to \S+ (TLS\S+) with cipher (\S+)", a.logs())[-1]
+
+
+@pytest.mark.parametrize("main, level, good", [
+    ({}, "may", "AES256"), ({"smtp_tls_exclude_ciphers": NO_256}, "may", "AES128"), ({"smtp_tls_exclude_ciphers": NO_256}, "encrypt", "AES128"),
+    ({"smtp_tls_mandatory_exclude_ciphers": NO_256}, "may", "AES256"), ({"smtp_tls_mandatory_exclude_ciphers": NO_256}, "encrypt", "AES128"),
+    ({"smtp_tls_ciphers": "high", "tls_high_cipherlist": "ECDHE+AESCCM"}, "may", "CCM"), ({"smtp_tls_ciphers": "high", "tls_high_cipherlist": "ECDHE+AESCCM"}, "encrypt", "GCM"),
+    ({"smtp_tls_mandatory_ciphers": "high", "tls_high_cipherlist": "ECDHE+AESCCM"}, "encrypt", "CCM"),
+    ({"tls_medium_cipherlist": "ECDHE+AESCCM"}, "may", "CCM"), ({"smtp_tls_ciphers": "low", "tls_low_cipherlist": "ECDHE+AESCCM"}, "may", "CCM"),
+    ({"smtp_tls_ciphers": "export", "tls_export_cipherlist": "ECDHE+AESCCM"}, "may", "CCM"), ({"smtp_tls_ciphers": "null", "tls_null_cipherlist": "ECDHE+AESCCM"}, "may", "CCM")])
+def test_ciphers(agent, ca, main, level, good):
+    with TlsServer(ca.localhost, maximum=OLD) as s:
+        s.context.set_ciphers("ALL:@SECLEVEL=0")
+        a = agent(smtp_tls_security_level=level, **main)
+        assert outcome(a, s.hop)[::2] == (level, "sent")
+        assert good in cipher_of(a)[1]
+
+
+def test_ciphers_that_do_not_exist(agent, ca):
+    refuses("smtp_tls_mandatory_ciphers|cipher", smtp_tls_security_level="encrypt", tls_medium_cipherlist="NOSUCHCIPHER")
+
+
+def test_groups(agent, ca):
+    with TlsServer(ca.localhost) as s:
+        a = agent(smtp_tls_security_level="may", tls_eecdh_auto_curves="secp384r1 nosuchcurve", tls_ffdhe_auto_groups="")
+        assert outcome(a, s.hop)[2] == "sent"
+        assert "key-exchange ECDHE (secp384r1)" in a.logs() and "nosuchcurve" in a.logs()
+
+
+def test_main_cf_names(agent, ca):
+    with TlsServer(ca.other) as s:
+        for main, level, good in (({"smtp_tls_verify_cert_match": "hostname, other.example"}, "verify", True), ({"smtp_tls_verify_cert_match": "x.example"}, "verify", False),
+                                  ({"smtp_tls_secure_cert_match": ".example"}, "secure", True), ({"smtp_tls_verify_cert_match": "other.example"}, "secure", False)):
+            a = agent(smtp_tls_security_level=level, smtp_tls_CAfile=ca.pem, **main)
+            assert (outcome(a, local(s))[2] == "sent") == good, main
+
+
+def test_key_in_a_file_of_its_own(agent, ca):
+    with TlsServer(ca.localhost, client_ca=ca.pem) as s:
+        assert outcome(agent(smtp_tls_security_level="encrypt", smtp_tls_cert_file=ca.client[:-4] + ".crt", smtp_tls_key_file=ca.client[:-4] + ".key"), s.hop)[2] == "sent"
+        assert "client.example" in str(s.client_certs[-1])
+
+
+def test_mta_sts_policies(agent, ca):
+    with TlsServer(ca.localhost) as s:
+        def maps(pattern):
+            return f"inline:{{ {{ {local(s)} = secure match=wrong.example policy_type=sts policy_domain=d.example mx_host_pattern={pattern} }} }}"
+        main = {"smtp_tls_CAfile": ca.pem}
+        a = agent(**main, smtp_tls_policy_maps=maps("localhost"))
+        assert outcome(a, local(s))[::2] == ("secure", "sent") and s.sni[-1] == "localhost"
+        got = outcome(agent(**main, smtp_tls_policy_maps=maps("*.example")), local(s))
+        assert got[1:] == ("4.7.5", "deferred", "MTA-STS policy of localhost does not name the host localhost")
+        assert outcome(agent(**main, smtp_tls_policy_maps=maps("localhost"), smtp_tls_enforce_sts_mx_patterns="no"), local(s))[2] == "deferred"
+
+
+def test_default_authorities(agent, ca, monkeypatch, open_path):
+    shutil.copy(ca.pem, open_path / "all.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(open_path / "all.pem"))
+    with TlsServer(ca.localhost) as s:
+        assert outcome(agent(smtp_tls_security_level="verify", tls_append_default_CA="yes", import_environment="MAIL_CONFIG SSL_CERT_FILE"), local(s))[2] == "sent"
+        assert outcome(agent(smtp_tls_security_level="verify", tls_append_default_CA="no"), local(s))[2] == "deferred"
+
+
+@pytest.mark.parametrize("main", [{"tls_config_file": "none"}, {"tls_fast_shutdown_enable": "no"}, {"tls_ssl_options": "NO_TICKET"}, {"tls_disable_workarounds": "TLSEXT_PADDING"},
+                                  {"smtp_tls_trace_size_limit": "1000"}, {"smtp_tlsrpt_skip_reused_handshakes": "yes", "smtp_tlsrpt_socket_name": "x"}])
+def test_accepted(agent, ca, main):
+    with TlsServer(ca.localhost) as s:
+        assert outcome(agent(smtp_tls_security_level="encrypt", **main), s.hop)[2] == "sent"
