@@ -33,7 +33,7 @@ static const struct {
     {"post-install", run_set_permissions},
     {"logrotate", run_logrotate},
     {"tls", run_tls},
-    {"non-bdb", run_later},
+    {"non-bdb", run_non_bdb},
 };
 
 /* The program that takes a command to all instances; it comes back here with -c. */

@@ -57,7 +57,6 @@ int run_flush(struct postfix *p);
 int run_check(struct postfix *p);
 int run_check_fatal(struct postfix *p);
 int run_check_warn(struct postfix *p);
-int run_later(struct postfix *p);
 bool run_integrity_check(struct postfix *p, bool thorough); /* false: fatal; said so */
 
 /* permissions.c */
@@ -66,6 +65,8 @@ int run_set_permissions(struct postfix *p);
 int run_upgrade_configuration(struct postfix *p);
 /* tls.c */
 int run_tls(struct postfix *p);
+/* non_bdb.c */
+int run_non_bdb(struct postfix *p);
 /* rotate.c */
 int run_logrotate(struct postfix *p);
 

@@ -297,8 +297,3 @@ int run_flush(struct postfix *p)
 
     return program_run(p, program_path(a, p->config->command_directory, argv[0]), argv);
 }
-
-int run_later(struct postfix *p)
-{
-    log_fatal(&p->log, 1, "this command comes with a later version");
-}

@@ -40,6 +40,15 @@ size_t settings_db_read_buffer(const struct table_env *env)
     return env->config ? (size_t)env->config->berkeley_db_read_buffer_size : 131072;
 }
 
+struct str settings_reindex_service(const struct table_env *env)
+{
+    const struct config *c = env->config;
+
+    return c && str_eq(c->non_bdb_migration_level, STR("enable-reindex"))
+               ? c->non_bdb_migration_service_name
+               : STR("");
+}
+
 struct str settings_queue_directory(const struct table_env *env)
 {
     return env->config ? env->config->queue_directory : STR("/var/spool/postfix");
