@@ -42,7 +42,8 @@ struct attempt {
     VEC(struct str) notes;
     VEC(struct addr) tried; /* servers that have had their chance through a kept connection */
     struct attempt_tls tls;
-    bool busy; /* other mail for the same destination is about */
+    struct str login_key; /* sessions with the same key can be shared; "" where nobody logs in */
+    bool busy;            /* other mail for the same destination is about */
 };
 
 /* False: a table failed; that was recorded for all. */

@@ -1,4 +1,5 @@
 #include "smtp/attempt.h"
+#include "smtp/auth.h"
 #include "smtp/pass.h"
 #include "smtp/pool.h"
 #include "smtp/protect.h"
@@ -62,7 +63,7 @@ static enum rc use(struct attempt *at, struct session *s)
 static bool reuse(struct attempt *at, struct str key, const struct addr *address)
 {
     struct str tls = address ? at->tls.key : at->tls.hop_key;
-    struct session *s = session_pool_take(at->smtp->pool, key, tls, address);
+    struct session *s = session_pool_take(at->smtp->pool, key, tls, at->login_key, address);
     struct addr server;
 
     if (s == NULL)
@@ -163,6 +164,8 @@ static bool try_nexthop(struct attempt *at, struct str text)
         return true;
     }
     protect_begin(at, &hop);
+    if (!auth_choose(at, &hop))
+        return true;
     if (hop.path.n) {
         if (!reuse(at, text, NULL) && protect_choose(at, &hop, NULL)) {
             struct session *s = session_open_unix(at, &hop);

@@ -70,9 +70,11 @@ static void close_all(struct session *s)
     }
 }
 
-static bool is_for(const struct session *s, struct str key, struct str tls,
+static bool is_for(const struct session *s, struct str key, struct str tls, struct str login,
                    const struct addr *address)
 {
+    if (!str_eq(s->login_key, login))
+        return false;
     if (address == NULL)
         return str_eq(s->key, key) && str_eq(s->tls_hop, tls);
     return addr_equal(&s->address, address) && addr_port(&s->address) == addr_port(address) &&
@@ -80,7 +82,7 @@ static bool is_for(const struct session *s, struct str key, struct str tls,
 }
 
 struct session *session_pool_take(struct session_pool *p, struct str key, struct str tls,
-                                  const struct addr *address)
+                                  struct str login, const struct addr *address)
 {
     struct session *expired, *found = NULL;
 
@@ -88,7 +90,7 @@ struct session *session_pool_take(struct session_pool *p, struct str key, struct
     expired = take_expired(p, RESTING_MAX);
     for (struct session **link = &p->newest; *link; link = &(*link)->next) {
         struct session *s = *link;
-        if (!is_for(s, key, tls, address))
+        if (!is_for(s, key, tls, login, address))
             continue;
         found = s;
         *link = s->next;

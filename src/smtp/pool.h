@@ -14,9 +14,9 @@ struct session_pool *session_pool_new(long rest_seconds, long age_seconds, long 
 bool session_pool_note(struct session_pool *p, struct str key);
 
 /* A resting session for the next hop, or with address for that server; NULL: none. tls: its
- * tls_hop, or with address its tls_key, must be this. */
+ * tls_hop, or with address its tls_key, must be this; login: so must its login_key. */
 struct session *session_pool_take(struct session_pool *p, struct str key, struct str tls,
-                                  const struct addr *address);
+                                  struct str login, const struct addr *address);
 
 /* Let it rest; closes it when it is too old, has been used too often, or is out of order. */
 void session_pool_put(struct session_pool *p, struct session *s);

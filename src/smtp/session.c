@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "deliver/notice.h"
+#include "smtp/auth.h"
 #include "smtp/greet.h"
 #include "smtp/protect.h"
 #include "util/clock.h"
@@ -81,6 +82,7 @@ static struct session *session_new(struct attempt *at, int fd, const struct next
     s->smtp = smtp;
     s->arena = arena_new(1024);
     s->key = arena_copy(s->arena, hop->text);
+    s->login_key = arena_copy(s->arena, at->login_key);
     s->tls_hop = arena_copy(s->arena, at->tls.hop_key);
     s->tls_key = arena_copy(s->arena, at->tls.key);
     s->wanted = at->tls.policy.wanted;
@@ -177,7 +179,7 @@ static struct session *greeted(struct attempt *at, struct session *s, bool best)
 
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
     if ((!wrapped || protect_session(at, s)) && session_greet(at, s, best) &&
-        protect_session(at, s))
+        protect_session(at, s) && auth_session(at, s))
         return s;
     at->d->time.connected = clock_now();
     session_close(s, true);

@@ -19,6 +19,7 @@ struct session {
     char relay[350];              /* "host[addr]:port" */
     struct str key;               /* next hop, for the pool; owned */
     struct arena *arena;          /* of what lives as long as the session */
+    struct str login_key;         /* as in struct attempt */
     struct str tls_hop, tls_key;  /* as in struct attempt_tls, when it was opened */
     struct tls_session *tls;      /* NULL: in clear */
     enum tls_level wanted, level; /* of its policy */

@@ -28,20 +28,6 @@ enum rc pix_mask(struct str words, unsigned *bits, struct why *why)
     return RC_OK;
 }
 
-/* SASL is not there yet: what an administrator relies on is refused. */
-static enum rc refuse_unprotected(const struct smtp *s, struct why *why)
-{
-    const char *p = s->lmtp ? "lmtp" : "smtp";
-    const struct smtp_settings *set = &s->set;
-
-    if (set->sasl_auth_enable)
-        return FAIL(why, RC_CONFIG,
-                    "%s_sasl_auth_enable = yes: logging in to servers is not supported yet; run: "
-                    "postconf -e '%s_sasl_auth_enable = no'",
-                    p, p);
-    return RC_OK;
-}
-
 static void read_dns(struct smtp *s)
 {
     struct str level = s->set.dns_support_level;
@@ -68,7 +54,6 @@ enum rc settings_read(struct smtp *s, struct why *why)
 
 #define SETTING(name, by_smtp, by_lmtp) s->set.name = s->lmtp ? c->by_lmtp : c->by_smtp;
 #include "smtp/settings.def"
-    TRY(refuse_unprotected(s, why));
     read_dns(s);
     if (s->lmtp && c->lmtp_assume_final)
         s->flags |= FLAG_FINAL;

@@ -13,6 +13,7 @@
 #include "table/table.h"
 
 struct protection;
+struct authentication;
 struct requiretls_policy;
 struct session_pool;
 
@@ -65,8 +66,9 @@ struct smtp {
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
     struct requiretls_policy *requiretls;
     struct protection *protection;
-    struct match_list *my_destination; /* with generic_maps only */
-    bool extend_generic;               /* propagate_unmatched_extensions has "generic" */
+    struct authentication *authentication; /* NULL: no logins */
+    struct match_list *my_destination;     /* with generic_maps only */
+    bool extend_generic;                   /* propagate_unmatched_extensions has "generic" */
     struct match_list *debug_peers;
     struct service_pool *cleanup;         /* for notices to the postmaster */
     unsigned notify;                      /* enum notify_class that are wanted */

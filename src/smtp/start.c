@@ -1,5 +1,6 @@
 #include "deliver/notice.h"
 #include "deliver/post.h"
+#include "smtp/auth.h"
 #include "smtp/pool.h"
 #include "smtp/protect.h"
 #include "smtp/requiretls.h"
@@ -84,6 +85,7 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(protect_open(s, why));
     s->cleanup = post_pool(env);
     s->notify = notify_classes(env->config);
+    TRY(auth_open(s, why));
     TRY(open_resolver(s, why));
     TRY(deliver_start(env, &s->deliver, why));
     s->pool =
@@ -108,7 +110,8 @@ bool smtp_has_changed(struct service_env *env, void *state)
             log_info(&env->log, "table of %s has changed -- restarting", env->service->name);
             return true;
         }
-    if (!protect_has_changed(s, &name))
+    name = STR("table");
+    if (!auth_has_changed(s) && !protect_has_changed(s, &name))
         return false;
     log_info(&env->log, STR_FMT " of %s has changed -- restarting", STR_ARG(name),
              env->service->name);

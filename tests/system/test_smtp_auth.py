@@ -1,0 +1,317 @@
+"""Logging in to servers: mechanisms, whose account, refusals, servers that misbehave."""
+import os
+import re
+import socket
+import threading
+
+import pytest
+from agent import CLOSE, Agent
+from auth_server import AuthServer, b64, password_file
+from conftest import wait_until
+from test_smtp_agent import status
+
+OPEN = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_helo_timeout": "3s"}
+TYPES = ("cyrus", "builtin")
+
+
+def deliver(server, tmp_path, entries=None, sender="sender@src.example", **main):
+    """One message; returns what the log line says."""
+    table = password_file(tmp_path, entries or {server.hop: "user:secret"})
+    with Agent(**{**OPEN, "smtp_sasl_password_maps": table, **main}) as agent:
+        lines, result = agent.deliver(server.hop, sender=sender)
+        got = status(lines)
+        got["lines"], got["site_failed"], got["logs"] = lines, result["site_failed"], agent.logs()
+        return got
+
+
+@pytest.fixture(autouse=True)
+def readable(tmp_path):
+    for d in (tmp_path, *tmp_path.parents):
+        if str(d).startswith("/tmp/") and os.stat(d).st_uid == os.getuid():
+            os.chmod(d, 0o755)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("offered,used", [
+    ("PLAIN", "PLAIN"), ("LOGIN", "LOGIN"), ("CRAM-MD5 PLAIN", "CRAM-MD5"), ("SCRAM-SHA-256 LOGIN PLAIN", "SCRAM-SHA-256"), ("X-UNKNOWN LOGIN", "LOGIN")])
+def test_mechanisms(tmp_path, type_, offered, used):
+    with AuthServer(offered) as s:
+        got = deliver(s, tmp_path, smtp_sasl_type=type_)
+        assert got["status"] == "sent" and s.logins == [(used, "user")], got
+        assert "secret" not in got["logs"] and b64("\0user\0secret") not in got["logs"]
+
+
+@pytest.mark.parametrize("entries,sender,user", [
+    ({"HOP": "user:secret"}, "a@src.example", "user"),
+    ({"127.0.0.1": "user:secret"}, "a@src.example", "user"),
+    ({"other.example": "user:secret"}, "a@src.example", None),
+    ({"HOP": "user:secret", "a@src.example": "two:2"}, "a@src.example", "two"),
+    ({"HOP": "user:secret", "@src.example": "two:2"}, "a+b@src.example", "two"),
+    ({"HOP": "user:secret", "a@src.example": "two:2"}, "b@src.example", "user"),
+    ({"HOP": "user:secret", "a@src.example": "two:2"}, "", "user"),
+    ({"HOP": "odd:se:cret"}, "a@src.example", "odd"),
+])
+def test_whose_account(tmp_path, entries, sender, user):
+    with AuthServer("PLAIN", users={"user": "secret", "two": "2", "odd": "se:cret"}) as s:
+        got = deliver(s, tmp_path, {k.replace("HOP", s.hop): v for k, v in entries.items()}, sender,
+                      smtp_sender_dependent_authentication="yes", smtp_sasl_type="builtin")
+        assert got["status"] == "sent" and s.logins == ([("PLAIN", user)] if user else [])
+
+
+def test_result_delimiter(tmp_path):
+    with AuthServer("PLAIN", users={"a:b": "c"}) as s:
+        assert deliver(s, tmp_path, {s.hop: "a:b|c"}, smtp_sasl_type="builtin", smtp_sasl_password_result_delimiter="|")["status"] == "sent"
+        assert s.logins == [("PLAIN", "a:b")]
+
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("main,word,dsn", [({}, "deferred", "4.7.8"), ({"smtp_sasl_auth_soft_bounce": "no"}, "bounced", "5.7.8")])
+def test_wrong_password(tmp_path, type_, main, word, dsn):
+    with AuthServer("PLAIN", users={"user": "other"}) as s:
+        got = deliver(s, tmp_path, smtp_sasl_type=type_, **main)
+        assert (got["status"], got["dsn"]) == (word, dsn) and not s.messages
+        assert got["reason"] == (f"SASL authentication failed; server {s.where} said: 535 5.7.8 Error: authentication failed")
+        assert got["site_failed"] == (word == "deferred")
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_temporary_refusal(tmp_path, type_):
+    with AuthServer("PLAIN", script=["454 4.7.0 Temporary authentication failure"]) as s:
+        got = deliver(s, tmp_path, smtp_sasl_type=type_, smtp_sasl_auth_soft_bounce="no")
+        assert (got["status"], got["dsn"]) == ("deferred", "4.7.0")
+
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("offered,script,reason", [
+    ("LOGIN", ["334 !!!", "501 5.7.0 ok"], r"cannot authenticate to server W: .*"),
+    ("LOGIN", ["334 VXNlcm5hbWU6"] * 2 + ["334 TW9yZTo=", "501 ok"], r"cannot authenticate to server W: .*"),
+    ("CRAM-MD5", ["334 =", "501 ok"], r"cannot authenticate to server W: .*"),
+    ("SCRAM-SHA-256", ["334 " + b64("r=wrong,s=c2FsdA==,i=4096"), "501 ok"], r"cannot authenticate to server W: .*"),
+    ("SCRAM-SHA-256", ["334 " + b64("x" * 9000), "501 ok"], r"cannot authenticate to server W: .*"),
+    ("PLAIN", ["334 " + b64("again"), "501 ok"], r"cannot authenticate to server W: .*"),
+    ("PLAIN", ["500 5.5.2 what"], r"server W said: 500 5.5.2 what"),
+    ("PLAIN", ["235"], None),
+    ("LOGIN", ["235 at once"], None),
+])
+def test_odd_servers(tmp_path, type_, offered, script, reason):
+    with AuthServer(offered, script=script) as s:
+        got = deliver(s, tmp_path, smtp_sasl_type=type_)
+        if reason is None:
+            assert got["status"] == "sent"
+        else:
+            assert got["status"] == "deferred"
+            assert re.fullmatch("SASL authentication failed; " + reason.replace("W", re.escape(s.where)), got["reason"]), got["reason"]
+
+
+def test_loop(tmp_path):
+    with AuthServer("XOAUTH2", script=["334 "] * 50) as s:
+        got = deliver(s, tmp_path, {s.hop: "user:"}, smtp_sasl_oauth2_token="file:/dev/null")
+        assert got["status"] == "deferred" and not s.auths  # no token, nothing is tried
+        assert got["reason"] == "smtp_sasl_oauth2_token lookup error"
+
+
+@pytest.mark.parametrize("what", [CLOSE, "421 4.3.2 going down"])
+def test_lost_while_logging_in(tmp_path, what):
+    with AuthServer("PLAIN") as s:
+        s.do_auth = lambda conn, arg, state, verb: s.answer(conn, "AUTH", arg, state, what) and None
+        got = deliver(s, tmp_path)
+        assert got["status"] == "deferred"
+        assert got["reason"] in (f"lost connection with {s.where} while performing the SASL authentication",
+                                 f"SASL authentication failed; server {s.where} said: 421 4.3.2 going down")
+
+
+def test_dishonest_server(tmp_path):
+    """With SCRAM the server must show that it knows the password."""
+    with AuthServer("SCRAM-SHA-256") as s:
+        s.honest = False
+        got = deliver(s, tmp_path, smtp_sasl_type="builtin")
+        assert got["status"] == "deferred" and "the server does not know the password" in got["reason"]
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_no_plaintext_in_clear(tmp_path, type_):
+    """The defaults: passwords do not go over a line that everybody can read."""
+    with AuthServer("PLAIN LOGIN") as s:
+        got = deliver(s, tmp_path, smtp_sasl_type=type_, smtp_sasl_security_options="noplaintext, noanonymous")
+        assert (got["status"], got["dsn"]) == ("deferred", "4.7.0") and s.auths == 0
+        assert got["reason"] == f"SASL authentication failed; cannot authenticate to server {s.where}: no mechanism available"
+
+
+@pytest.mark.parametrize("offered,rule,used", [
+    ("PLAIN LOGIN", "login", "LOGIN"), ("CRAM-MD5 PLAIN LOGIN", "!cram-md5, static:all", "PLAIN"), ("PLAIN", "login", None)])
+def test_mechanism_filter(tmp_path, offered, rule, used):
+    with AuthServer(offered) as s:
+        got = deliver(s, tmp_path, smtp_sasl_type="builtin", smtp_sasl_mechanism_filter=rule)
+        assert s.logins == ([(used, "user")] if used else [])
+        if not used:
+            assert got["reason"] == (f"SASL authentication failed: server {s.where} offered no compatible authentication mechanisms "
+                                     "for this type of connection security")
+            assert f"warning: 127.0.0.1[127.0.0.1]:{s.port} offered no supported AUTH mechanisms: 'PLAIN'" in got["logs"]
+
+
+def test_null_list(tmp_path):
+    with AuthServer("") as s:
+        got = deliver(s, tmp_path)
+        assert got["status"] == "deferred" and "offered null AUTH mechanism list" in got["logs"]
+
+
+def test_strangers(tmp_path):
+    """No AUTH offered, or no account: go on without; AUTH=<> only after a login."""
+    with AuthServer(None) as a, AuthServer("PLAIN") as b, AuthServer("PLAIN") as c:
+        for s, entries in ((a, None), (b, {"elsewhere": "a:b"}), (c, None)):
+            assert deliver(s, tmp_path, entries, smtp_send_dummy_mail_auth="yes")["status"] == "sent"
+        assert ["AUTH=<>" in s.messages[0]["mail"] for s in (a, b, c)] == [False, False, True]
+
+
+def test_authorization_id(tmp_path):
+    with AuthServer("PLAIN", script=["235 ok"]) as s:
+        for type_ in TYPES:
+            deliver(s, tmp_path, smtp_sasl_type=type_, send_cyrus_sasl_authzid="yes")
+        assert [c for c in s.commands if c.startswith("AUTH")] == ["AUTH PLAIN " + b64("user\0user\0secret")] * 2
+
+
+def test_accounts_do_not_mix_on_kept_connections(tmp_path):
+    with AuthServer("PLAIN", users={"one": "1", "two": "2"}) as s:
+        table = password_file(tmp_path, {"a@src.example": "one:1", "b@src.example": "two:2"})
+        with Agent(**OPEN, smtp_sasl_password_maps=table, smtp_sender_dependent_authentication="yes", smtp_sasl_type="builtin",
+                   smtp_connection_cache_destinations="static:all") as agent:
+            for sender in "abab":
+                agent.deliver(s.hop, sender=f"{sender}@src.example")
+            agent.deliver(s.hop, sender="c@src.example")
+        assert s.logins == [("PLAIN", "one"), ("PLAIN", "two")] and s.connections == 3
+
+
+def test_changed_password_table(tmp_path):
+    """The process that has the old table ends; with the agent alone there is nobody to start another."""
+    with AuthServer("PLAIN", users={"user": "new"}) as s:
+        table = password_file(tmp_path, {s.hop: "user:old"})
+        with Agent(**OPEN, smtp_sasl_password_maps=table, smtp_sasl_type="builtin") as agent:
+            lines, _ = agent.deliver(s.hop)
+            assert status(lines)["status"] == "deferred"
+            password_file(tmp_path, {s.hop: "user:new"})
+
+            def again():
+                try:
+                    return status(agent.deliver(s.hop, connection=agent.connect())[0])["status"] == "sent"
+                except (OSError, EOFError):
+                    return True  # it has ended
+            wait_until(again, what="the new password")
+
+
+@pytest.mark.parametrize("main,words", [
+    ({"smtp_sasl_type": "magic"}, "unsupported SASL client implementation: magic"),
+    ({"smtp_sasl_security_options": "nonsense"}, "smtp_sasl_security_options: unknown word \"nonsense\""),
+    ({"smtp_sasl_password_maps": ""}, "smtp_sasl_password_maps is empty"),
+    ({"smtp_sasl_auth_cache_name": "hash:/tmp/x"}, "must start with \"proxy:\""),
+    ({"smtp_sasl_oauth2_token": "/usr/bin/token"}, "say file:/path"),
+])
+def test_start_refuses(main, words):
+    a = Agent(**{**OPEN, "smtp_sasl_password_maps": "static:a:b", **main})
+    a.process.wait(20)
+    assert a.process.returncode != 0 and words in a.logs(), a.logs()
+    a.process.returncode = 0
+    a.stop()
+
+
+# ---- OAuth 2.0 ----
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("mechanisms,used", [("PLAIN XOAUTH2", "XOAUTH2"), ("XOAUTH2 OAUTHBEARER", "OAUTHBEARER")])
+@pytest.mark.parametrize("length", [20, 2000])
+def test_token_from_file(tmp_path, type_, mechanisms, used, length):
+    token = "ya29.T" + "x" * length
+    (tmp_path / "user@mail.example").write_text(token + "\n")
+    os.chmod(tmp_path / "user@mail.example", 0o644)
+    with AuthServer(mechanisms, users={"user@mail.example": token}) as s:
+        got = deliver(s, tmp_path, {s.hop: "user@mail.example:"}, smtp_sasl_type=type_, smtp_sasl_oauth2_token=f"file:{tmp_path}/%s")
+        assert got["status"] == "sent" and s.logins == [(used, "user@mail.example")]
+        if used == "OAUTHBEARER":
+            assert s.details[1:3] == ["host=127.0.0.1", f"port={s.port}"]
+        assert token not in got["logs"]
+
+
+@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
+def test_refused_token(tmp_path, mechanism):
+    (tmp_path / "token").write_text("old")
+    with AuthServer(mechanism) as s:
+        got = deliver(s, tmp_path, {s.hop: "user:"}, smtp_sasl_oauth2_token=f"file:{tmp_path}/token")
+        assert got["status"] == "deferred" and "535 5.7.8" in got["reason"]
+
+
+def test_password_beside_tokens(tmp_path):
+    with AuthServer("PLAIN XOAUTH2") as s:
+        assert deliver(s, tmp_path, smtp_sasl_oauth2_token="file:/nowhere", smtp_sasl_type="builtin")["status"] == "sent"
+        assert s.logins == [("PLAIN", "user")]
+
+
+@pytest.mark.parametrize("answer,good", [(b"T0ken\n", True), (b"T0ken", True), (b"", False), (b"a b\n", False), (b"x" * 20000 + b"\n", False)])
+def test_token_from_service(tmp_path, answer, good):
+    path, asked = f"{tmp_path}/s", []
+    with socket.socket(socket.AF_UNIX) as listener, AuthServer("XOAUTH2", users={"user": "T0ken"}) as s:
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen(1)
+
+        def serve():
+            c, _ = listener.accept()
+            with c:
+                asked.append(c.makefile().readline())
+                c.sendall(answer)
+        threading.Thread(target=serve, daemon=True).start()
+        got = deliver(s, tmp_path, {s.hop: "user:"}, smtp_sasl_oauth2_token=f"unix:{path}")
+        assert asked == ["user 127.0.0.1\n"] and (got["status"] == "sent") == good
+
+
+@pytest.mark.parametrize("user", ["../etc/passwd", ".hidden"])
+def test_token_path_stays_where_it_is(tmp_path, user):
+    with AuthServer("XOAUTH2") as s:
+        got = deliver(s, tmp_path, {s.hop: f"{user}:"}, smtp_sasl_oauth2_token=f"file:{tmp_path}/%s")
+        assert got["status"] == "deferred" and "cannot be part of a file name" in got["logs"]
+
+
+# ---- LMTP ----
+
+def test_lmtp(tmp_path):
+    with AuthServer("PLAIN", lmtp=True) as s:
+        table = password_file(tmp_path, {"127.0.0.1": "user:secret"})
+        with Agent("lmtp", lmtp_sasl_auth_enable="yes", lmtp_sasl_password_maps=table, lmtp_sasl_security_options="noanonymous",
+                   lmtp_sasl_type="builtin") as agent:
+            lines, _ = agent.deliver(f"inet:127.0.0.1:{s.port}")
+        assert status(lines)["status"] == "sent" and s.logins == [("PLAIN", "user")]
+
+
+# ---- the whole suite ----
+
+def test_failures_are_remembered(postern, tmp_path):
+    with AuthServer("PLAIN", users={}) as s:
+        table = password_file(tmp_path, {s.hop: "user:wrong"})
+        p = postern({**OPEN, "relayhost": s.hop, "mydestination": "", "smtp_sasl_password_maps": table, "smtp_sasl_type": "builtin",
+                     "smtp_sasl_auth_soft_bounce": "no", "smtp_sasl_auth_cache_name": "proxy:lmdb:$data_directory/failures",
+                     "notify_classes": ""})
+        p.send("a@far.example", sender="")
+        p.wait_log(r"status=bounced \(SASL authentication failed; server .* said: 535 5.7.8")
+        p.send("b@far.example", sender="")
+        p.wait_log(r"to=<b@far.example>, .*dsn=5.7.8, status=bounced \(SASL \[CACHED\] authentication failed; server .* said: 535 5.7.8 Error")
+        assert s.auths == 1
+        s.users["user"] = "right"
+        password_file(tmp_path, {s.hop: "user:right"})
+
+        def sent():
+            p.send("c@far.example", sender="")
+            p.wait_log(r"to=<c@far.example>")
+            return "status=sent" in p.logs()
+        wait_until(sent, 20, "the new password")
+
+
+def test_token_from_command(postern, tmp_path):
+    """A command, run by spawn: the agent itself may run nothing."""
+    script = tmp_path / "token"
+    script.write_text("#!/bin/sh\nread user host\necho \"TOKEN.$user.$host\"\n")
+    os.chmod(script, 0o755)
+    with AuthServer("XOAUTH2", users={"me": "TOKEN.me.127.0.0.1"}) as s:
+        p = postern({**OPEN, "relayhost": s.hop, "mydestination": "", "smtp_sasl_password_maps": f"inline:{{ {{ {s.hop} = me: }} }}",
+                     "smtp_sasl_oauth2_token": "unix:private/token"},
+                    master_extra=f"token unix - n n - 0 spawn user=nobody argv={script}\n")
+        p.send("a@far.example")
+        p.wait_log("status=sent")
+        assert s.logins == [("XOAUTH2", "me")]
