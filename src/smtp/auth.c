@@ -99,9 +99,18 @@ static bool cancel(struct exchange *e, struct dsn *dsn)
     return failed(e->at, dsn);
 }
 
+/* Responses may be longer than stream_putf() formats. */
+static void say(struct exchange *e, struct str line)
+{
+    stream_put(&e->s->wire.stream, line);
+    stream_put(&e->s->wire.stream, STR("\r\n"));
+}
+
 static bool lost(struct exchange *e, enum rc rc)
 {
-    attempt_lost(e->at, e->s, rc, "performing the SASL authentication");
+    attempt_lost(e->at, e->s, rc,
+                 e->at->smtp->lmtp ? "performing the LHLO handshake"
+                                   : "performing the EHLO handshake");
     return false;
 }
 
@@ -126,7 +135,7 @@ static bool respond(struct exchange *e, struct str challenge, struct str *waitin
                             STR_ARG(e->reply.mechanism), e->s->where, STR_ARG(challenge));
             return cancel(e, &dsn);
         }
-        stream_putf(&e->s->wire.stream, STR_FMT "\r\n", STR_ARG(*waiting));
+        say(e, *waiting);
         *waiting = STR_NONE;
         return true;
     }
@@ -137,7 +146,7 @@ static bool respond(struct exchange *e, struct str challenge, struct str *waitin
             e->s->where, STR_ARG(e->reply.reason.n ? e->reply.reason : STR("login failed")));
         return cancel(e, &dsn);
     }
-    stream_putf(&e->s->wire.stream, STR_FMT "\r\n", STR_ARG(e->reply.text));
+    say(e, e->reply.text);
     return true;
 }
 

@@ -73,32 +73,33 @@ static enum rc dial(struct str kind, struct str name, int *fd, struct why *why)
     return net_connect(&to, NULL, TOKEN_TIMEOUT_MS, fd, why);
 }
 
-/* A service gets "user server" in a line, and answers with the token in a line. */
+/* A service gets "user server" in a line, and answers with the token in a line; that one may lack
+ * its end. */
 static enum rc ask(int fd, struct str username, struct str host, char *text, size_t *n,
                    struct why *why)
 {
     struct stream s;
-    struct str line = STR_NONE;
-    bool crlf;
+    struct str bytes;
     enum rc rc;
 
     stream_init(&s, fd, TOKEN_TIMEOUT_MS);
     stream_putf(&s, STR_FMT " " STR_FMT "\n", STR_ARG(username), STR_ARG(host));
     rc = stream_flush(&s, why);
-    if (rc == RC_OK) {
+    if (rc == RC_OK)
         shutdown(fd, SHUT_WR);
-        stream_grow(&s, TOKEN_MAX + 2);
-        rc = stream_line(&s, TOKEN_MAX, &line, &crlf, why);
-    }
-    if (rc == RC_OK) {
-        *n = line.n;
-        memcpy(text, line.p, line.n);
+    while (rc == RC_OK && *n < TOKEN_MAX && memchr(text, '\n', *n) == NULL) {
+        rc = stream_fill(&s, &bytes, why);
+        if (rc != RC_OK)
+            break;
+        bytes = str_head(bytes, TOKEN_MAX - *n);
+        memcpy(text + *n, bytes.p, bytes.n);
+        stream_consume(&s, bytes.n);
+        *n += bytes.n;
     }
     stream_done(&s);
-    return rc == RC_OK     ? RC_OK
-           : rc == RC_EOF  ? FAIL(why, RC_TEMP, "no answer")
-           : rc == RC_PERM ? FAIL(why, RC_TEMP, "an answer that is too long")
-                           : RC_TEMP;
+    if (*n == TOKEN_MAX)
+        return FAIL(why, RC_TEMP, "an answer that is too long");
+    return rc == RC_OK || rc == RC_EOF ? RC_OK : RC_TEMP;
 }
 
 static enum rc fetch(struct str source, struct str username, struct str host, char *text, size_t *n,

@@ -315,16 +315,6 @@ def test_lmtp_unix_socket():
         assert status(lines)["reason"] == "connect to client.example[private/nobody]: No such file or directory"
 
 
-@pytest.mark.parametrize("settings, word", [
-    ({"smtp_sasl_auth_enable": "yes"}, "smtp_sasl_auth_enable"), ({"smtp_tls_wrappermode": "yes"}, "smtp_tls_wrappermode")])
-def test_start_refuses_what_would_be_unprotected(settings, word):
-    a = Agent(**settings)
-    a.process.wait(20)
-    assert a.process.returncode != 0 and re.search(rf"fatal: .*{word} = .*postconf -e", a.logs())
-    a.process.returncode = 0
-    a.stop()
-
-
 def test_xforward():
     with Agent(smtp_send_xforward_command="yes") as agent, FakeServer(features=("XFORWARD NAME ADDR HELO SOURCE",)) as s:
         agent.deliver(s.hop, origin={"client_name": "c.example", "client_address": "192.0.2.1", "helo": "h e", "rewrite_context": "remote"})

@@ -116,7 +116,7 @@ def test_lost_while_logging_in(tmp_path, what):
         s.do_auth = lambda conn, arg, state, verb: s.answer(conn, "AUTH", arg, state, what) and None
         got = deliver(s, tmp_path)
         assert got["status"] == "deferred"
-        assert got["reason"] in (f"lost connection with {s.where} while performing the SASL authentication",
+        assert got["reason"] in (f"lost connection with {s.where} while performing the EHLO handshake",
                                  f"SASL authentication failed; server {s.where} said: 421 4.3.2 going down")
 
 

@@ -175,7 +175,7 @@ static enum login_status result_of(struct cyrus_attempt *t, int result, const ch
                                    bool initial, struct login_reply *reply)
 {
     if (result != SASL_OK && result != SASL_CONTINUE) {
-        reply->reason = arena_copy(t->arena, str_of(sasl_errdetail(t->conn)));
+        reply->reason = arena_copy(t->arena, str_of(sasl_errstring(result, NULL, NULL)));
         return result == SASL_BADPROT ? LOGIN_MALFORMED
                : result == SASL_NOMEM ? LOGIN_TROUBLE
                                       : LOGIN_FAILED;
