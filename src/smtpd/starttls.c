@@ -103,23 +103,23 @@ static void forget(struct session *s)
 }
 
 /* smtpd_tls_req_ccert: without a good certificate there is nothing to talk about. */
-static bool has_needed_certificate(struct session *s)
+static void check_needed_certificate(struct session *s)
 {
     const struct tls_session *t = s->access.tls;
 
     if (!s->config->smtpd_tls_req_ccert || s->smtpd->tls_level != LEVEL_ENCRYPT ||
         t->trust >= TLS_TRUSTED)
-        return true;
+        return;
     log_info(&s->log, "NOQUEUE: abort: TLS from " STR_FMT ": %s", STR_ARG(s->access.client.label),
              t->has_certificate ? "Client certificate not trusted"
                                 : "No client certificate presented");
     session_replyf(s, "421 4.7.1 " STR_FMT " Error: %s", STR_ARG(s->config->myhostname),
-                   t->has_certificate ? "Client TLS certificate not trusted"
-                                      : "No client TLS certificate presented");
+                   t->has_certificate ? "Client certificate not trusted"
+                                      : "No client certificate presented");
     s->over = true;
-    return false;
 }
 
+/* False: the handshake has failed. Afterwards the session may be over nevertheless. */
 static bool start_tls(struct session *s)
 {
     const struct config *c = s->config;
@@ -128,6 +128,7 @@ static bool start_tls(struct session *s)
         .timeout_ms = c->smtpd_starttls_timeout * 1000,
         .loglevel = loglevel_for(s),
         .ask_certificate = c->smtpd_tls_ask_ccert || c->smtpd_tls_req_ccert,
+        .need_certificate = c->smtpd_tls_req_ccert && s->smtpd->tls_level == LEVEL_ENCRYPT,
     };
     struct tls_session *t = NULL;
     enum rc rc = tls_accept(s->smtpd->tls, &s->wire.stream, &request, s->arena, &t, &s->why);
@@ -139,7 +140,9 @@ static bool start_tls(struct session *s)
     s->tls = t;
     s->access.tls = t;
     forget(s);
-    return limit_new_tls(s) && has_needed_certificate(s);
+    if (limit_new_tls(s))
+        check_needed_certificate(s);
+    return true;
 }
 
 bool cmd_starttls(struct session *s, struct str arguments)
@@ -198,7 +201,7 @@ bool session_wrap(struct session *s)
         s->over = true;
         return false;
     }
-    return start_tls(s);
+    return start_tls(s) && !s->over;
 }
 
 bool session_offers_tls(const struct session *s)

@@ -65,6 +65,7 @@ enum rc tls_context_new(const struct tls_options *options, const struct config *
     t->config = config;
     t->log = log;
     t->strict = options->strict;
+    pthread_mutex_init(&t->trace_lock, NULL);
     tls_settings_read(config, options->prefix, t->arena, &t->set);
     t->bio = tls_wire_method();
     rc = start_openssl(config, why);
@@ -87,6 +88,7 @@ void tls_context_free(struct tls_context *t)
     maps_close(t->sni);
     SSL_CTX_free(t->ssl);
     BIO_meth_free(t->bio);
+    pthread_mutex_destroy(&t->trace_lock);
     arena_free(t->arena);
     free(t);
 }

@@ -132,14 +132,27 @@ void tls_find_facts(struct tls_session *t, struct arena *a)
     find_certificate(t, a);
     find_details(t, a);
     if (t->loglevel & TLS_LOG_HANDSHAKE && t->has_certificate) {
-        if (t->verify_error && t->role == TLS_SERVER) /* of a server: see verify.c */
-            log_info(t->log, "certificate verification failed for %s: " STR_FMT, t->label,
-                     STR_ARG(t->verify_text));
         log_info(t->log,
                  "%s: subject_CN=" STR_FMT ", %s=" STR_FMT ", fingerprint=" STR_FMT
                  ", pkey_fingerprint=" STR_FMT,
                  t->label, STR_ARG(t->subject), t->role == TLS_SERVER ? "issuer" : "issuer_CN",
                  STR_ARG(t->issuer), STR_ARG(t->fingerprint), STR_ARG(t->key_fingerprint));
+    }
+}
+
+void tls_log_untrusted(const struct tls_session *t)
+{
+    switch (t->verify_error) {
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+        log_info(t->log, "certificate verification failed for %s: untrusted issuer " STR_FMT,
+                 t->label, STR_ARG(t->untrusted_issuer));
+        break;
+    default:
+        log_info(t->log, "certificate verification failed for %s: " STR_FMT, t->label,
+                 STR_ARG(t->verify_text));
     }
 }
 
@@ -178,7 +191,7 @@ void tls_log_summary(const struct tls_session *t, bool reused)
              "%s TLS connection %s %s %s"
              "%s" STR_FMT ": " STR_FMT "%s" STR_FMT,
              tls_trust_word(t->trust), reused ? "reused" : "established", server ? "from" : "to",
-             t->label, server && t->server_name.n ? " to " : "",
-             STR_ARG(server ? t->server_name : STR("")), STR_ARG(tls_describe(t, a)),
+             t->label, t->name_served ? " to " : "",
+             STR_ARG(t->name_served ? t->server_name : STR("")), STR_ARG(tls_describe(t, a)),
              details.n ? " " : "", STR_ARG(details));
 }

@@ -22,6 +22,7 @@ static enum rc session_new(struct tls_context *t, struct stream *s, const char *
                               .log = t->log,
                               .loglevel = loglevel,
                               .label = arena_text(a, str_of(label)),
+                              .arena = a,
                               .ssl = SSL_new(t->ssl)};
     if (n->ssl == NULL)
         return FAIL(why, RC_TEMP, "OpenSSL: " STR_FMT, STR_ARG(tls_library_error(a)));
@@ -65,8 +66,10 @@ static enum rc shake(struct tls_session *t, long timeout_ms, struct why *why)
     int result;
 
     w->deadline_ms = clock_ms() + timeout_ms;
+    tls_trace_begin(t);
     ERR_clear_error();
     result = SSL_do_handshake(t->ssl);
+    tls_trace_end(t);
     if (result > 0)
         return RC_OK;
     return failed(t, result, why ? why : &words);
@@ -75,7 +78,9 @@ static enum rc shake(struct tls_session *t, long timeout_ms, struct why *why)
 static void log_handshake_end(struct tls_session *t)
 {
     if (t->loglevel & TLS_LOG_HANDSHAKE && t->resumed)
-        log_info(t->log, "%s: Reusing old session", t->label);
+        log_info(t->log, "%s: Reusing old session%s", t->label,
+                 SSL_SESSION_has_ticket(SSL_get_session(t->ssl)) ? " (RFC 5077 session ticket)"
+                                                                 : "");
     if (t->loglevel & TLS_LOG_SUMMARY)
         tls_log_summary(t, false);
 }
@@ -89,8 +94,14 @@ static int on_certificate(int ok, X509_STORE_CTX *store)
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_session *t = tls_session_of(ssl);
 
-    if (!ok && t->verify_error == 0)
+    tls_trace_certificate(t, store, ok);
+    if (!ok && t->verify_error == 0) {
+        X509 *x = X509_STORE_CTX_get_current_cert(store);
+        char *line = x ? X509_NAME_oneline(X509_get_issuer_name(x), NULL, 0) : NULL;
         t->verify_error = X509_STORE_CTX_get_error(store);
+        t->untrusted_issuer = arena_copy(t->arena, str_of(line ? line : "unknown"));
+        OPENSSL_free(line);
+    }
     return 1;
 }
 
@@ -104,13 +115,13 @@ enum rc tls_accept(struct tls_context *t, struct stream *s,
         log_info(t->log, "setting up TLS connection from %s", request->label);
     TRY(session_new(t, s, request->label, request->loglevel, a, &n, why));
     n->was_asked = request->ask_certificate || request->need_certificate;
-    SSL_set_verify(n->ssl,
-                   (n->was_asked ? SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE : 0) |
-                       (request->need_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+    SSL_set_verify(n->ssl, n->was_asked ? SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE : 0,
                    on_certificate);
     SSL_set_accept_state(n->ssl);
     TRY(shake(n, request->timeout_ms, why));
     tls_find_facts(n, a);
+    if (request->need_certificate && n->has_certificate && n->verify_error)
+        tls_log_untrusted(n);
     log_handshake_end(n);
     *out = n;
     return RC_OK;

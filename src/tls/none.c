@@ -57,6 +57,11 @@ void tls_log_summary(const struct tls_session *t, bool connection_reused)
     (void)t, (void)connection_reused;
 }
 
+void tls_log_untrusted(const struct tls_session *t)
+{
+    (void)t;
+}
+
 struct str tls_describe(const struct tls_session *t, struct arena *a)
 {
     (void)t, (void)a;

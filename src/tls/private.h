@@ -59,8 +59,10 @@ struct tls_context {
     struct maps *sni;
     struct tls_manager *manager; /* NULL: alone */
     struct tls_tickets *tickets;
-    long lifetime;       /* of a session that may be resumed, in seconds */
-    struct cache *local; /* client: sessions of this process; NULL: nothing is kept */
+    long lifetime; /* of a session that may be resumed, in seconds */
+    pthread_mutex_t trace_lock;
+    long trace_begun, traces; /* trace_lock */
+    struct cache *local;      /* client: sessions of this process; NULL: nothing is kept */
 };
 
 struct tls_wire {
@@ -74,7 +76,6 @@ struct tls_wire {
     int error;   /* errno of the inner stream; 0: none */
     bool ended;  /* the peer has closed the connection, or TLS */
     bool broken; /* TLS failed: no goodbye */
-    size_t dumped;
 };
 
 /* settings.c */
@@ -112,6 +113,12 @@ enum rc tls_wire_open(struct tls_session *t, struct stream *s, struct why *why) 
 enum rc tls_wire_flush(struct tls_wire *w);
 void tls_wire_close(struct tls_wire *w);
 BIO_METHOD *tls_wire_method(void);
+
+/* trace.c */
+void tls_trace_begin(struct tls_session *t); /* before a handshake */
+void tls_trace_end(struct tls_session *t);
+void tls_trace_certificate(const struct tls_session *t, X509_STORE_CTX *store, int ok);
+void tls_trace_bytes(const struct tls_session *t, const char *verb, const char *bytes, size_t n);
 
 /* describe.c */
 void tls_find_facts(struct tls_session *t, struct arena *a);

@@ -50,6 +50,7 @@ static int on_server_name(SSL *ssl, int *alert, void *context)
                             arena_printf(a, "tls_server_sni_maps: " STR_FMT, STR_ARG(name)).p, a,
                             &why);
     }
+    s->name_served = rc == RC_OK;
     if (rc == RC_OK)
         return SSL_TLSEXT_ERR_OK;
     log_warning(s->log, "TLS SNI " STR_FMT " from %s: %s", STR_ARG(name), s->label, why.text);

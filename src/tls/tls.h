@@ -80,9 +80,9 @@ struct tls_server_request {
     const char *label; /* "NAME[ADDR]" for log lines */
     long timeout_ms;   /* for all of the handshake */
     unsigned loglevel;
-    bool ask_certificate;   /* smtpd_tls_ask_ccert */
-    bool need_certificate;  /* smtpd_tls_req_ccert: the caller looks at trust afterwards */
-    const char *trace_file; /* with TLS_LOG_TRACE */
+    bool ask_certificate;  /* smtpd_tls_ask_ccert */
+    bool need_certificate; /* smtpd_tls_req_ccert: asked for as well; the caller looks at trust, an
+                              untrusted one is logged */
 };
 
 /*
@@ -113,7 +113,6 @@ struct tls_client_request {
     struct tls_verifier verifier;
     struct str cache_id; /* sessions with the same id may be resumed: host, address, policy ...;
                             empty: a full handshake */
-    const char *trace_file;
 };
 
 /*
@@ -144,6 +143,7 @@ struct tls_session {
     struct str server_digest;    /* "SHA256"; or empty */
     struct str client_signature, client_digest; /* of a client that has proved its key */
     struct str server_name;                     /* SNI that was sent or asked for; empty: none */
+    bool name_served;                           /* server: and tls_server_sni_maps had it */
     struct str subject, issuer; /* common names of the other end's certificate; or empty */
     struct str fingerprint;     /* of its certificate by PREFIXfingerprint_digest, "AA:BB:..." */
     struct str key_fingerprint; /* of its public key */
@@ -159,9 +159,15 @@ struct tls_session {
     const char *label;
     unsigned loglevel;
     struct ssl_st *ssl;
-    struct tls_wire *wire; /* private: of wire.c */
-    struct str cache_id;   /* private: of resume.c */
+    struct tls_wire *wire;       /* private: of wire.c */
+    struct str cache_id;         /* private: of resume.c */
+    struct bio_st *trace;        /* private: of trace.c */
+    struct str untrusted_issuer; /* private: of the certificate whose issuer is missing */
+    struct arena *arena;
 };
+
+/* "certificate verification failed for LABEL: words" */
+void tls_log_untrusted(const struct tls_session *t);
 
 /* "Trusted TLS connection established from LABEL: TLSv1.3 with cipher ... (256/256 bits) ..." as
    Postfix writes it; connection_reused: "reused" instead, for a kept connection (smtp). The library

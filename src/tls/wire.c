@@ -35,6 +35,8 @@ static ssize_t inner_read(struct tls_wire *w, void *bytes, size_t n)
         w->error = errno;
     if (got == 0)
         w->ended = true;
+    if (got > 0)
+        tls_trace_bytes(w->session, "read from", bytes, (size_t)got);
     return got;
 }
 
@@ -43,6 +45,7 @@ static bool inner_write(struct tls_wire *w, const char *bytes, size_t n)
     struct stream *s = w->stream;
     void *context = s->context;
 
+    tls_trace_bytes(w->session, "write to", bytes, n);
     s->context = w->inner_context;
     while (n && !w->error) {
         ssize_t done = w->inner->write(s, bytes, n, w->deadline_ms);

@@ -1,8 +1,11 @@
 """TLS in the SMTP server: STARTTLS, wrapper mode, certificates, what it logs."""
+import contextlib
 import hashlib
 import shutil
+import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -38,7 +41,7 @@ def test_starttls(postern, ca):
         s.ehlo()
         assert not s.has_extn("starttls") and s.has_extn("requiretls")
         s.sendmail("a@example.test", ["u@example.test"], "Subject: x\r\n\r\nhello\r\n")
-    p.wait_log(r"smtpd\[\d+\]: Anonymous TLS connection established from localhost\[127.0.0.1\] to mx.example.test: TLSv1.3 with cipher "
+    p.wait_log(r"smtpd\[\d+\]: Anonymous TLS connection established from localhost\[127.0.0.1\]: TLSv1.3 with cipher "
                r"TLS_AES_256_GCM_SHA384 \(256/256 bits\) key-exchange X25519 server-signature RSA-PSS \(2048 bits\) server-digest SHA256$")
     p.wait_log(r"disconnect from localhost\[127.0.0.1\] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7$")
     text = held(p)
@@ -121,7 +124,7 @@ def test_client_certificates(postern, ca, tmp_path):
             assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == code
             if code == 250:
                 s.data("Subject: x\r\n\r\nhello\r\n")
-    p.wait_log(r"Trusted TLS connection established from localhost\[127.0.0.1\] to mx.example.test: TLSv1.3 with cipher .* "
+    p.wait_log(r"Trusted TLS connection established from localhost\[127.0.0.1\]: TLSv1.3 with cipher .* "
                r"server-digest SHA256 client-signature ECDSA \(prime256v1\) client-digest SHA256$")
     assert ('server-digest SHA256\n\t client-signature ECDSA (prime256v1) client-digest SHA256)\n'
             '\t(Client CN "user.example.test", Issuer "Test CA" (verified OK))\n') in held(p)
@@ -148,17 +151,23 @@ def test_certificate_rules(postern, ca, rules, known):
         assert text == f"5.7.1 <{prints['cert']}>: Client certificate rejected: go away".encode()
 
 
-def test_needed_certificate(postern, ca):
+def test_needed_certificate(postern, ca, tmp_path):
     p = postern(settings(ca, "encrypt", smtpd_tls_CAfile=ca.file, smtpd_tls_req_ccert="yes"))
     with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
         s.secure()
         assert s.ehlo()[0] == 250
-    with pytest.raises(Exception):
-        with Secure(p.port, client()) as s:
-            s.secure()
-            s.ehlo()
-            assert s.docmd("NOOP")[0] == 250
+    with Secure(p.port, client()) as s:
+        s.secure()
+        assert s.getreply() == (421, b"4.7.1 mx.example.test Error: No client certificate presented")
+        s.close()
     p.wait_log("NOQUEUE: abort: TLS from localhost.127.0.0.1.: No client certificate presented")
+    stranger = Authority(f"{tmp_path}/other", "Other CA").issue("stranger")
+    with Secure(p.port, client(certificate=stranger)) as s:
+        s.secure()
+        assert s.getreply() == (421, b"4.7.1 mx.example.test Error: Client certificate not trusted")
+        s.close()
+    p.wait_log("certificate verification failed for localhost.127.0.0.1.: untrusted issuer /CN=Other CA$")
+    p.wait_log("disconnect from localhost.127.0.0.1. ehlo=1 starttls=1 commands=2$", count=2)
 
 
 def test_requiretls(postern, ca):
@@ -315,3 +324,139 @@ def test_new_certificate_under_load(postern, ca, tmp_path):
             t.join()
     assert not failures
     p.wait_log("file .*/mx.pem has changed -- restarting")
+
+
+def test_log_levels(postern, ca):
+    p = postern(settings(ca, smtpd_tls_loglevel="2"))
+    with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
+        s.secure()
+    p.wait_log("setting up TLS connection from localhost.127.0.0.1.$")
+    p.wait_log("SSL_accept:SSLv3/TLS write server hello$")
+    assert "write to localhost" not in p.logs()
+
+
+def test_log_level_of_a_client(postern, ca):
+    """Only this client is looked at closely, and once in a while its messages are kept."""
+    p = postern(settings(ca, smtpd_tls_loglevel="0", smtpd_tls_loglevel_maps="inline:{{localhost=4, trace}}"))
+    for _ in range(2):
+        with Secure(p.port, client()) as s:
+            s.secure()
+            s.ehlo()
+    p.wait_log("read from localhost.127.0.0.1.: [0-9]+ bytes$")
+    p.wait_log("0000 16 03 01 ")
+    path = p.wait_log("TLS protocol trace for localhost.127.0.0.1. saved to ")[0].split("saved to ")[1]
+    assert "ClientHello" in open(f"{p.spool}/{path}").read()
+    p.wait_log("skipping TLS trace output - rate limit .1. exceeded")
+
+
+def test_server_names(postern, ca, tmp_path):
+    ca.issue("other", "other.example.test")
+    with open(tmp_path / "sni", "w") as f:
+        f.write(f"other.example.test {ca.dir}/other.key {ca.dir}/other.crt\n.wild.test {ca.dir}/user.pem\nbroken.test /etc/hostname\n")
+    tmp_path.chmod(0o755)
+    p = postern(settings(ca, tls_server_sni_maps=f"lmdb:{tmp_path}/sni"), start=False)
+    p.run("postmap", "-F", f"lmdb:{tmp_path}/sni", check=True)
+    p.start()
+    for name, expected in (("other.example.test", "other"), ("a.wild.test", "user"), ("unknown.test", "mx")):
+        with Secure(p.port, client(ca.file), name=name) as s:
+            s.secure()
+            assert hashlib.sha256(s.sock.getpeercert(True)).hexdigest() == ca.fingerprint(expected).replace(":", "").lower()
+    p.wait_log(r"established from localhost\[127.0.0.1\] to other.example.test: TLSv1.3")
+    with Secure(p.port, client(), name="broken.test") as s:
+        with pytest.raises(ssl.SSLError):
+            s.secure()
+        s.close()
+    p.wait_log("warning: TLS SNI broken.test from localhost.*no key and no certificate in it")
+
+
+def test_rate_limit(postern, ca):
+    p = postern(settings(ca, smtpd_client_new_tls_session_rate_limit="2", smtpd_client_event_limit_exceptions=""), master_extra=TLSMGR)
+    c = client(version=ssl.TLSVersion.TLSv1_2)
+    session, _ = resumes(p.port, None, c)
+    for _ in range(4):
+        assert resumes(p.port, session, c)[1]  # costs little
+    resumes(p.port, None, c)
+    with Secure(p.port, c) as s:
+        s.secure()
+        assert s.getreply() == (421, b"4.7.0 mx.example.test Error: too many new TLS sessions from localhost[127.0.0.1]")
+        s.close()
+    p.wait_log("warning: New TLS session rate limit exceeded: 3 from localhost.127.0.0.1. for service")
+    with Secure(p.port, c) as s:
+        assert s.secure() == (454, b"4.7.0 Error: too many new TLS sessions from localhost[127.0.0.1]")
+    p.wait_log("warning: Refusing STARTTLS request from localhost.127.0.0.1. for service")
+
+
+@pytest.mark.parametrize("change,context,works", [
+    ({"smtpd_tls_protocols": ">=TLSv1.3"}, dict(version=ssl.TLSVersion.TLSv1_2), False),
+    ({"smtpd_tls_protocols": "!TLSv1.3"}, dict(version=ssl.TLSVersion.TLSv1_2), True),
+    ({"smtpd_tls_protocols": "<=TLSv1.2"}, dict(version=ssl.TLSVersion.TLSv1_3), False),
+    ({"smtpd_tls_exclude_ciphers": "AES256"}, dict(version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-RSA-AES256-GCM-SHA384"), False),
+    ({"smtpd_tls_exclude_ciphers": "AES256"}, dict(version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-RSA-AES128-GCM-SHA256"), True),
+    ({"smtpd_tls_mandatory_exclude_ciphers": "AES128"}, dict(version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-RSA-AES128-GCM-SHA256"), True),
+    ({"smtpd_tls_eecdh_grade": "none"}, dict(version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-RSA-AES256-GCM-SHA384"), False),
+    ({"smtpd_tls_eecdh_grade": "none"}, dict(version=ssl.TLSVersion.TLSv1_2, ciphers="DHE-RSA-AES256-GCM-SHA384"), True),
+    ({"smtpd_tls_ciphers": "high", "tls_high_cipherlist": "ECDHE-RSA-CHACHA20-POLY1305"},
+     dict(version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-RSA-AES256-GCM-SHA384"), False),
+])
+def test_choices(postern, ca, change, context, works):
+    p = postern(settings(ca, **change))
+    s = Secure(p.port, client(**context))
+    if works:
+        assert s.secure()[0] == 220
+        s.quit()
+        return
+    with pytest.raises(OSError):
+        s.secure()
+    p.wait_log("SSL_accept error from localhost.127.0.0.1.: -1")
+    p.wait_log("warning: TLS library problem: error:")
+    s.close()
+
+
+def test_server_prefers(postern, ca):
+    ours = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
+    theirs = client(version=ssl.TLSVersion.TLSv1_2, ciphers="ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256")
+    for preempt, expected in (("no", "ECDHE-RSA-AES256-GCM-SHA384"), ("yes", "ECDHE-RSA-AES128-GCM-SHA256")):
+        p = postern(settings(ca, tls_medium_cipherlist=ours, tls_preempt_cipherlist=preempt))
+        with Secure(p.port, theirs) as s:
+            s.secure()
+            assert s.sock.cipher()[0] == expected
+
+
+def test_hostile_peers(postern, ca):
+    p = postern(settings(ca, smtpd_starttls_timeout="2s", smtpd_timeout="3s"))
+    with p.raw() as r:  # no TLS at all
+        r.cmd("EHLO x")
+        assert r.cmd("STARTTLS").startswith("220")
+        r.send(b"EHLO again\r\nMAIL FROM:<a@example.test>\r\n")
+        while r.s.recv(4096):
+            pass
+    p.wait_log("SSL_accept error from localhost.127.0.0.1.: -1")
+    p.wait_log("lost connection after STARTTLS from localhost")
+    with p.raw() as r:  # goes away
+        r.cmd("EHLO x")
+        r.cmd("STARTTLS")
+    p.wait_log("SSL_accept error from localhost.127.0.0.1.: lost connection")
+    with p.raw() as r:  # says half a greeting, a byte at a time
+        r.cmd("EHLO x")
+        r.cmd("STARTTLS")
+        end = time.time() + 30
+        with contextlib.suppress(OSError):
+            for b in b"\x16\x03\x01\x02\x00" + b"\x01" * 60:
+                r.send(bytes([b]))
+                time.sleep(0.1)
+        assert time.time() < end
+    p.wait_log("SSL_accept error from localhost.127.0.0.1.: Connection timed out")
+    p.wait_log("timeout after STARTTLS from localhost")
+    with Secure(p.port, client()) as s:  # cut off in the middle of a message, without goodbye
+        s.secure()
+        s.ehlo()
+        s.docmd("MAIL FROM:<a@example.test>")
+        s.docmd("RCPT TO:<u@example.test>")
+        s.docmd("DATA")
+        s.send(b"Subject: never\r\n\r\ncut")
+        s.sock.shutdown(socket.SHUT_RDWR)
+        s.close()
+    p.wait_log("lost connection after DATA .* from localhost")
+    assert not p.queue_files("incoming", "hold", "active")
+    with Secure(p.port, client()) as s:  # and nobody else has noticed
+        assert s.secure()[0] == 220
