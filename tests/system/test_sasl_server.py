@@ -3,6 +3,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import json
 import os
 import re
 import shutil
@@ -370,6 +371,59 @@ def test_dovecot(dovecot, inet):
         assert answer[:4] in ("535 ", "454 ")
     p.wait_log(r"sasl_method=PLAIN, sasl_username=anna$")
     p.wait_log(r"SASL PLAIN authentication failed: \(reason unavailable\), sasl_username=anna$")
+    no_secret(p)
+
+
+def token(d, user, secret="key of the test", expires=4000000000):
+    """A JSON web token that Dovecot can check by itself."""
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    os.makedirs(f"{d.dir}/keys/default/HS256", exist_ok=True)
+    with open(f"{d.dir}/keys/default/HS256/default", "w") as f:
+        f.write(b64("key of the test"))
+    for path, _, _ in os.walk(f"{d.dir}/keys"):
+        os.chmod(path, 0o755)
+    text = part(b'{"typ":"JWT","alg":"HS256"}') + b"." + part(json.dumps({"sub": user, "email": user, "exp": expires, "iat": 1}).encode())
+    return (text + b"." + part(hmac.new(secret.encode(), text, "sha256").digest())).decode()
+
+
+def test_dovecot_tokens(dovecot):
+    p, d = dovecot()
+    good, bad = token(d, "anna"), token(d, "anna", secret="of somebody else")
+    d.start()
+    p.start()
+    for t, code in ((good, "235 "), (bad, "535 ")):
+        for mechanism, message in (("XOAUTH2", f"user=anna\1auth=Bearer {t}\1\1"),
+                                   ("OAUTHBEARER", f"n,a=anna,\1host=127.0.0.1\1port={p.port}\1auth=Bearer {t}\1\1")):
+            with p.raw() as s:
+                ehlo(s)
+                answer = s.cmd(f"AUTH {mechanism} " + b64(message))
+                if answer.startswith("334 "):  # words about the failure
+                    answer = s.cmd(b64("\1"))
+                assert answer.startswith(code), (mechanism, answer, d.log())
+    assert good not in p.logs() and b64(good)[:20] not in p.logs()
+
+
+def test_hostile(users):
+    """Nonsense in every place of an exchange gets an answer, and the next client is served."""
+    users.main.update(smtpd_soft_error_limit="1000", smtpd_hard_error_limit="1000")
+    p = go(users)
+    rows = [b"AUTH \x00\xff\xfe", b"AUTH " + b"A" * 1500, b"AUTH PLAIN " + b64(b"\xff" * 900).encode(), b"AUTH PLAIN\tx\ty\tz", b"AUTH  LOGIN  ",
+            b"AUTH PLAIN " + b64("\0" * 600).encode(), b"AUTH SCRAM-SHA-256 " + b64("n,,n=" + "," * 300).encode(), b"AUTH SCRAM-SHA-256 =", b"AUTH SCRAM-SHA-256 " + b64("p=x,,n=a,r=b").encode(),
+            b"AUTH LOGIN " + b64("a" * 1000).encode(), b"auth login =", b"AUTH PLAIN " + plain("%s%n", "%s%n").encode()]
+    with p.raw() as s:
+        ehlo(s)
+        for row in rows:
+            s.send(row + b"\r\n")
+            answer = s.reply()
+            for _ in range(4):
+                if not answer.startswith("334"):
+                    break
+                s.send(b"\xff\x00=\r\n")
+                answer = s.reply()
+            assert answer[:3] in ("500", "501", "535"), (row, answer)
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 ")
+    p.wait_log("sasl_username=%s%n$")
     no_secret(p)
 
 
