@@ -886,3 +886,27 @@ def test_F60_interval_of_queue_runs_is_taken(postern):
     r = p.run("sendmail", "-q15m", "-f", "a@example.test", "user@example.test", input="Subject: x\n\nx\n")
     assert r.returncode == 0, r
     p.wait_log(r"to=<user@example\.test>.*status=")
+
+
+@needs_root
+def test_example_setup_of_the_article(postern, prefix):
+    """F1, F7, F11, F51, F58, F61: doc/examples/obtuse as given, in front of a mail system; mail is delivered at the end."""
+    p = postern({"mydestination": "$myhostname, bar.com", "virtual_alias_maps": "inline:{joe@bar.com=daemon@bar.com}"})
+    top = tempfile.mkdtemp(prefix="ob-", dir="/tmp")
+    os.chmod(top, 0o755)
+    port = free_port()
+    env = {**os.environ, "PATH": f"{prefix}/sbin:{os.environ['PATH']}", "MAIL_CONFIG": p.etc, "OBTUSE_HOME": f"{top}/h",
+           "OBTUSE_SENDMAIL": f"{prefix}/sbin/sendmail", "OBTUSE_LISTEN": f"-l 127.0.0.1 -p {port}"}
+    start = f"{TOP}/doc/examples/obtuse/start"
+    try:
+        r = subprocess.run([start], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=100 * SLOW)
+        assert r.returncode == 0, r.stdout
+        with Raw(port) as c:
+            assert dialogue(c).startswith("250 2.0.0 Ok")
+        mail, = p.wait_mail("daemon", timeout=40)
+        text = open(mail).read()
+        assert "Subject: hello" in text and text.startswith("Return-Path: <a@b.test>")
+        assert not glob.glob(f"{top}/h/spool/smtpd*")
+    finally:
+        subprocess.run([start, "stop"], env=env, capture_output=True)
+        shutil.rmtree(top, ignore_errors=True)
