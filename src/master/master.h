@@ -151,6 +151,8 @@ _Noreturn void master_main(struct master *m, int argc, char **argv);
 void master_open_log(struct master *m, bool on_terminal);
 
 /* run.c */
+/* rotate.c: maillog_file_rotate_size and the like. */
+void master_rotate_logs(struct master *m);
 void master_watch_signals(struct master *m);
 void master_adopt_orphans(void);
 _Noreturn void master_run(struct master *m);

@@ -186,6 +186,7 @@ void master_watch_signals(struct master *m)
 
 _Noreturn void master_run(struct master *m)
 {
+    master_rotate_logs(m);
     if (m->options.exit_seconds)
         loop_after(m->loop, m->options.exit_seconds * 1000, exit_time_is_over, m);
     loop_run(m->loop);

@@ -93,7 +93,7 @@ static struct str service_line(struct import *i, const struct import_service *s)
     buf_init(&b, CONFIG_LINE_MAX);
     buf_addf(&b, STR_FMT " inet n - n - " STR_FMT " smtpd", STR_ARG(s->name), STR_ARG(s->maxproc));
     for (size_t k = 0; k < s->settings.n; k++)
-        buf_addf(&b, "\n    -o { " STR_FMT " = " STR_FMT " }", STR_ARG(s->settings.v[k].name),
+        buf_addf(&b, " -o { " STR_FMT " = " STR_FMT " }", STR_ARG(s->settings.v[k].name),
                  STR_ARG(s->settings.v[k].value));
     return arena_copy(i->arena, buf_str(&b));
 }
@@ -121,8 +121,7 @@ enum rc import_print(struct import *i, struct why *why)
     }
     for (size_t k = 0; k < i->tables.n; k++) {
         const struct import_table *t = i->tables.v[k];
-        printf("\n# ---- %s/%s%s%s\n%s", i->config_directory, t->name, t->type ? "; postmap " : "",
-               t->type ? import_table_name(i, t) : "", buf_text(&t->text));
+        printf("\n# ---- %s/%s\n%s", i->config_directory, t->name, buf_text(&t->text));
     }
     return fflush(stdout) == 0 ? RC_OK : FAIL(why, RC_TEMP, "write output: %m");
 }
@@ -140,6 +139,12 @@ static enum rc write_table(struct import *i, const struct import_table *t, struc
 
 static enum rc check_free(struct import *i, struct why *why)
 {
+    struct str master_cf = arena_printf(i->arena, "%s/master.cf", i->config_directory);
+
+    if (i->services.n && access(master_cf.p, F_OK) < 0)
+        return FAIL(why, RC_CONFIG,
+                    "%s: %m; services are added to it: copy the one that was installed",
+                    master_cf.p);
     for (size_t k = 0; k < i->tables.n; k++) {
         struct str path =
             arena_printf(i->arena, "%s/%s", i->config_directory, i->tables.v[k]->name);
@@ -182,6 +187,7 @@ enum rc import_write(struct import *i, struct why *why)
     print_notes(i, stdout);
     for (size_t k = 0; k < i->tables.n; k++)
         if (i->tables.v[k]->type && table_type_is_writable(str_of(i->tables.v[k]->type)))
-            printf("run: postmap %s\n", import_table_name(i, i->tables.v[k]));
+            printf("run: %s %s\n", i->tables.v[k]->is_alias ? "postalias" : "postmap",
+                   import_table_name(i, i->tables.v[k]));
     return RC_OK;
 }

@@ -6,7 +6,8 @@
 
 struct import_table {
     const char *name; /* of the file in the configuration directory */
-    const char *type; /* "lmdb" ...: to be made by postmap; NULL: read as it is */
+    const char *type; /* "lmdb", "regexp" ...; NULL: no table, but a list that is read as it is */
+    bool is_alias;    /* made by postalias, not postmap */
     struct buf text;
 };
 
@@ -22,6 +23,7 @@ struct import {
     VEC(struct config_setting) settings;
     VEC(struct import_table *) tables;
     VEC(struct import_service) services;
+    VEC(struct str) virtual_domains;
     VEC(struct str) notes; /* what could not be converted, with file and line */
 };
 

@@ -1,7 +1,7 @@
 /* control/ of qmail, netqmail, notqmail and qmail-ldap. */
 #include <dirent.h>
-#include <stdio.h>
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "postern-import/import.h"
@@ -87,6 +87,8 @@ static bool is_in(struct import *i, const char *parameter, struct str name)
     return false;
 }
 
+static bool is_virtual(const struct import *i, struct str name);
+
 /* ".x.test" takes what is below; a name in relay_domains does so by
  * parent_domain_matches_subdomains. */
 static void take_rcpthosts(struct control *c, const char *parameter)
@@ -96,7 +98,7 @@ static void take_rcpthosts(struct control *c, const char *parameter)
 
     while (next_line(c, &line)) {
         struct str name = line.p[0] == '.' ? str_from(line, 1) : line;
-        if (is_in(c->import, "mydestination", name))
+        if (is_in(c->import, "mydestination", name) || is_virtual(c->import, line))
             continue;
         if (line.p[0] == '.')
             note(c, line, "the name without the dot is a relay domain as well");
@@ -119,6 +121,23 @@ static struct str quoted(struct arena *a, struct str name)
     return arena_copy(a, buf_str(&b));
 }
 
+/* "@HOST" of control/me: there the users of virtual domains are. */
+static struct str at_this_host(struct import *i)
+{
+    for (size_t k = 0; k < i->settings.n; k++)
+        if (str_eq(i->settings.v[k].name, STR("myhostname")))
+            return arena_join(i->arena, STR("@"), i->settings.v[k].value);
+    return STR("");
+}
+
+static bool is_virtual(const struct import *i, struct str name)
+{
+    for (size_t k = 0; k < i->virtual_domains.n; k++)
+        if (str_eq_nocase(i->virtual_domains.v[k], name))
+            return true;
+    return false;
+}
+
 static void add_virtual_domain(struct control *c, struct str domain, struct str prepend)
 {
     struct import_table *map = import_table(c->import, "virtual_qmail", "regexp");
@@ -130,8 +149,9 @@ static void add_virtual_domain(struct control *c, struct str domain, struct str 
     if (domain.n == 0)
         note(c, domain, "catches all domains; the rule stands in virtual_domains_qmail");
     buf_addf(&domains->text, "/^%s" STR_FMT "$/ virtual\n", any, STR_ARG(name));
-    buf_addf(&map->text, "/^(.+)@%s" STR_FMT "$/ " STR_FMT "-$1@$myhostname\n", any, STR_ARG(name),
-             STR_ARG(prepend));
+    buf_addf(&map->text, "/^(.+)@%s" STR_FMT "$/ " STR_FMT "-$1" STR_FMT "\n", any, STR_ARG(name),
+             STR_ARG(prepend), STR_ARG(at_this_host(c->import)));
+    vec_add(c->import->arena, &c->import->virtual_domains, domain);
 }
 
 /* user@domain:prepend, domain:prepend, .domain:prepend, :prepend; "domain:" is an exception */
@@ -474,6 +494,8 @@ static enum rc take_aliases(struct import *i, struct why *why)
     if (d)
         closedir(d);
     if (t)
+        t->is_alias = true;
+    if (t)
         import_set(i, "alias_maps", str_of(import_table_name(i, t)));
     return RC_OK;
 }
@@ -508,7 +530,7 @@ enum rc qmail_read(struct import *i, struct why *why)
     TRY(take_aliases(i, why));
     if (i->settings.n == 0)
         return FAIL(why, RC_CONFIG, "%s/control has nothing to convert", i->from);
-    if (!is_in(i, "mydestination", STR("$myhostname")) && row_of("locals"))
+    if (!is_in(i, "mydestination", STR("localhost")))
         import_add(i, "mydestination", "localhost");
     TRY(qmail_read_services(i, why));
     if (has_mail(mess.p, 1)) {
