@@ -114,9 +114,11 @@ enum rc dispatch_accepts(const struct dispatch *d, const struct dispatch_facts *
     enum rc rc;
 
     TRY(decide(d, f, a, out, &x, why));
-    if (!out->accepted || x->takes_any)
+    if (!out->accepted)
         return RC_OK;
     rc = knows(x, f, a, &value, why);
+    if (rc == RC_NONE && x->takes_any)
+        return RC_OK;
     if (rc == RC_NONE) {
         out->accepted = false;
         out->reply = STR("550 5.1.1 Recipient address rejected: User unknown");

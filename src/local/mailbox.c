@@ -55,16 +55,17 @@ static void deliver_unknown(struct attempt *at, struct target *t)
 
 /* ---- known users ---- */
 
-/* home_mailbox: a name below the home directory; with %{...} also an absolute one. */
+/* home_mailbox: a name below the home directory; with %{...}, or for an action of match rules, also
+ * an absolute one. */
 static struct str home_path(struct attempt *at, const struct target *t, const struct user *user,
                             struct why *why)
 {
     struct str path = at->env->config->home_mailbox;
-    bool is_format = format_is_used(path);
+    bool may_be_absolute = format_is_used(path) || t->rcpt.action.n;
 
     if (expand_format(at, t, user, path, &path, why) != RC_OK)
         return STR_NONE;
-    if (path.n && path.p[0] == '/' && is_format)
+    if (path.n && path.p[0] == '/' && may_be_absolute)
         return path;
     if (str_has_prefix(path, STR("~/")))
         path = str_from(path, 2);

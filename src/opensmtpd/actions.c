@@ -127,7 +127,7 @@ static void known_recipients(struct generator *g, const struct conf_action *a, s
     buf_addf(g->rules, "# " STR_FMT "\naction " STR_FMT, STR_ARG(generate_place(g, &a->place)),
              STR_ARG(a->name));
     if (any)
-        buf_add(g->rules, STR(" any"));
+        buf_addf(g->rules, " any%s" STR_FMT, alias.n ? " aliases=" : "", STR_ARG(alias));
     else if (virtual.n)
         buf_addf(g->rules, " virtual=" STR_FMT, STR_ARG(virtual));
     else

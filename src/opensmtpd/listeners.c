@@ -145,7 +145,7 @@ static void service(struct generator *g, const struct conf_listen *l, struct str
     if (l->hostnames)
         option(g, "smtpd_hostname_maps", STR_FMT, STR_ARG(table_as_map(g, l->hostnames, USE_MAP)));
     if (l->mask_src)
-        option(g, "smtpd_received_hide_client", "yes");
+        option(g, "smtpd_hide_client_session", "yes");
     if (l->no_dsn)
         option(g, "smtpd_discard_ehlo_keywords", "dsn");
     if (l->received_auth)

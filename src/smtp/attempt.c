@@ -2,10 +2,26 @@
 
 #include <stdio.h>
 
+#include "global/address.h"
 #include "smtp/generic.h"
 #include "smtp/session.h"
 
 enum { WORDS_MAX = 1500 }; /* of a reply in a report: whole reasons stay within messages.def */
+
+/* smtp_envelope_sender: an address, "@domain", or a user alone. */
+static struct str replaced_sender(struct attempt *at, struct str sender)
+{
+    struct str with = at->smtp->set.envelope_sender;
+    struct address_parts parts = address_split(sender);
+
+    if (with.n == 0 || sender.n == 0)
+        return sender;
+    if (with.p[0] == '@')
+        return address_join(at->arena, parts.local, str_from(with, 1));
+    if (str_index(with, '@') < 0 && parts.has_domain)
+        return address_join(at->arena, with, parts.domain);
+    return with;
+}
 
 static bool map_addresses(struct attempt *at)
 {
@@ -16,6 +32,7 @@ static bool map_addresses(struct attempt *at)
     at->sender = q->sender;
     at->to = arena_array(at->arena, struct str, q->n_recipients + 1);
     rc = generic_map(at->smtp, q->sender, at->arena, &at->sender, &why);
+    at->sender = replaced_sender(at, at->sender);
     for (size_t i = 0; rc != RC_TEMP && i < q->n_recipients; i++) {
         at->to[i] = q->recipients[i].address;
         rc = generic_map(at->smtp, at->to[i], at->arena, &at->to[i], &why);

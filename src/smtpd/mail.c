@@ -231,6 +231,17 @@ bool address_is_fit(struct session *s, struct str address)
     return false;
 }
 
+/* smtpd_mail_count_limit: of this session; a new one may send more. */
+static bool is_within_session(struct session *s)
+{
+    long limit = s->config->smtpd_mail_count_limit;
+
+    if (limit <= 0 || s->counters[CMD_MAIL].done < limit)
+        return true;
+    session_replyf(s, "452 4.5.3 Error: too many messages in this session");
+    return false;
+}
+
 static bool accept_sender(struct session *s, struct str path)
 {
     struct str sender, rest;
@@ -242,7 +253,7 @@ static bool accept_sender(struct session *s, struct str path)
     if (!paranoid_takes_text(s, sender, "odd character in sender address") ||
         !parameters_parse(s, rest, mail_parameters,
                           sizeof mail_parameters / sizeof *mail_parameters) ||
-        !address_is_fit(s, sender) || !limit_messages(s))
+        !address_is_fit(s, sender) || !is_within_session(s) || !limit_messages(s))
         return false;
     s->access.sender = sender.n ? arena_copy(s->access.arena, sender) : STR("");
     s->t.begin.sender = s->access.sender;

@@ -199,9 +199,39 @@ void peer_is_known(struct session *s)
         s->wire.bare_lf = BARE_LF_ALLOW;
 }
 
+static void free_config(void *config)
+{
+    config_free(config);
+}
+
+/* smtpd_hostname_maps: this session's name, by the address that the client has chosen. */
+static void find_own_name(struct session *s)
+{
+    struct config_setting settings[] = {{STR("myhostname"), STR(""), STR_NONE},
+                                        {STR("myorigin"), s->config->myorigin, STR_NONE}};
+    struct config *own = NULL;
+    struct str name;
+    enum rc rc;
+
+    if (s->smtpd->hostnames == NULL)
+        return;
+    rc = maps_get(s->smtpd->hostnames, s->access.client.server_address, s->arena, &name, &s->why);
+    if (rc == RC_OK) {
+        settings[0].value = name;
+        rc = config_overlay(s->config, settings, 2, &own, &s->why);
+    }
+    if (rc == RC_OK) {
+        arena_defer(s->arena, free_config, own);
+        s->config = s->access.config = own;
+    } else if (rc != RC_NONE) {
+        log_warning(&s->log, "smtpd_hostname_maps: %s", s->why.text);
+    }
+}
+
 enum rc peer_find(struct session *s, int fd)
 {
     TRY(find_addresses(s, fd));
+    find_own_name(s);
     peer_is_known(s);
     /* what the connected host may do stays as it is, whoever it speaks for later */
     s->may_xclient = is_in(s, s->smtpd->xclient_hosts);

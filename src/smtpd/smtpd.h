@@ -67,7 +67,7 @@ struct smtpd {
     struct rewriter *rewriter;
     struct submit_library *submit; /* NULL on standard input; rewriter and resolver too */
     struct access *access;
-    struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards;
+    struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards, *hostnames;
     struct match_list *debug_peers, *forbidden_commands, *bare_lf_exclusions, *limit_exceptions,
         *xclient_hosts, *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */

@@ -103,6 +103,7 @@ static enum rc open_lists(struct smtpd *s, struct why *why)
     const struct config *c = s->config;
     struct table_env env = {c, &s->env->log};
 
+    TRY(open_maps(s, "smtpd_hostname_maps", c->smtpd_hostname_maps, &s->hostnames, why));
     TRY(open_maps(s, "smtpd_command_filter", c->smtpd_command_filter, &s->command_filter, why));
     TRY(open_maps(s, "smtpd_reject_filter_maps", c->smtpd_reject_filter_maps, &s->reject_filter,
                   why));
@@ -373,7 +374,8 @@ bool smtpd_has_changed(struct service_env *env, void *state)
 {
     struct smtpd *s = state;
     struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers,
-                           s->ehlo_discards,  s->tls_loglevels, s->dns_filter.maps};
+                           s->ehlo_discards,  s->tls_loglevels, s->dns_filter.maps,
+                           s->hostnames};
     struct str name = STR_NONE;
 
     if (rewriter_has_changed(s->rewriter))

@@ -296,6 +296,7 @@ static struct str action_of(struct submission *s, struct str address)
                                    .sender = s->sender,
                                    .recipient = address,
                                    .domain = c->myorigin,
+                                   .tag = c->smtpd_service_tag,
                                    .delimiters = c->recipient_delimiter};
     struct dispatch_answer answer = {0};
     struct why why = {0};

@@ -1,6 +1,7 @@
 """opensmtpd(8): the mail system run from an smtpd.conf. Tests name the features of the specification (F1 ...) and its
 vectors (S001 ...)."""
 import base64
+import contextlib
 import glob
 import os
 import pwd
@@ -8,8 +9,11 @@ import re
 import shutil
 import signal
 import smtplib
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -133,3 +137,541 @@ def test_first_end_to_end_F1_F6_F21(site):
     s = site(MAILDIR)
     send(s, "ann@localhost")
     assert "hello" in open(box(s, "ann")[0]).read()
+
+
+# ---- a server that mail is sent to ----
+
+class Server:
+    """SMTP or LMTP; keeps each transaction as (helo, mail, [rcpt], text, login). tls: (cert, key) offers STARTTLS and AUTH PLAIN."""
+
+    def __init__(self, tls=None, path=None, rcpt=lambda line: "250 2.1.5 Ok"):
+        if path:
+            self.s = socket.socket(socket.AF_UNIX)
+            self.s.bind(path)
+            os.chmod(path, 0o777)
+            self.s.listen(10)
+        else:
+            self.s = socket.create_server(("127.0.0.1", 0))
+            self.port = self.s.getsockname()[1]
+        self.tls, self.rcpt, self.got, self.peers = tls, rcpt, [], []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                c, peer = self.s.accept()
+            except OSError:
+                return
+            self.peers.append(peer)
+            threading.Thread(target=self.session, args=(c,), daemon=True).start()
+
+    def session(self, c):
+        f = c.makefile("rwb")
+        helo = mail = login = ""
+        to, secure = [], False
+
+        def say(text):
+            f.write(text.encode() + b"\r\n")
+            f.flush()
+        try:
+            say("220 server.test")
+            while line := f.readline().decode("latin-1").rstrip("\r\n"):
+                verb = line[:4].upper()
+                if verb in ("EHLO", "LHLO", "HELO"):
+                    helo, lmtp = line[5:], verb == "LHLO"
+                    extra = (["STARTTLS"] if self.tls and not secure else []) + (["AUTH PLAIN"] if secure else [])
+                    say("\r\n".join(f"250-{x}" for x in ["server.test", *extra]) + "\r\n250 8BITMIME")
+                elif verb == "STAR":
+                    say("220 go")
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                    context.load_cert_chain(*self.tls)
+                    c = context.wrap_socket(c, server_side=True)
+                    f, secure = c.makefile("rwb"), True
+                elif verb == "AUTH":
+                    login = base64.b64decode(line.split()[2]).decode()
+                    say("235 2.7.0 Ok")
+                elif verb == "MAIL":
+                    mail, to = line, []
+                    say("250 2.1.0 Ok")
+                elif verb == "RCPT":
+                    answer = self.rcpt(line)
+                    if answer[0] == "2":
+                        to.append(re.search("<(.*?)>", line).group(1))
+                    say(answer)
+                elif verb == "DATA":
+                    say("354 go")
+                    text = b""
+                    while (more := f.readline()) not in (b".\r\n", b""):
+                        text += more
+                    self.got.append((helo, mail, to, text.decode("latin-1"), login))
+                    for _ in to if lmtp else [0]:
+                        say("250 2.0.0 Ok")
+                elif verb == "QUIT":
+                    say("221 bye")
+                    return
+                else:
+                    say("250 2.0.0 Ok")
+        except (OSError, ValueError):
+            pass
+        finally:
+            c.close()
+
+    def wait(self, s, n=1):
+        try:
+            return wait_until(lambda: len(self.got) >= n and self.got)
+        except AssertionError:
+            raise AssertionError(f"{self.got}\n{s.logs()[-4000:]}") from None
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """For mx.test, localhost and 127.0.0.1; it is its own authority."""
+    d = tmp_path_factory.mktemp("cert")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost,DNS:mx.test,IP:127.0.0.1",
+                    "-keyout", f"{d}/key.pem", "-out", f"{d}/cert.pem"], check=True, capture_output=True)
+    os.chmod(d, 0o755)
+    return f"{d}/cert.pem", f"{d}/key.pem"
+
+
+# ---- command line ----
+
+@pytest.mark.parametrize("args", [["-z"], ["-n", "extra"], ["-P", "x", "-n"], ["-o", "x"], ["-h"]])
+def test_F9_S084_S085_usage(site, args):
+    s = site("match for any reject\n", start=False)
+    r = s.smtpd(*args)
+    assert r.returncode == 1 and "usage: " in r.stderr and "[-T trace]" in r.stderr
+    assert ("version: " in r.stderr) == (args == ["-h"])
+
+
+def test_F10_S086_macro_of_the_command_line(site):
+    s = site('if = "192.0.2.7"\nlisten on $if port 2525\nmatch for any reject\n', start=False)
+    r = s.smtpd("-nv", "-D", "if=127.0.0.1")
+    assert r.returncode == 0 and "\n127.0.0.1:2525 inet" in r.stdout and "192.0.2.7" not in r.stdout
+
+
+def test_S087_S088_warnings_only(site):
+    s = site("match for any reject\n", start=False)
+    r = s.smtpd("-n", "-D", "bad", "-T", "bogus")
+    assert r.returncode == 0
+    assert r.stderr.splitlines() == ["warn: could not parse macro definition bad", 'warn: unknown trace flag "bogus"',
+                                     "configuration OK"]
+
+
+def test_F12_F22_S083_missing_file(site):
+    s = site("", start=False)
+    r = s.smtpd("-n", "-f", "/nonexist")
+    assert (r.returncode, r.stderr) == (1, "/nonexist: No such file or directory\n")
+    r = subprocess.run([f"{s.prefix}/sbin/opensmtpd", "-n"], capture_output=True, text=True)
+    if not os.path.exists("/etc/mail/smtpd.conf"):
+        assert r.stderr == "/etc/mail/smtpd.conf: No such file or directory\n"
+
+
+def test_F11_foreground_ends_with_0(site):
+    s = site(MAILDIR, start=False)
+    s.main.pop("maillog_file")
+    s.write_config()
+    s.foreground = subprocess.Popen([f"{s.prefix}/sbin/opensmtpd", "-d", "-v", "-f", s.conf], text=True,
+                                    stdout=subprocess.PIPE, stderr=open(s.log, "w"),
+                                    env={**os.environ, "MAIL_CONFIG": s.base, "LANG": "C"})
+    s.wait_port()
+    s.etc = f"{s.data}/smtpd.d"
+    send(s, "ann@localhost")
+    box(s, "ann")
+    s.wait_log("to=<ann@localhost>.*status=sent")
+    assert s.foreground.poll() is None
+    s.foreground.send_signal(signal.SIGTERM)
+    assert s.foreground.wait(20 * SLOW) == 0
+    assert s.foreground.stdout.read() == ""
+
+
+def test_needs_an_unbroken_configuration_to_start(site):
+    s = site("match for any action x\n", start=False)
+    r = s.smtpd()
+    assert r.returncode == 1 and "no such dispatcher" in r.stderr and not s.processes()
+
+
+def test_second_start_says_so(site):
+    s = site(MAILDIR)
+    r = s.smtpd()
+    assert r.returncode == 1 and "already running" in r.stderr
+    assert rcpt(s, "a@localhost").startswith("250")
+
+
+# ---- which rule decides ----
+
+def proxied(s, client, *commands):
+    """A session of that client, as a balancer announces it."""
+    import struct
+    header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H4s4sHH", 12, socket.inet_aton(client),
+                                                          socket.inet_aton("127.0.0.1"), 1234, 25)
+    with Raw(s.port, greet=False) as c:
+        c.send(header)
+        c.greeting = c.reply()
+        return [c.greeting] + [c.cmd(x) for x in commands]
+
+
+RULES = {
+    "S063": ('action a mbox user_\nmatch for local action a\n', "127.0.0.1", "a@x.test", "user@localhost", "250"),
+    "S064": ('action a mbox user_\nmatch for local action a\n', "203.0.113.5", "a@x.test", "user@localhost", "550"),
+    "S066": ('action r relay\nmatch auth from any for any action r\n', "203.0.113.5", "a@x.test", "x@else.test", "550"),
+    "S067": ('action r relay\nmatch for any action r\n', "127.0.0.1", "a@x.test", "x@else.test", "250"),
+    "S068": ('table d {{ "*.ex.org" }}\naction a mbox user_\nmatch from any for domain <d> action a\n', "203.0.113.5",
+             "a@x.test", "user@a.ex.org", "250"),
+    "S069": ('table d {{ "*.ex.org" }}\naction a mbox user_\nmatch from any for domain <d> action a\n', "203.0.113.5",
+             "a@x.test", "user@ex.org", "550"),
+    "S070": ('match from any mail-from "@spam.test" for any reject\naction a mbox user_\nmatch from any for local action a\n',
+             "203.0.113.5", "x@spam.test", "user@localhost", "550"),
+    "S070b": ('match from any mail-from "@spam.test" for any reject\naction a mbox user_\nmatch from any for local action a\n',
+              "203.0.113.5", "x@ham.test", "user@localhost", "250"),
+    "negated": ('action r relay\nmatch !from src 203.0.113.0/24 for any action r\n', "203.0.113.5", "a@x.test", "b@y.test", "550"),
+    "regex": ('action r relay\nmatch from any mail-from regex "^a[0-9]+@" for any action r\n', "203.0.113.5", "a17@x.test",
+              "b@y.test", "250"),
+    "helo": ('action r relay\nmatch from any helo "c.test" for any action r\n', "203.0.113.5", "a@x.test", "b@y.test", "250"),
+    "rcpt-to": ('action r relay\nmatch from any for rcpt-to {{ "b@y.test", "@z.test" }} action r\n', "203.0.113.5", "a@x.test",
+                "who@z.test", "250"),
+    "tag": ('action r relay\nmatch from any tag IN for any action r\n', "203.0.113.5", "a@x.test", "b@y.test", "250"),
+    "tls": ('action r relay\nmatch from any tls for any action r\n', "203.0.113.5", "a@x.test", "b@y.test", "550"),
+    "unknown user": ('action a mbox user_\nmatch from any for local action a\n', "203.0.113.5", "a@x.test", "nosuch@localhost",
+                     "550"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_match_rules(site, name):
+    rules, client, sender, recipient, code = RULES[name]
+    head = "listen on 127.0.0.1 port {port} proxy-v2 tag IN\ntable u {{ \"user\" = \"1234:1234:/nonexistent\" }}\n"
+    s = site(head + rules.replace("user_", "userbase <u>"))
+    replies = proxied(s, client, "EHLO c.test", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>")
+    assert replies[-1].startswith(code), (replies, s.logs()[-2000:])
+
+
+@pytest.mark.parametrize("name,start,client,code", [("S071", "", "203.0.113.5", "550"), ("S072", "from all", "203.0.113.5", "250"),
+                                                    ("local", "", "127.0.0.1", "250")])
+def test_S071_S072_rules_of_2011(site, name, start, client, code):
+    s = site(f"listen on 127.0.0.1 port {{port}}\naccept {start} for local deliver to mbox as {USER}\n", start=False)
+    r = s.smtpd("-n")
+    assert r.returncode == 0, r.stderr
+    s.start()  # the grammar of 2011 has no proxy-v2: the generated service gets it
+    with open(f"{s.etc}/master.cf") as f:
+        text = f.read().replace("smtpd\n", "smtpd\n  -o smtpd_upstream_proxy_protocol=haproxy\n", 1)
+    with open(f"{s.etc}/master.cf", "w") as f:
+        f.write(text)
+    s.reload()
+    wait_until(lambda: proxied_ok(s, client), what="new service")
+    assert proxied(s, client, "EHLO c.test", "MAIL FROM:<a@x.test>", "RCPT TO:<user@localhost>")[-1].startswith(code)
+
+
+def proxied_ok(s, client):
+    with contextlib.suppress(OSError):
+        return proxied(s, client)[0].startswith("220")
+
+
+# ---- delivery ----
+
+def test_F3_F5_S117_sendmail_and_mbox(site):
+    s = site(f'table u {{{{ joe = "{os.getuid() or 65534}:{os.getgid() or 65534}:/nonexistent" }}}}\n'
+             'action "l" mbox userbase <u>\nmatch for local action "l"\n')
+    s.run("sendmail", "-f", "me@localhost", "joe@localhost", input="Subject: x\n\nFrom the start\n", check=True)
+    text = wait_until(lambda: os.path.exists(f"{s.mail}/joe") and open(f"{s.mail}/joe").read(), what=s.logs()[-3000:])
+    assert re.match(r"From me@localhost ", text) and text.endswith("\n>From the start\n\n")
+
+
+def test_S118_F6_maildir_of_the_user(site):
+    s = site(f'table u {{{{ joe = "{os.getuid() or 65534}:{os.getgid() or 65534}:{{mail}}/home" }}}}\n'
+             'listen on 127.0.0.1 port {port}\naction "l" maildir userbase <u>\nmatch for local action "l"\n')
+    send(s, "joe+tag@localhost")
+    assert len(box(s, "home/Maildir")) == 1
+
+
+def test_junk_folder(site):
+    s = site(MAILDIR.replace(" user ", " junk user "))
+    send(s, "joe@localhost", text="X-Spam: yes\r\nSubject: s\r\n\r\nbuy\r\n")
+    send(s, "joe@localhost", text="X-Spam: no\r\nSubject: s\r\n\r\nhello\r\n\r\nX-Spam: yes\r\n")
+    assert "buy" in open(box(s, "joe/.Junk")[0]).read()
+    assert "hello" in open(box(s, "joe")[0]).read()
+
+
+def test_S074_S075_formats_of_2011(site):
+    s = site(f'listen on 127.0.0.1 port {{port}}\nmap al {{{{ source plain "{{dir}}/aliases" }}}}\n'
+             f'accept for domain ex.org alias al deliver to maildir "{{mail}}/%d/%a/%u" as {USER}\n'
+             f'accept for local deliver to mda "{{dir}}/mda x %U %D" as {USER}\n', start=False)
+    with open(f"{s.dir}/aliases", "w") as f:
+        f.write("joe.x: joe\n")
+    with open(f"{s.dir}/mda", "w") as f:
+        f.write(f"#!/bin/sh\necho \"$@\" > {s.mail}/args; cat > {s.mail}/text\n")
+    os.chmod(f"{s.dir}/mda", 0o755)
+    s.start()
+    send(s, "Joe.X@ex.org")
+    assert "hello" in open(box(s, "ex.org/Joe.X/joe")[0]).read()
+    send(s, "any@localhost", sender="ann@s.test")
+    wait_until(lambda: os.path.exists(f"{s.mail}/text") and "hello" in open(f"{s.mail}/text").read(), what=s.logs()[-2000:])
+    assert open(f"{s.mail}/args").read() == "x ann s.test\n"
+
+
+def test_S114_S115_S116_aliases(site):
+    s = site(f'listen on 127.0.0.1 port {{port}}\ntable al file:{{dir}}/aliases\n'
+             f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" alias <al> user {USER}\nmatch from any for local action "l"\n',
+             start=False)
+    with open(f"{s.dir}/list", "w") as f:
+        f.write("ann\nbea@localhost\n")
+    with open(f"{s.dir}/aliases", "w") as f:
+        f.write(f'bob: "error:550 gone away"\nlist: :include:{s.dir}/list\ncmd: "|cat > {s.mail}/cmd"\n')
+    s.start()
+    assert rcpt(s, "bob@localhost") == "550 gone away"
+    send(s, "list@localhost")
+    box(s, "ann")
+    box(s, "bea")
+    send(s, "cmd@localhost")
+    wait_until(lambda: os.path.exists(f"{s.mail}/cmd") and "hello" in open(f"{s.mail}/cmd").read(), what=s.logs()[-2000:])
+
+
+def test_virtual_users(site):
+    s = site(f'listen on 127.0.0.1 port {{port}}\n'
+             'table v {{ "joe@ex.org" = "box1", "ann@ex.org" = "box1,bea@far.test", "@all.test" = "catch", "gone@ex.org" = '
+             '"error:550 no more" }}\n'
+             f'action "v" maildir "{{mail}}/%{{{{dest.domain}}}}/%{{{{dest.user}}}}" virtual <v> user {USER}\n'
+             f'action "r" maildir "{{mail}}/remote" user {USER}\n'
+             'match from any for domain { "ex.org", "all.test" } action "v"\nmatch from local for domain far.test action "r"\n'
+             .replace("{ \"ex", "{{ \"ex").replace("test\" } ", "test\" }} "))
+    assert rcpt(s, "who@ex.org").startswith("550 5.1.1")
+    assert rcpt(s, "gone@ex.org") == "550 no more"
+    send(s, "Joe+x@ex.org")
+    assert "hello" in open(box(s, "ex.org/box1")[0]).read()
+    send(s, "ann@ex.org")
+    box(s, "ex.org/box1", 2)
+    box(s, "remote")  # an address of the table goes through the rules again
+    send(s, "anybody@all.test")
+    box(s, "all.test/catch")
+
+
+def test_forward_file(site):
+    s = site(f'table u {{{{ joe = "{os.getuid() or 65534}:{os.getgid() or 65534}:{{mail}}/home" }}}}\n'
+             'listen on 127.0.0.1 port {port}\n'
+             f'action "l" maildir userbase <u>\naction "f" forward-only userbase <u>\naction "m" maildir "{{mail}}/m" user {USER}\n'
+             'match for local action "l"\nmatch for domain fwd.test action "f"\nmatch for domain far.test action "m"\n', start=False)
+    os.makedirs(f"{s.mail}/home")
+    with open(f"{s.mail}/home/.forward", "w") as f:
+        f.write("\\joe, joe@far.test\n")
+    if IS_ROOT:
+        for p in ("home", "home/.forward"):
+            os.chown(f"{s.mail}/{p}", 65534, 65534)
+    s.start()
+    send(s, "joe@localhost")
+    box(s, "home/Maildir")
+    box(s, "m")
+    os.unlink(f"{s.mail}/home/.forward")
+    send(s, "joe@fwd.test")
+    s.wait_log("to=<joe@fwd.test>.*status=bounced .no forwarding address")
+
+
+def test_mda_wrapper_and_environment(site):
+    s = site(f'listen on 127.0.0.1 port {{port}}\nmda wrapper w "/bin/sh -c \'%{{{{mda}}}} > {{mail}}/out\'"\n'
+             f'action "l" mda "env" wrapper w user {USER}\nmatch for local action "l"\n')
+    send(s, "joe+x@localhost", sender="ann@s.test")
+    text = wait_until(lambda: os.path.exists(f"{s.mail}/out") and open(f"{s.mail}/out").read(), what=s.logs()[-3000:])
+    names = dict(line.split("=", 1) for line in text.splitlines())
+    assert names["SENDER"] == "ann@s.test" and names["RECIPIENT"] == "joe+x@localhost" and names["EXTENSION"] == "x"
+    for name in ("DOMAIN", "HOME", "LOCAL", "LOGNAME", "ORIGINAL_RECIPIENT", "PATH", "SHELL", "USER"):
+        assert names[name]
+
+
+@pytest.mark.parametrize("option,address", [("", "joe"), ("rcpt-to ", "joe@localhost")])
+def test_lmtp(site, option, address):
+    s = site(f'listen on 127.0.0.1 port {{port}}\naction "l" lmtp "{{mail}}/lmtp" {option}user {USER}\nmatch for local action "l"\n',
+             start=False)
+    server = Server(path=f"{s.mail}/lmtp")
+    s.start()
+    send(s, "joe@localhost")
+    assert server.wait(s)[0][2] == [address]
+
+
+# ---- relaying ----
+
+def test_F4_relay_host(site):
+    server = Server()
+    s = site(f'listen on 127.0.0.1 port {{port}}\naction "r" relay host smtp+notls://127.0.0.1:{server.port} helo h.test '
+             'mail-from "@a.test" src 127.0.0.1\nmatch for any action "r"\n')
+    send(s, "bob@far.test", sender="joe@x.test")
+    helo, mail, to, text, _ = server.wait(s)[0]
+    assert (helo, mail.split()[1], to) == ("h.test", "FROM:<joe@a.test>", ["bob@far.test"]) and "hello" in text
+
+
+def test_relay_of_2011(site):
+    server = Server()
+    s = site(f"listen on 127.0.0.1 port {{port}}\naccept for all relay via 127.0.0.1 port {server.port} as fixed@a.test\n")
+    send(s, "bob@far.test", sender="joe@x.test")
+    assert server.wait(s)[0][1].split()[1] == "FROM:<fixed@a.test>"
+
+
+def test_relay_by_domain_and_by_sender(site):
+    one, two, three = Server(), Server(), Server()
+    s = site(f'listen on 127.0.0.1 port {{port}}\ntable d {{{{ "a.test" = "smtp+notls://127.0.0.1:{one.port}", "b.test" = '
+             f'"smtp+notls://127.0.0.1:{two.port}" }}}}\naction "d" relay domain <d>\n'
+             f'action "s" relay host smtp+notls://127.0.0.1:{three.port}\n'
+             'match from local mail-from "@boss.test" for any action "s"\nmatch for any action "d"\n')
+    send(s, "x@a.test")
+    send(s, "x@b.test")
+    send(s, "x@a.test", sender="me@boss.test")
+    assert [len(x.wait(s)) for x in (one, two, three)] == [1, 1, 1]
+    send(s, "x@c.test")
+    s.wait_log("to=<x@c.test>.*status=bounced .No relay host")
+
+
+def test_relay_auth_over_tls(site, certificate):
+    server = Server(tls=certificate)
+    s = site(f'ca own cert "{certificate[0]}"\ntable s {{{{ label = "user:pass" }}}}\nlisten on 127.0.0.1 port {{port}}\n'
+             f'action "r" relay host smtp+tls://label@127.0.0.1:{server.port} auth <s> tls no-verify ca own\nmatch for any action "r"\n')
+    send(s, "bob@far.test")
+    assert server.wait(s)[0][4] == "\0user\0pass"
+    mode = os.stat(f"{s.etc}/passwords_r").st_mode & 0o777
+    assert mode == 0o600
+
+
+def test_action_is_looked_up_at_delivery(site):
+    """A changed action counts for mail that waits."""
+    dead = free_port()
+    server = Server()
+    s = site(f'listen on 127.0.0.1 port {{port}}\naction "r" relay host smtp+notls://127.0.0.1:{dead}\nmatch for any action "r"\n')
+    send(s, "bob@far.test")
+    s.wait_log("status=deferred")
+    s.smtpd_stop = s.run("postfix", "-c", s.etc, "stop")
+    wait_until(lambda: not s.processes())
+    s.write(open(s.conf).read().replace(str(dead), str(server.port)))
+    s.start()
+    s.run("postqueue", "-c", s.etc, "-f")
+    assert server.wait(s)[0][2] == ["bob@far.test"]
+
+
+# ---- listeners ----
+
+def test_F2_interface(site):
+    s = site('listen on lo0 port {port}\nmatch for any reject\n')
+    s.wait_port()
+    hosts = re.findall(r"^(\S+):\d+ inet", open(f"{s.etc}/master.cf").read(), re.M)
+    assert "127.0.0.1" in hosts
+
+
+def test_listener_options(site):
+    s = site("", start=False)
+    second = free_port()
+    s.write('table names { "127.0.0.1" = "by-address.test" }\n'
+            f'listen on 127.0.0.1 port {s.port} hostname h.test mask-src no-dsn\n'
+            f'listen on 127.0.0.1 port {second} hostnames <names>\n'
+            f'action "l" maildir "{s.mail}/%{{dest.user}}" user {USER}\nmatch for any action "l"\n')
+    s.start()
+    greeting, ehlo = say(s, "EHLO c.test")
+    assert greeting.startswith("220 h.test ") and ehlo.startswith("250-h.test") and "DSN" not in ehlo
+    s.wait_port(second)
+    greeting, ehlo = say(s, "EHLO c.test", port=second)
+    assert greeting.startswith("220 by-address.test ") and ehlo.startswith("250-by-address.test") and "DSN" in ehlo
+    send(s, "one@far.test")
+    send(s, "two@far.test", port=second)
+    one, two = open(box(s, "one")[0]).read(), open(box(s, "two")[0]).read()
+    assert "client.test" not in one and "by h.test" in one
+    assert "from client.test" in two and "by by-address.test" in two
+
+
+def test_S065_S073_auth_and_senders(site, certificate):
+    digest = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
+    s = site(f'pki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
+             f'table users {{{{ ann = "{digest}" }}}}\ntable own {{{{ ann = "ann@x.test,@y.test" }}}}\n'
+             'listen on 127.0.0.1 port {port} tls-require pki mx.test auth <users> senders <own> received-auth\n'
+             f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\nmatch auth from any for any action "l"\n')
+    s.wait_port()
+    replies = say(s, "EHLO c.test", "MAIL FROM:<ann@x.test>")
+    assert "STARTTLS" in replies[1] and "AUTH" not in replies[1] and replies[2].startswith("530")
+    context = ssl.create_default_context(cafile=certificate[0])
+    with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=20 * SLOW) as c:
+        c.starttls(context=context)
+        c.ehlo()
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            c.login("ann", "wrong")
+        c.login("ann", "secret")
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            c.sendmail("bob@x.test", ["one@far.test"], "Subject: no\r\n\r\nno\r\n")
+        c.rset()
+        c.sendmail("ann@x.test", ["one@far.test"], "Subject: yes\r\n\r\nhello\r\n")
+    assert "Authenticated sender: ann" in open(box(s, "one")[0]).read()
+
+
+def test_smtps(site, certificate):
+    s = site(f'pki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
+             'listen on 127.0.0.1 port {port} smtps pki mx.test\nmatch for any reject\n')
+    def greeted():
+        with contextlib.suppress(OSError), smtplib.SMTP_SSL("localhost", s.port, timeout=5, context=ssl.create_default_context(
+                cafile=certificate[0])) as c:
+            return c.noop()[0] == 250
+    wait_until(greeted, what=s.logs()[-2000:])
+
+
+# ---- limits and times ----
+
+def test_limits(site):
+    s = site(f'listen on 127.0.0.1 port {{port}}\nsmtp max-message-size "20K"\nsmtp limit max-mails 2 max-rcpt 3\n'
+             f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\nmatch for any action "l"\n')
+    mail = ["MAIL FROM:<a@x.test>", "RSET"]
+    replies = say(s, "EHLO c.test", *mail, *mail, *mail)
+    assert [r[:3] for r in replies[2:]] == ["250", "250", "250", "250", "452", "250"]
+    assert "SIZE 20480" in replies[1]
+    replies = say(s, "EHLO c.test", "MAIL FROM:<a@x.test>", *[f"RCPT TO:<u{i}@y.test>" for i in range(4)])
+    assert [r[:3] for r in replies[3:]] == ["250", "250", "250", "452"]
+    assert say(s, "EHLO c.test", "MAIL FROM:<a@x.test> SIZE=30000")[-1].startswith("552")
+
+
+def test_sub_addr_delim(site):
+    s = site('smtp sub-addr-delim "_"\n' + MAILDIR.replace("dest.user", "dest.user:strip"))
+    send(s, "joe_x@localhost")
+    box(s, "joe")
+
+
+def test_warn_interval_and_ttl(site):
+    dead = free_port()
+    s = site(f'listen on 127.0.0.1 port {{port}}\nbounce warn-interval 1s, 3s\naction "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\n'
+             f'action "r" relay host smtp+notls://127.0.0.1:{dead} ttl 6s\n'
+             'match for local action "l"\nmatch for any action "r"\n')
+    send(s, "bob@far.test", sender="joe@localhost")
+    texts = [open(p).read() for p in box(s, "joe", 3)]
+    kinds = sorted(re.search(r"^Subject: (.*)", t, re.M).group(1).split()[0] for t in texts)
+    assert kinds == ["Delayed", "Delayed", "Undelivered"], kinds
+    s.wait_log("to=<bob@far.test>.*dsn=5.4.7, status=bounced")
+
+
+def test_paused_from_the_start(site):
+    s = site(MAILDIR, "-P", "mda")
+    send(s, "joe@localhost")
+    time.sleep(1)
+    assert not glob.glob(f"{s.mail}/joe/new/*") and s.queue_files()
+
+
+# ---- bad input ----
+
+@pytest.mark.parametrize("text,words", [
+    ("table t nosuch:/x\naction a relay\nmatch from any for domain <t> action a\n", "tables of type nosuch are not available"),
+    ('action "a.b" relay\naction "a_b" relay\nmatch for any action "a.b"\n', "differ only in punctuation"),
+    ("accept for all relay\ntable a { b }\n", "grammar of 2013 to 2018"),
+    ("accept for all relay\nmatch for any reject\n", "two grammars in one file"),
+])
+def test_refused_whole(site, text, words):
+    s = site("", start=False)
+    s.write(text)
+    r = s.smtpd("-n")
+    assert r.returncode == 1 and words in r.stderr and "configuration OK" not in r.stderr
+
+
+def test_every_setting_names_its_line(site):
+    s = site(MAILDIR + "queue ttl 2d\n", start=False)
+    out = s.smtpd("-nv").stdout
+    assert f"# {s.conf}:5\nmaximal_queue_lifetime = 172800s" in out
+    assert f"# {s.conf}:2\n127.0.0.1:{s.port} inet" in out
+    assert f"# {s.conf}:3\naction_l unix" in out
+    assert f"# {s.conf}:4\nmatch any domain=localnames action l" in out
+
+
+@pytest.mark.parametrize("text,words", [("queue compression\n", "queue compression has no effect"),
+                                        ("queue encryption secret\n", "queue files are NOT encrypted"),
+                                        ("mta max-deferred 10\n", "max-deferred has no effect")])
+def test_settings_without_effect_are_named(site, text, words):
+    s = site(text + "match for any reject\n", start=False)
+    r = s.smtpd("-nv")
+    assert r.returncode == 0 and words in r.stderr
