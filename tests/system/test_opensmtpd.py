@@ -675,3 +675,47 @@ def test_settings_without_effect_are_named(site, text, words):
     s = site(text + "match for any reject\n", start=False)
     r = s.smtpd("-nv")
     assert r.returncode == 0 and words in r.stderr
+
+
+# ---- the example of a real small site ----
+
+def test_example_of_a_small_site(site, certificate):
+    """doc/examples/opensmtpd/smtpd.conf as given, but for directories, ports and the names of two accounts."""
+    provider = Server(tls=certificate)
+    s = site("", start=False)
+    port = free_port()
+    etc = f"{s.dir}/mail-etc"
+    os.makedirs(etc)
+    text = open(f"{TOP}/doc/examples/opensmtpd/smtpd.conf").read()
+    for old, new in [("/etc/ssl/mx.example.org.pem", certificate[0]), ("/etc/ssl/private/mx.example.org.key", certificate[1]),
+                     ("/etc/mail", etc), ("/var/mail", s.mail), ("user vmail", f"user {USER}"),
+                     ("listen on lo\n", f"listen on lo inet4 port {s.port} filter \"nordns\"\n"),
+                     ("listen on lo port 587", f"listen on lo inet4 port {port}"),
+                     ("relay.provider.test:587", f"localhost:{provider.port}"), ("auth <secrets>", "auth <secrets> tls no-verify")]:
+        assert old in text, old
+        text = text.replace(old, new)
+    s.write(text)
+    digest = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
+    for name, content in {"aliases": "root: postmaster\npostmaster: ann@example.org\n", "passwd": f"ann {digest}\n",
+                          "people": "ann@example.org ann\nbea@chess.club.example.org bea\n@go.club.example.org ann,bea\n",
+                          "secrets": "club club:word\n"}.items():
+        with open(f"{etc}/{name}", "w") as f:
+            f.write(content)
+    assert s.smtpd("-n").stderr == "configuration OK\n"
+    s.start()
+    s.wait_port()
+    send(s, "ann@example.org")
+    box(s, "people/ann")
+    send(s, "list@go.club.example.org")
+    box(s, "people/ann", 2)
+    box(s, "people/bea")
+    assert rcpt(s, "nobody@example.org").startswith("550 5.1.1")
+    assert rcpt(s, "ann@example.org", sender="x@spam.test").startswith("550 5.7.1")
+    s.run("sendmail", "-f", "ann@example.org", "root", input="Subject: cron\n\nreport\n", check=True)
+    box(s, "people/ann", 3)  # by the aliases of the machine, then by the rules again
+    with smtplib.SMTP("localhost", port, local_hostname="client.test", timeout=20 * SLOW) as c:
+        c.starttls(context=ssl.create_default_context(cafile=certificate[0]))
+        c.login("ann", "secret")
+        c.sendmail("ann@example.org", ["friend@far.test"], "Subject: out\r\n\r\nhello\r\n")
+    got = provider.wait(s)[0]
+    assert got[2] == ["friend@far.test"] and got[4] == "\0club\0word" and "client.test" not in got[3]
