@@ -27,6 +27,7 @@ static enum rc ask(struct access_context *c, struct str address, struct verify_r
     enum rc rc;
 
     TRY(ipc_connect(&ipc, config->queue_directory, name.p, config->ipc_timeout * 1000, why));
+    ipc_trace(&ipc, c->log);
     rc = ipc_send_verify_request(&ipc, &request, -1, why);
     if (rc == RC_OK)
         rc = ipc_read_verify_reply(&ipc, c->arena, reply, NULL, why);

@@ -112,6 +112,7 @@ void deliver_serve(struct service_env *env, struct deliver_shared *shared, int f
     enum rc rc;
 
     ipc_init(&qmgr, fd, 0);
+    ipc_trace(&qmgr, &env->log);
     rc = ipc_send_agent_ready(&qmgr, &ready, -1, &why);
     while (rc == RC_OK || rc == RC_NONE) {
         rc = wait_for_request(env, &qmgr, idle != NULL, &why);

@@ -74,6 +74,7 @@ static void queue_frame(struct client *c, enum ipc_type type, const void *messag
     buf_init(&frame, IPC_FRAME_MAX);
     if (ipc_encode(&frame, type, message, &why) == RC_OK)
         buf_add(&c->frames, buf_str(&frame));
+    ipc_note_sent(&c->ipc, type, frame.n);
 }
 
 static void tell_ready(struct client *c)
@@ -162,11 +163,11 @@ void client_accepted(struct service_env *env, void *state, int fd)
 
     c->f = state;
     ipc_init(&c->ipc, fd, TIMEOUT_MS);
+    ipc_trace(&c->ipc, &env->log);
     buf_init(&c->lines, 2UL * FILTER_LINE_MAX);
     buf_init(&c->heard, HEARD_MAX);
     buf_init(&c->frames, HEARD_MAX);
     c->f->n_clients++;
-    (void)env;
     watch(c);
 }
 

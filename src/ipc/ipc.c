@@ -32,12 +32,50 @@ enum rc ipc_connect(struct ipc *c, struct str queue_directory, const char *socke
                     long timeout_ms, struct why *why)
 {
     char path[4096];
+    const char *slash;
     int fd = -1;
 
     snprintf(path, sizeof path, STR_FMT "/%s", STR_ARG(queue_directory), socket_name);
     TRY(net_connect_unix(path, SOCK_STREAM, timeout_ms ? timeout_ms : 3600 * 1000L, &fd, why));
     ipc_init(c, fd, timeout_ms);
+    slash = strrchr(socket_name, '/');
+    snprintf(c->peer, sizeof c->peer, "%.31s", slash ? slash + 1 : socket_name);
     return RC_OK;
+}
+
+void ipc_trace(struct ipc *c, const struct log *log)
+{
+    c->trace = log;
+}
+
+/* The program at the other end of a connection that was accepted. */
+static void name_peer(const struct ipc *c, char name[32])
+{
+    char path[64];
+    struct ucred peer = {0};
+    socklen_t n = sizeof peer;
+    FILE *f = NULL;
+
+    snprintf(name, 32, "%s", c->peer[0] ? c->peer : "client");
+    if (c->peer[0] || getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)peer.pid);
+    f = fopen(path, "re");
+    if (f && fgets(name, 32, f))
+        name[strcspn(name, "\n")] = '\0';
+    if (f)
+        fclose(f);
+}
+
+void ipc_note_sent(const struct ipc *c, enum ipc_type type, size_t length)
+{
+    char peer[32];
+
+    if (c->trace == NULL || !log_traces(c->trace, LOG_TRACE_IMSG))
+        return;
+    name_peer(c, peer);
+    log_info(c->trace, "imsg: %s -> %s: %s (len=%zu)", program_invocation_short_name, peer,
+             ipc_name(type), length);
 }
 
 /* 1 ready; 0 deadline passed; -1 error */
@@ -85,6 +123,7 @@ enum rc ipc_send(struct ipc *c, enum ipc_type type, const void *message, int fd,
             return FAIL(why, RC_TIMEOUT, "send %s: timeout", ipc_name(type));
         }
     }
+    ipc_note_sent(c, type, b.n);
     return RC_OK;
 }
 

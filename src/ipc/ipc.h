@@ -15,6 +15,7 @@
 
 #include "util/arena.h"
 #include "util/buf.h"
+#include "util/log.h"
 
 /* structs */
 #define FIELD_TYPE_TEXT            struct str
@@ -68,10 +69,19 @@ struct ipc {
     size_t in_start, in_end, in_size;
     int fds[8]; /* descriptors received, not yet used */
     unsigned n_fds;
+    const struct log *trace; /* NULL: what is sent is never traced */
+    char peer[32];           /* for that; "": whoever connected */
 };
 
 void ipc_init(struct ipc *c, int fd, long timeout_ms);
 void ipc_done(struct ipc *c); /* closes */
+
+/*
+ * From now on what is sent is traced there, while log_traces(LOG_TRACE_IMSG): "imsg: FROM -> TO:
+ * NAME (len=N)". log must stay as long as c. ipc_note_sent() does it for frames of ipc_encode().
+ */
+void ipc_trace(struct ipc *c, const struct log *log);
+void ipc_note_sent(const struct ipc *c, enum ipc_type type, size_t length);
 
 /* Connect to a service's socket, e.g. "private/bounce" below queue_directory. */
 enum rc ipc_connect(struct ipc *c, struct str queue_directory, const char *socket_name,

@@ -102,6 +102,8 @@ void agent_connect(struct transport *t)
     g->state = AGENT_WAITING;
     g->since_ms = clock_ms();
     ipc_init(&g->ipc, fd, t->q->config->qmgr_ipc_timeout * 1000);
+    ipc_trace(&g->ipc, t->q->log);
+    snprintf(g->ipc.peer, sizeof g->ipc.peer, "%.31s", t->name.p);
     buf_init(&g->rest, IPC_FRAME_MAX);
     list_append(&t->all, &g->link);
     t->n_waiting++;
@@ -180,6 +182,7 @@ bool agent_deliver(struct transport *t, struct entry *e)
         close_agent(g);
         return false;
     }
+    ipc_note_sent(&g->ipc, IPC_deliver_request, q->scratch.n);
     list_remove(&g->idle);
     g->state = AGENT_BUSY;
     g->since_ms = clock_ms();

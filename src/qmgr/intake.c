@@ -191,6 +191,7 @@ void intake_accept(struct qmgr *q, int fd)
 
     i->q = q;
     ipc_init(&i->ipc, fd, q->config->qmgr_ipc_timeout * 1000);
+    ipc_trace(&i->ipc, q->log);
     list_append(&q->intakes, &i->link);
     loop_watch(q->loop, fd, LOOP_READ, intake_ready, i);
 }

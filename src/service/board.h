@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include "util/log.h"
 #include "util/str.h"
 #include "util/why.h"
 
@@ -26,7 +27,7 @@ enum paused { PAUSED_MDA = 1, PAUSED_MTA = 2, PAUSED_SMTP = 4 };
 
 enum trace { /* bits of what is traced; see log_watch() */
              TRACE_VERBOSE = 1 << 0,
-             TRACE_IMSG = 1 << 1,
+             TRACE_IMSG = LOG_TRACE_IMSG,
              TRACE_IO = 1 << 2,
              TRACE_SMTP = 1 << 3,
              TRACE_FILTERS = 1 << 4,

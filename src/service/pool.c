@@ -17,6 +17,7 @@ struct kept {
 struct service_pool {
     char *socket_name;
     long timeout_ms, idle_ms;
+    struct log log;       /* for traces */
     pthread_mutex_t lock; /* guards below */
     size_t n;
     struct kept kept[KEPT_MAX];
@@ -27,6 +28,7 @@ struct service_pool *service_pool_new(const struct service_env *env, const char 
     struct service_pool *p = NEW(struct service_pool);
 
     p->socket_name = memory_text(socket_name);
+    p->log = env->log;
     p->timeout_ms = env->config->ipc_timeout * 1000;
     p->idle_ms = env->config->ipc_idle * 1000;
     pthread_mutex_init(&p->lock, NULL);
@@ -71,7 +73,9 @@ enum rc service_pool_take(struct service_pool *p, struct ipc *c, struct why *why
 {
     if (take_kept(p, c))
         return RC_OK;
-    return ipc_connect(c, STR("."), p->socket_name, p->timeout_ms, why);
+    TRY(ipc_connect(c, STR("."), p->socket_name, p->timeout_ms, why));
+    ipc_trace(c, &p->log);
+    return RC_OK;
 }
 
 /* The oldest stand first; those that nobody has needed for ipc_idle go. lock held. */
@@ -124,6 +128,7 @@ enum rc service_pool_ask(struct service_pool *p, enum ipc_type request_type, con
     if (rc != RC_EOF)
         return rc;
     TRY(ipc_connect(&c, STR("."), p->socket_name, p->timeout_ms, why));
+    ipc_trace(&c, &p->log);
     rc = ask_once(&c, request_type, request, reply_type, a, reply, why);
     service_pool_give(p, &c, rc != RC_OK);
     if (rc != RC_OK)

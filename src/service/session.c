@@ -64,6 +64,7 @@ enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms, st
     enum ipc_type type;
     enum rc rc;
 
+    ipc_trace(c, &env->log);
     if (env->slot == NULL || ipc_has_frame(c, &type))
         return RC_OK;
     begin_to_wait(env, c);
@@ -79,6 +80,7 @@ enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type
     long timeout_ms = c->timeout_ms;
     enum rc rc;
 
+    ipc_trace(c, &env->log);
     if (env->slot == NULL || ipc_has_frame(c, type))
         return ipc_next(c, type, why);
     if (env->service->has_changed)

@@ -39,6 +39,7 @@ static enum rc connect_qmgr(struct submit_library *lib, struct why *why)
     snprintf(socket, sizeof socket, "public/" STR_FMT, STR_ARG(name));
     if (ipc_connect(&h->qmgr, lib->queue.directory, socket, CONNECT_MS, why) != RC_OK)
         TRY(ipc_connect(&h->qmgr, STR("."), socket, CONNECT_MS, why));
+    ipc_trace(&h->qmgr, &lib->log);
     h->qmgr.timeout_ms = h->patience_ms;
     return fd_set_blocking(h->qmgr.fd, false, why);
 }

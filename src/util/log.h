@@ -29,6 +29,8 @@ enum log_hush { /* what is left out of a session's lines; fatal errors never are
                 LOG_HUSH_ALL
 };
 
+enum { LOG_TRACE_IMSG = 1 << 1 }; /* of the bits of log_watch(): messages between services */
+
 struct log_sink;
 
 struct log {

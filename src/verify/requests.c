@@ -94,6 +94,7 @@ void verify_accepted(struct service_env *env, void *state, int fd)
 
     a->verify = state;
     ipc_init(&a->ipc, fd, REPLY_TIMEOUT_MS);
+    ipc_trace(&a->ipc, &env->log);
     loop_watch(env->loop, fd, LOOP_READ, asker_speaks, a);
 }
 

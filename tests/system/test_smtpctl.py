@@ -506,3 +506,24 @@ def test_newaliases(postern):  # F19 S109
     os.rename(f"{p.dir}/al", f"{p.dir}/al2")
     r = subprocess.run([f"{p.dir}/bin/newaliases", "-f", f"{p.dir}/smtpd.conf"], env={**os.environ, "MAIL_CONFIG": p.etc})
     assert r.returncode == 0 and os.path.exists(f"{p.dir}/al2.db")
+
+
+def test_trace_of_messages(system):  # F14 S089 S090
+    assert "imsg:" not in system.logs()
+    ctl(system, "trace", "imsg", check=True)
+    system.send("bob@v.test")
+    system.wait_mail("bob")
+    for pair in (r"smtpd -> qmgr: message_ready", r"qmgr -> virtual: deliver_request", r"virtual -> qmgr: deliver_result"):
+        system.wait_log(rf"imsg: {pair} \(len=\d+\)$")
+    ctl(system, "untrace", "imsg", check=True)
+    n = system.logs().count("imsg:")
+    system.send("bob@v.test")
+    system.wait_mail("bob", 2)
+    assert system.logs().count("imsg:") == n
+
+
+def test_trace_from_the_start(postern):  # smtpd -T
+    p = postern({"trace_subsystems": "imsg smtp", "default_transport": "discard:"})
+    p.send("bob@far.test")
+    p.wait_log(r"imsg: qmgr -> discard: deliver_request \(len=\d+\)$")
+    p.wait_log(r"(?i)smtpd\[\d+\]: < .*MAIL FROM")
