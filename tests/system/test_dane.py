@@ -3,6 +3,7 @@ import itertools
 import os
 import re
 import subprocess
+import threading
 
 import pytest
 from agent import Agent, FakeServer
@@ -278,3 +279,26 @@ def test_example_of_the_manual(postern, world):
         p.wait_log(rf"to=<user@{re.escape(to)}>, .*tls={tls}, dsn=\S+, status={status}")
     r = p.run("posttls-finger", f"partner.example:{world.port}")
     assert "Verified TLS connection established to mx.partner.example" in r.stderr
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("how", ["resolver", "own"])
+def test_many_at_once(world, how):
+    """Lookups, validation, handshakes and kept connections on many threads."""
+    own = {} if how == "resolver" else {**OWN, "dns_resolver_file": world.dns.authority_conf, "dnssec_trust_anchor_file": world.dns.anchors}
+    hops = [f"d-m{c}.dane.test" for c in USABLE] + [f"d-x{c}.dane.test" for c in USABLE] + ["forged.plain.test", "d-none.dane.test"]
+    with Agent(**settings(world, smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="d-m311.dane.test forged.plain.test", **own)) as a:
+        got = {}
+
+        def work(mine):
+            c = a.connect()
+            for hop in mine:
+                lines, _ = a.deliver(hop, connection=c)
+                got[hop] = "status=sent" in lines[-1]
+            c.close()
+        threads = [threading.Thread(target=work, args=(hops[i::6] + hops[i::6],)) for i in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert got == {hop: "d-x" not in hop for hop in hops}
