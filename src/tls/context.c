@@ -41,6 +41,10 @@ static enum rc context_fill(struct tls_context *t, const struct tls_options *opt
         return FAIL(why, RC_CONFIG, "OpenSSL: " STR_FMT, STR_ARG(words));
     }
     SSL_CTX_set_app_data(t->ssl, t);
+    if (str_eq_nocase(t->set.enable_rpk, STR("yes")))
+        log_warning(t->log,
+                    "%senable_rpk = yes: this OpenSSL has no raw public keys (3.2 has); ignored",
+                    t->prefix);
     if (options->role == TLS_CLIENT && SSL_CTX_dane_enable(t->ssl) <= 0) { /* verify.c needs it */
         struct str words = tls_library_error(t->arena);
         return FAIL(why, RC_CONFIG, "OpenSSL: " STR_FMT, STR_ARG(words));

@@ -1,15 +1,19 @@
 """TLS in the SMTP server: STARTTLS, wrapper mode, certificates, what it logs."""
 import contextlib
 import hashlib
+import os
+import re
 import shutil
+import smtplib
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import free_port, wait_until
+from conftest import TOP, free_port, wait_until
 from tls_client import Authority, Secure, client
 
 
@@ -460,3 +464,96 @@ def test_hostile_peers(postern, ca):
     assert not p.queue_files("incoming", "hold", "active")
     with Secure(p.port, client()) as s:  # and nobody else has noticed
         assert s.secure()[0] == 220
+
+
+# ---- other clients ----
+
+def test_openssl_client(postern, ca):
+    p = postern(settings(ca, smtpd_tls_CAfile=ca.file, smtpd_tls_ask_ccert="yes"))
+    r = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{p.port}", "-CAfile", ca.file, "-verify_return_error",
+                        "-crlf", "-quiet", "-cert", f"{ca.dir}/user.crt", "-key", f"{ca.dir}/user.key"],
+                       input="quit\n", capture_output=True, text=True, timeout=60)
+    assert "221 2.0.0 Bye" in r.stdout, r
+    r = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{p.port}", "-tls1_2"],
+                       input="R\n", capture_output=True, text=True, timeout=60)  # renegotiation
+    assert "RENEGOTIATING" in r.stdout + r.stderr and "no renegotiation" in (r.stdout + r.stderr).lower(), r
+
+
+@pytest.mark.parametrize("option", ["--tls", "--tls-on-connect"])
+def test_swaks(postern, ca, option):
+    p = postern(settings(ca), smtpd_args="-o smtpd_tls_wrappermode=yes" if "connect" in option else "", start=False)
+    p.run("postfix", "start", check=True, capture_output=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    r = subprocess.run(["swaks", "--server", f"127.0.0.1:{p.port}", option, "--from", "a@example.test", "--to", "u@example.test"],
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stdout
+    assert "with ESMTPS id" in held(p)
+
+
+def test_large_message(postern, ca):
+    p = postern(settings(ca, message_size_limit="0", mailbox_size_limit="0"))
+    text = "Subject: large\r\n\r\n" + ("x" * 76 + "\r\n") * 40000
+    with Secure(p.port, client()) as s:
+        s.secure()
+        s.sendmail("a@example.test", ["u@example.test"], text)
+    held(p)
+    body = p.run("postcat", "-b", p.queue_files("hold")[0], check=True).stdout
+    assert body.count("x" * 76 + "\n") == 40000
+
+
+def test_authorities_in_a_directory(postern, ca):
+    server_only = ca.issue("server-only", usage="serverAuth")
+    for trust, found in (("no", "Untrusted"), ("yes", "Trusted")):
+        p = postern(settings(ca, smtpd_tls_CApath="$queue_directory/ca", smtpd_tls_ask_ccert="yes", tls_trust_server_ccerts=trust), start=False)
+        os.mkdir(f"{p.spool}/ca")
+        shutil.copy(ca.file, f"{p.spool}/ca/ca.pem")
+        subprocess.run(["openssl", "rehash", f"{p.spool}/ca"], check=True)
+        p.start()
+        with Secure(p.port, client(certificate=server_only)) as s:
+            s.secure()
+        p.wait_log(f"{found} TLS connection established from localhost")
+
+
+def test_client_certificate_example(postern, tmp_path):
+    """doc/client-certificates.md as it stands."""
+    def blocks(kind):
+        return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```", open(f"{TOP}/doc/client-certificates.md").read(), re.M | re.S)
+    p = postern({"mynetworks": "192.0.2.1", "smtpd_data_restrictions": "check_client_access static:HOLD"}, start=False)
+    port = free_port()
+    scripts = blocks("sh")
+    main, = blocks("main.cf")
+    master, = blocks("master.cf")
+    env = {**os.environ, "MAIL_CONFIG": p.etc, "PATH": f"{p.prefix}/sbin:{os.environ['PATH']}"}
+
+    def sh(script):
+        r = subprocess.run(["sh", "-ec", script.replace("/etc/postfix", p.etc)], env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert r.returncode == 0, (script, r.stderr, p.logs())
+        return r.stdout
+    sh(scripts[0])
+    sh(scripts[1])
+    prints = [line.split("=")[-1].strip().upper() for line in sh(scripts[2]).splitlines()]
+    partners = Authority(tmp_path / "partners", "Partners")
+    partner = partners.issue("partner", usage="clientAuth")
+    os.makedirs(f"{p.etc}/tls")
+    shutil.copy(partners.file, f"{p.etc}/tls/partners-ca.pem")
+    with open(f"{p.etc}/main.cf", "a") as f:
+        f.write(main.replace("/etc/postfix", p.etc))
+    with open(f"{p.etc}/master.cf", "a") as f:
+        f.write(TLSMGR + master.replace("10465 ", f"127.0.0.1:{port} ").replace("/etc/postfix", p.etc))
+    for fingerprint in prints:
+        with open(f"{p.etc}/relay_clientcerts", "w") as f:
+            f.write(f"{fingerprint} laptop\n")
+        if p.master_pid():
+            sh(scripts[3])
+        else:
+            p.start()
+        swaks = scripts[4].strip().replace("mail.example.com", f"127.0.0.1:{p.port}")
+        assert "250 2.0.0 Ok: queued" in sh(swaks)
+    r = subprocess.run(swaks.replace("--tls-cert laptop.crt --tls-key laptop.key", "").split(), cwd=tmp_path, capture_output=True, text=True)
+    assert "554 5.7.1 <somebody@example.org>: Relay access denied" in r.stdout
+    p.wait_log("Untrusted TLS connection established from localhost.*client-signature ECDSA .prime256v1. client-digest SHA256")
+    with Secure(port, client(certificate=partner), wrapped=True) as s:
+        s.ehlo()
+        assert s.mail("a@example.com")[0] == 250 and s.rcpt("somebody@example.org")[0] == 250
+    with pytest.raises(smtplib.SMTPException):
+        Secure(port, client(), wrapped=True)
+    p.wait_log("postfix/partners/smtpd.*NOQUEUE: abort: TLS from localhost.*No client certificate presented")
