@@ -147,8 +147,9 @@ static enum rc connect_new(struct dovecot *d, struct stream *s, struct mechanism
     m->arena = arena_new(2048);
     rc = open_socket(d, m->arena, &fd, why);
     if (rc == RC_OK) {
-        stream_init(s, fd, d->timeout_ms);
+        stream_init(s, fd, d->timeout_ms < CONNECT_MS ? d->timeout_ms : CONNECT_MS);
         rc = handshake(s, m, why);
+        s->timeout_ms = d->timeout_ms;
         if (rc != RC_OK)
             stream_done(s);
     }

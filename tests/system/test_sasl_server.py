@@ -16,6 +16,7 @@ import pytest
 
 from conftest import SLOW, TOP, free_port, wait_until
 from sasl_peers import USERS, Dovecot, b64, plain
+from test_access import Policy
 from tls_client import Authority, Secure, client
 
 AUTH = {
@@ -297,6 +298,20 @@ def test_sender_logins(users):
         assert s.cmd("MAIL FROM:<both@example.test>").startswith("250 ")
         assert s.cmd("RCPT TO:<root@example.test>") == "554 5.7.1 <carl>: SASL login name rejected: Access denied"
     p.wait_log(r"reject: MAIL from .*: 553 5.7.1 .* helo=<client.test> sasl_method=PLAIN sasl_username=carl$")
+
+
+def test_policy_server_knows_the_login(users):
+    with Policy(lambda r: "DUNNO") as server:
+        users.main["smtpd_recipient_restrictions"] = f"check_policy_service inet:127.0.0.1:{server.server_address[1]}"
+        p = go(users)
+        with p.raw() as s:
+            ehlo(s)
+            s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"]))
+            s.cmd("MAIL FROM:<a@example.test> AUTH=boss@example.test")
+            assert s.cmd("RCPT TO:<root@example.test>").startswith("250 ")
+        server.shutdown()
+    request, = server.requests
+    assert [request[name] for name in ("sasl_method", "sasl_username", "sasl_sender")] == ["PLAIN", "anna", "boss@example.test"]
 
 
 @pytest.mark.parametrize("settings,words", [
