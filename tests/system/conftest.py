@@ -4,6 +4,7 @@ Fixtures: `postern` makes instances (stopped and removed afterwards). Environmen
 which build directory is tested; it is installed once per test run into a private prefix.
 """
 import contextlib
+import fcntl
 import glob
 import os
 import pwd
@@ -70,10 +71,19 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
+# Below the ports that the kernel gives to clients, so that nobody else comes by one before it is used; test processes that run side
+# by side begin at different places.
+PORTS = range(10000, 32000)
+_port = os.getpid() * 397 % len(PORTS)
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    global _port
+    while True:
+        _port = (_port + 1) % len(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as s:
+            s.bind(("127.0.0.1", PORTS[_port]))
+            return PORTS[_port]
 
 
 def alive(pid):
@@ -315,7 +325,9 @@ def prefix(tmp_path_factory):
                  manpage_directory=f"{top}/man", meta_directory=f"{top}/etc",
                  mail_owner="postern" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name,
                  setgid_group="posternd" if os.getuid() == 0 else str(os.getgid()))
-    subprocess.run(["make", "-s", "-C", TOP, f"O={os.path.relpath(BUILD, TOP)}", "install", *(f"{k}={v}" for k, v in names.items())], check=True)
+    with open(f"{BUILD}/.installing", "w") as lock:  # test processes side by side: one make at a time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", TOP, f"O={os.path.relpath(BUILD, TOP)}", "install", *(f"{k}={v}" for k, v in names.items())], check=True)
     yield top
     shutil.rmtree(top, ignore_errors=True)
 
