@@ -41,7 +41,7 @@ struct token {
     enum user_kind user;
     struct text_pattern user_text; /* USER_TEXT */
     struct text_pattern text;      /* TOKEN_TEXT, NS_TEXT */
-    struct network network;        /* TOKEN_NETWORK, NS_NETWORK */
+    const struct network *network; /* TOKEN_NETWORK, NS_NETWORK */
     enum ns_kind ns;               /* TOKEN_NS */
     struct str zone;               /* TOKEN_RBL */
 };

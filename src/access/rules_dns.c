@@ -135,7 +135,7 @@ static bool any_server_matches(struct rule_query *q, const struct token *t, stru
     find_addresses(q, s);
     for (size_t i = 0; i < s->addresses.n; i++) {
         char text[ADDR_TEXT_SIZE];
-        if (t->ns == NS_NETWORK && network_has(&t->network, &s->addresses.v[i]))
+        if (t->ns == NS_NETWORK && network_has(t->network, &s->addresses.v[i]))
             return true;
         addr_format(&s->addresses.v[i], text);
         if (t->ns == NS_TEXT && text_matches(&t->text, str_of(text), &trouble))

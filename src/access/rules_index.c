@@ -50,7 +50,7 @@ static bool key_of_token(struct arena *a, enum rule_field field, const struct to
                          struct key *key)
 {
     if (t->kind == TOKEN_NETWORK) {
-        *key = (struct key){KEY_NETWORK, STR_NONE, &t->network};
+        *key = (struct key){KEY_NETWORK, STR_NONE, t->network};
         return true;
     }
     if (field != FIELD_SOURCE && t->user != USER_NONE)

@@ -85,7 +85,7 @@ static enum rc match_host(struct rule_query *q, const struct token *t)
     case TOKEN_UNKNOWN: return yes(!q->name_is_known);
     case TOKEN_TRUSTED: return is_trusted(q, true);
     case TOKEN_UNTRUSTED: return is_trusted(q, false);
-    case TOKEN_NETWORK: return yes(network_has(&t->network, &q->c->client.address));
+    case TOKEN_NETWORK: return yes(network_has(t->network, &q->c->client.address));
     case TOKEN_RBL: return rbl_matches(q, t);
     case TOKEN_NS: return ns_matches(q, t, client_domain(q));
     default: break;

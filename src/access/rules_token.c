@@ -161,6 +161,17 @@ static enum rc parse_network(struct str token, struct network *out, struct why *
     return RC_NONE;
 }
 
+static enum rc token_network(struct arena *a, struct str text, struct token *t, struct why *why)
+{
+    struct network n = {0}, *kept;
+
+    TRY(parse_network(text, &n, why));
+    kept = arena_new_of(a, struct network);
+    *kept = n;
+    t->network = kept;
+    return RC_OK;
+}
+
 /* ---- tokens ---- */
 
 static enum rc parse_ns(struct arena *a, struct str text, struct token *t, struct why *why)
@@ -180,7 +191,7 @@ static enum rc parse_ns(struct arena *a, struct str text, struct token *t, struc
             t->ns = words[i].kind;
             return RC_OK;
         }
-    rc = parse_network(text, &t->network, why);
+    rc = token_network(a, text, t, why);
     t->ns = rc == RC_OK ? NS_NETWORK : NS_TEXT;
     return rc == RC_NONE ? parse_text(a, text, &t->text, why) : rc;
 }
@@ -212,7 +223,7 @@ static enum rc parse_host(struct arena *a, struct str text, struct token *t, str
     t->kind = TOKEN_TEXT;
     if (is_regex(text))
         return parse_regex(a, text, &t->text, why);
-    rc = parse_network(text, &t->network, why);
+    rc = token_network(a, text, t, why);
     if (rc == RC_OK)
         t->kind = TOKEN_NETWORK;
     return rc == RC_NONE ? parse_text(a, text, &t->text, why) : rc;
