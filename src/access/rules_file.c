@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "access/rule.h"
+#include "config/snapshot.h"
 #include "util/clock.h"
 #include "util/file.h"
 #include "util/memory.h"
@@ -59,6 +60,21 @@ static enum rc read_rules(struct rules_file *f, struct rules **out, struct why *
     return RC_OK;
 }
 
+/* Broken since master has looked at it: what master saw. */
+static enum rc read_snapshot(struct rules_file *f, struct why *trouble)
+{
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct str text = STR_NONE;
+    struct why why;
+
+    if (snapshot_file(str_of(f->path), a, &text, &why) != RC_OK ||
+        rules_parse(f->path, text, &f->now, &why) != RC_OK)
+        return trouble->rc;
+    f->now->users = 1;
+    log_error(&f->log, "%s; the rules of the last start or reload stay in force", trouble->text);
+    return RC_OK;
+}
+
 enum rc rules_file_open(struct str path, const struct log *log, struct rules_file **out,
                         struct why *why)
 {
@@ -76,6 +92,8 @@ enum rc rules_file_open(struct str path, const struct log *log, struct rules_fil
     f->fd = -1;
     pthread_mutex_init(&f->lock, NULL);
     rc = read_rules(f, &f->now, why);
+    if (rc != RC_OK)
+        rc = read_snapshot(f, why);
     if (rc == RC_OK)
         *out = f;
     else

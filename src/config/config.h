@@ -60,6 +60,9 @@ struct config_request {
  */
 #define CONFIG_FD_ENVIRONMENT "POSTERN_CONFIG_FD"
 
+/* $POSTERN_FILES_FD: the same for other files that master has checked; see snapshot_file(). */
+#define FILES_FD_ENVIRONMENT "POSTERN_FILES_FD"
+
 /*
  * Read and check everything. A missing main.cf is RC_CONFIG. Every error names file, line,
  * parameter, value and remedy; the first one ends it (config/check.h finds them all).

@@ -24,30 +24,60 @@ static enum rc check_no_nul(const char *what, struct str text, struct why *why)
     return RC_OK;
 }
 
-enum rc snapshot_read(bool master, struct arena *a, struct str *text, struct why *why)
+/* pread: the offset is shared with other processes. */
+static enum rc read_descriptor(int fd, off_t max, struct arena *a, struct str *text,
+                               struct why *why)
 {
-    struct str second = str_of(getenv(CONFIG_FD_ENVIRONMENT)), first = str_cut(&second, ':');
     struct stat st;
     size_t n = 0;
-    long fd;
     char *p;
 
-    if (!str_to_long(master ? second : first, 0, INT_MAX, &fd))
-        return FAIL(why, RC_CONFIG, "%s is not \"number:number\"", CONFIG_FD_ENVIRONMENT);
-    TRY(file_stat((int)fd, &st, why));
-    if (st.st_size > CONFIG_FILE_MAX)
-        return FAIL(why, RC_CONFIG, "%s: longer than %d bytes", CONFIG_FD_ENVIRONMENT,
-                    CONFIG_FILE_MAX);
+    TRY(file_stat(fd, &st, why));
+    if (st.st_size > max)
+        return FAIL(why, RC_CONFIG, "descriptor %d: longer than %ld bytes", fd, (long)max);
     p = arena_alloc(a, (size_t)st.st_size + 1);
-    while (n < (size_t)st.st_size) { /* pread: the offset is shared with other processes */
-        ssize_t got = pread((int)fd, p + n, (size_t)st.st_size - n, (off_t)n);
+    while (n < (size_t)st.st_size) {
+        ssize_t got = pread(fd, p + n, (size_t)st.st_size - n, (off_t)n);
         if (got < 0)
-            return FAIL(why, RC_TEMP, "read the configuration from descriptor %ld: %m", fd);
+            return FAIL(why, RC_TEMP, "read the configuration from descriptor %d: %m", fd);
         if (got == 0)
             break;
         n += (size_t)got;
     }
     *text = (struct str){p, n};
+    return RC_OK;
+}
+
+enum rc snapshot_file(struct str path, struct arena *a, struct str *text, struct why *why)
+{
+    struct str rest, name, size;
+    long fd, n;
+
+    if (!str_to_long(str_of(getenv(FILES_FD_ENVIRONMENT)), 0, INT_MAX, &fd))
+        return RC_NONE;
+    TRY(read_descriptor((int)fd, LONG_MAX - 1, a, &rest, why));
+    while (rest.n) {
+        name = str_cut(&rest, '\n');
+        size = str_cut(&rest, '\n');
+        if (!str_to_long(size, 0, (long)rest.n, &n))
+            return FAIL(why, RC_CONFIG, "%s: malformed", FILES_FD_ENVIRONMENT);
+        if (str_eq(name, path)) {
+            *text = str_head(rest, (size_t)n);
+            return RC_OK;
+        }
+        rest = str_from(rest, (size_t)n);
+    }
+    return RC_NONE;
+}
+
+enum rc snapshot_read(bool master, struct arena *a, struct str *text, struct why *why)
+{
+    struct str second = str_of(getenv(CONFIG_FD_ENVIRONMENT)), first = str_cut(&second, ':');
+    long fd;
+
+    if (!str_to_long(master ? second : first, 0, INT_MAX, &fd))
+        return FAIL(why, RC_CONFIG, "%s is not \"number:number\"", CONFIG_FD_ENVIRONMENT);
+    TRY(read_descriptor((int)fd, CONFIG_FILE_MAX, a, text, why));
     return check_no_nul(CONFIG_FD_ENVIRONMENT, *text, why);
 }
 

@@ -12,6 +12,12 @@ bool snapshot_is_there(void);
 /* The text of main.cf (master: of master.cf) in the snapshot; writable, NUL behind it. */
 enum rc snapshot_read(bool master, struct arena *a, struct str *text, struct why *why) MUST_USE;
 
+/*
+ * The text of another file as it was when master read its configuration; RC_NONE: master did not
+ * take it along. The snapshot is a row of "PATH\nBYTES\n" with the bytes behind.
+ */
+enum rc snapshot_file(struct str path, struct arena *a, struct str *text, struct why *why) MUST_USE;
+
 /* The same of a file: dir/name. RC_CONFIG when it cannot be read or holds a NUL byte. */
 enum rc config_file_read(const char *dir, const char *name, struct arena *a, struct str *text,
                          struct why *why) MUST_USE;

@@ -52,7 +52,8 @@ static enum rc read_texts(const struct master *m, struct generation *g, struct w
     const char *dir = m->options.config_directory;
     struct config_request request = {.dir = dir, .process_name = "master"};
     struct master_reading how = {0};
-    struct str main_text, master_text, path = arena_printf(g->arena, "%s/master.cf", dir);
+    struct str main_text, master_text, files = STR_NONE,
+                                       path = arena_printf(g->arena, "%s/master.cf", dir);
 
     TRY(config_file_read(dir, "main.cf", g->arena, &main_text, why));
     TRY(config_file_read(dir, "master.cf", g->arena, &master_text, why));
@@ -63,6 +64,8 @@ static enum rc read_texts(const struct master *m, struct generation *g, struct w
     how.config = g->config;
     TRY(master_cf_parse(master_text, path.p, &how, g->arena, &g->services, why));
     TRY(check_overrides(g, why));
+    TRY(carried_files(g, &files, why));
+    TRY(seal("files", files, &g->files_fd, why));
     return check_process_sessions(g, why);
 }
 
@@ -74,7 +77,8 @@ enum rc generation_new(const struct master *m, struct generation **out, struct w
     *g = (struct generation){.number = m->current ? m->current->number + 1 : 0,
                              .arena = arena_new(16 * 1024),
                              .main_fd = -1,
-                             .master_fd = -1};
+                             .master_fd = -1,
+                             .files_fd = -1};
     rc = read_texts(m, g, why);
     if (rc != RC_OK) {
         generation_free(g);
@@ -92,6 +96,8 @@ void generation_free(struct generation *g)
         close(g->main_fd);
     if (g->master_fd >= 0)
         close(g->master_fd);
+    if (g->files_fd >= 0)
+        close(g->files_fd);
     config_free(g->config);
     arena_free(g->arena);
     free(g);

@@ -410,6 +410,19 @@ def test_changed_rules_are_read_bad_ones_are_not(postern):
     wait_until(lambda: answer(p) == 553, what="the right rules")
 
 
+def test_processes_that_start_later_have_the_rules_of_the_last_reload(postern):
+    path, p = rules_instance(postern, "noto:ALL:*:ALL:550 one\n", main={"max_use": "1"})
+    assert answer(p) == 550
+    rewrite(path, "noto:ALL:*:ALL:551 two\n")
+    p.reload()
+    rewrite(path, "nonsense\n")
+    assert {answer(p) for _ in range(4)} == {551}
+    p.wait_log(r"line 1: unknown action .*; the rules of the last start or reload stay in force")
+    os.unlink(path)
+    assert answer(p) == 551
+    p.wait_log(r"check_rules: No such file .*stay in force")
+
+
 def test_warning_for_a_place_without_effect(postern):
     path, p = rules_instance(postern, "allow:joe@ALL:ALL:ALL\n", start=False,
                              main={"smtpd_delay_reject": "no", "smtpd_helo_restrictions": "check_rules_file /dev/null"})
