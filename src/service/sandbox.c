@@ -87,6 +87,15 @@ static enum rc allow_log(const struct runtime *r, const struct ruleset *rules, s
     return allow(rules, directory, RIGHTS_LOG, why);
 }
 
+/* Decoded TLS messages, when smtp_tls_loglevel says "trace". */
+static enum rc allow_traces(const struct runtime *r, const struct ruleset *rules, struct why *why)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/tlstrace", r->config->queue_directory.p);
+    return allow(rules, path, RIGHTS_LOG, why);
+}
+
 static enum rc allow_all(const struct runtime *r, const struct ruleset *rules, struct why *why)
 {
     unsigned may = r->service->may;
@@ -94,6 +103,8 @@ static enum rc allow_all(const struct runtime *r, const struct ruleset *rules, s
     TRY(allow(rules, "/", RIGHTS_READ, why));
     TRY(allow(rules, "/dev", LANDLOCK_ACCESS_FS_WRITE_FILE, why));
     TRY(allow_log(r, rules, why));
+    if (may & MAY_CONNECT)
+        TRY(allow_traces(r, rules, why));
     if (may & MAY_WRITE_QUEUE)
         TRY(allow(rules, r->config->queue_directory.p, RIGHTS_WRITE, why));
     if (may & MAY_WRITE_DATA)

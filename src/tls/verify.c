@@ -172,19 +172,7 @@ static void say_matched(const struct tls_check *c, const struct tls_session *t)
         log_info(c->log, "%s: matched peername: " STR_FMT, t->label, STR_ARG(t->matched));
 }
 
-/* The authority that nobody has heard of: the issuer of the last certificate that came. */
-static struct str issuer(const struct tls_check *c, SSL *ssl)
-{
-    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
-    X509 *last = chain && sk_X509_num(chain) ? sk_X509_value(chain, sk_X509_num(chain) - 1) : NULL;
-    char *line = last ? X509_NAME_oneline(X509_get_issuer_name(last), NULL, 0) : NULL;
-    struct str text = arena_copy(c->arena, str_of(line ? line : "unknown"));
-
-    OPENSSL_free(line);
-    return text;
-}
-
-static void say_untrusted(const struct tls_check *c, SSL *ssl, const struct tls_session *t)
+static void say_untrusted(const struct tls_check *c, const struct tls_session *t)
 {
     if (t->trust >= TLS_TRUSTED ||
         (c->policy->level <= TLS_LEVEL_ENCRYPT && !(t->loglevel & TLS_LOG_HANDSHAKE)))
@@ -196,18 +184,7 @@ static void say_untrusted(const struct tls_check *c, SSL *ssl, const struct tls_
                  t->label);
         return;
     }
-    switch (t->verify_error) {
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-        log_info(c->log, "certificate verification failed for %s: untrusted issuer " STR_FMT,
-                 t->label, STR_ARG(issuer(c, ssl)));
-        break;
-    default:
-        log_info(c->log, "certificate verification failed for %s: " STR_FMT, t->label,
-                 STR_ARG(t->verify_text));
-    }
+    tls_log_untrusted(t);
 }
 
 static void judge(SSL *ssl, struct tls_session *t, void *state)
@@ -221,7 +198,7 @@ static void judge(SSL *ssl, struct tls_session *t, void *state)
     if (x == NULL)
         return;
     if (p->level != TLS_LEVEL_FINGERPRINT)
-        say_untrusted(c, ssl, t);
+        say_untrusted(c, t);
     switch (p->level) {
     case TLS_LEVEL_FINGERPRINT: c->accepted = has_fingerprint(c, x, &t->matched); break;
     case TLS_LEVEL_HALF_DANE:

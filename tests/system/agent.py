@@ -122,12 +122,12 @@ class Agent:
         self.top = tempfile.mkdtemp(prefix="pa-", dir="/tmp")
         os.chmod(self.top, 0o755)
         self.spool = f"{self.top}/spool"
-        for d in ("spool", "spool/private", "spool/active", "data", "etc"):
+        for d in ("spool", "spool/private", "spool/active", "spool/tlstrace", "data", "etc"):
             os.makedirs(f"{self.top}/{d}")
         self.log = f"{self.top}/log"
         open(self.log, "w").close()
         owner = "postern" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
-        for d in (self.spool, self.log, f"{self.top}/data", f"{self.spool}/private", f"{self.spool}/active"):
+        for d in (self.spool, self.log, f"{self.top}/data", f"{self.spool}/private", f"{self.spool}/active", f"{self.spool}/tlstrace"):
             shutil.chown(d, owner)
         settings = {
             "compatibility_level": "3.11", "myhostname": "client.example", "inet_interfaces": "127.0.0.1", "inet_protocols": "ipv4",

@@ -634,3 +634,15 @@ def test_default_authorities(agent, ca, monkeypatch, open_path):
 def test_accepted(agent, ca, main):
     with TlsServer(ca.localhost) as s:
         assert outcome(agent(smtp_tls_security_level="encrypt", **main), s.hop)[2] == "sent"
+
+
+def test_trace(agent, ca):
+    """Decoded messages in a file, written by the confined process."""
+    with TlsServer(ca.localhost) as s:
+        a = agent(smtp_tls_security_level="may", smtp_tls_loglevel="1, trace", smtp_tls_trace_size_limit="2000", tls_trace_rate_limit="1")
+        for _ in range(2):
+            assert outcome(a, s.hop)[2] == "sent"
+        path, = re.findall(r"TLS protocol trace for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+ saved to (\S+)", a.logs())
+        text = open(f"{a.spool}/{path}").read()
+        assert "ClientHello" in text and len(text) <= 2000
+        assert "skipping TLS trace output - rate limit (1) exceeded" in a.logs()
