@@ -334,7 +334,11 @@ static bool authenticate(struct session *s, struct str word, struct str initial)
 /* RFC 4954 4. Answers itself when it must not be now. */
 static bool may_authenticate(struct session *s)
 {
-    if (!is_active(s))
+    if (!is_active(s) && s->rule.overlay && s->smtpd->login && s->tls == NULL)
+        /* SMTPAUTH="TLSREQUIRED": this client can log in, but not yet */
+        session_reply(s, STR("504 5.5.4 Encryption required for requested authentication "
+                             "mechanism"));
+    else if (!is_active(s))
         session_reply(s, STR("503 5.5.1 Error: authentication not enabled"));
     else if (s->access.sender.p)
         session_reply(s, STR("503 5.5.1 Error: MAIL transaction in progress"));

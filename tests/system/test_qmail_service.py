@@ -1,0 +1,431 @@
+"""What surrounds qmail-smtpd: tables as the original programs make them, services, logs, migration."""
+import glob
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+
+import pytest
+from conftest import SLOW, TOP, free_port, wait_until
+
+OPEN = "127.0.0."
+
+
+@pytest.fixture(scope="module")
+def original():
+    """tcprules and ipsvd-cdb of Debian, unpacked privately."""
+    top = tempfile.mkdtemp(prefix="pu-", dir="/tmp")
+    os.chmod(top, 0o777)
+    r = subprocess.run(["apt-get", "download", "ucspi-tcp", "ipsvd"], cwd=top, capture_output=True, text=True)
+    packages = glob.glob(f"{top}/*.deb")
+    if len(packages) != 2:
+        shutil.rmtree(top)
+        pytest.skip(f"the original programs cannot be had: {r.stderr}")
+    for p in packages:
+        subprocess.run(["dpkg", "-x", p, f"{top}/root"], check=True)
+    yield f"{top}/root/usr/bin"
+    shutil.rmtree(top, ignore_errors=True)
+
+
+@pytest.fixture
+def place():
+    top = tempfile.mkdtemp(prefix="pr-", dir="/tmp")
+    os.chmod(top, 0o755)
+    yield top
+    shutil.rmtree(top, ignore_errors=True)
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tools(prefix):
+    """postmap and others with a configuration that runs nothing."""
+    top = tempfile.mkdtemp(prefix="pt-", dir="/tmp")
+    write(f"{top}/main.cf", "compatibility_level = 3.11\n")
+    shutil.copy(f"{TOP}/conf/master.cf", top)
+
+    def run(name, *args, **kw):
+        path = next(p for d in ("sbin", "libexec") if os.path.exists(p := f"{prefix}/{d}/{name}"))
+        return subprocess.run([path, *args], env={**os.environ, "MAIL_CONFIG": top}, capture_output=True, text=True, timeout=60 * SLOW, **kw)
+    yield run
+    shutil.rmtree(top, ignore_errors=True)
+
+
+# ---- tables ----
+
+RULES = """\
+# the source page's rules
+192.168.0.:allow,RELAYCLIENT=""
+10.2-4.:deny
+joe@127.0.0.1:allow,LOGLEVEL="2"
+=mail.ex.org:allow,MAXRCPTCOUNT="1"
+=.ex.org:allow,MAXRCPTCOUNT="2"
+1.2.3.4:allow,AUTHPREPEND=/x,"y/
+:allow,RBL="",MAXRCPTCOUNT="5"
+"""
+CLIENTS = ["192.168.0.7", "10.3.1.1", "127.0.0.1", "127.0.0.1,localhost,joe", "8.8.8.8,mail.ex.org", "8.8.8.8,x.y.ex.org", "1.2.3.4", "9.9.9.9"]
+
+
+def test_F10_rules_compiled_by_the_original(tools, original, place):
+    text = write(f"{place}/text", RULES)
+    with open(text) as f:
+        subprocess.run([f"{original}/tcprules", f"{place}/orig.cdb", f"{place}/tmp"], stdin=f, check=True)
+    for client in CLIENTS:
+        ours, theirs = (tools("postmap", "-q", client, f"tcprules:{t}").stdout for t in (text, f"{place}/orig.cdb"))
+        assert ours == theirs != ""
+    assert tools("postmap", f"tcprules:{text}").returncode == 0
+    check = subprocess.run([f"{original}/tcprulescheck", f"{text}.cdb", "10.4.5.6"], capture_output=True, text=True,
+                           env={"TCPREMOTEIP": "10.4.5.6"})
+    assert "deny" in check.stdout
+    check = subprocess.run([f"{original}/tcprulescheck", f"{text}.cdb", "9.9.9.9"], capture_output=True, text=True,
+                           env={"TCPREMOTEIP": "9.9.9.9"})
+    assert "MAXRCPTCOUNT=5" in check.stdout
+
+
+def test_F15_F38_instructions_compiled_by_the_original(tools, original, place):
+    write(f"{place}/in/0", "# default\n+RBL=\n+MAXRCPTCOUNT=5\n")
+    write(f"{place}/in/10.1", "+RELAYCLIENT=\n")
+    write(f"{place}/in/ex.org", "C2:421 too many\\r\\n\n")
+    write(f"{place}/in/10.9", "", 0)
+    subprocess.run([f"{original}/ipsvd-cdb", f"{place}/orig.cdb", f"{place}/tmp", "in"], cwd=place, check=True)
+    for client in ("1.1.1.1", "10.1.2.3", "10.9.1.1", "8.8.8.8,mx.ex.org"):
+        ours, theirs = (tools("postmap", "-q", client, f"ipsvd:{t}").stdout for t in (f"{place}/in", f"{place}/orig.cdb"))
+        assert ours == theirs != ""
+    write(f"{place}/in/0~", "this is a backup\n")
+    assert tools("postmap", f"ipsvd:{place}/in").returncode == 0
+    made, theirs = (open(f"{place}/{n}.cdb", "rb").read() for n in ("in", "orig"))
+    assert sorted(made) == sorted(theirs)  # the order of files differs
+
+
+def test_F39_broken_rules_keep_the_old_table(tools, place):
+    text = write(f"{place}/text", RULES)
+    assert tools("postmap", f"tcprules:{text}").returncode == 0
+    before = open(text + ".cdb", "rb").read()
+    write(text, RULES + "1.2.3.4:permit\n")
+    r = tools("postmap", f"tcprules:{text}")
+    assert r.returncode == 1 and f"{text}, line 9: cannot parse" in r.stderr
+    assert open(text + ".cdb", "rb").read() == before
+    write(f"{place}/in/0", "what is this\n")
+    r = tools("postmap", f"ipsvd:{place}/in")
+    assert r.returncode == 1 and "/0: line 1: unknown instruction" in r.stderr
+
+
+def test_F45_unknown_variables_warn_once(tools, place):
+    text = write(f"{place}/text", ':allow,SOMETHING="1"\n1.2.3.4:allow,SOMETHING="2"\n')
+    r = tools("postmap", "-q", "1.2.3.4", f"tcprules:{text}")
+    assert r.stdout == 'allow,SOMETHING="2"\n' and r.stderr.count("has no meaning here") == 1
+
+
+# ---- start ----
+
+def refused(postern, place, rules=None, **main):
+    if rules is not None:
+        main["smtpd_client_instruction_maps"] = "tcprules:" + write(f"{place}/tcp.smtp", rules)
+    p = postern(main, start=False)
+    r = p.run("postfix", "check")
+    with pytest.raises(AssertionError):
+        p.start()
+    return r.stdout + r.stderr + p.logs() + open(f"{p.dir}/start.out").read()
+
+
+def test_F08_F16_no_open_relay(postern, place):
+    assert re.search(r"tcp.smtp, line 1: refusing to run as open relay: .*take RELAYCLIENT out", refused(postern, place, ':allow,RELAYCLIENT=""\n'))
+    assert "refusing to run as open relay" in refused(postern, place, smtpd_relay_client="yes")
+    assert re.search(r"refusing to run as open relay: mynetworks has 0\.0\.0\.0/0.* at .*main.cf, line \d+", refused(postern, place, mynetworks="0.0.0.0/0"))
+
+
+def test_F40_a_missing_compiled_table_names_the_command(postern, place):
+    text = refused(postern, place, smtpd_client_instruction_maps=f"tcprules:{place}/tcp.smtp.cdb")
+    assert f"run: postmap tcprules:{place}/tcp.smtp" in text
+
+
+@pytest.mark.parametrize("rules, words", [
+    (":permit\n", "line 1: cannot parse"), (':allow,MAXRCPTCOUNT="five"\n', "line 1: bad numerical value: MAXRCPTCOUNT"),
+    (':allow,queue_directory="/x"\n', "not allowed for a single client"), (':allow,RBL=""\n', "check_rbl_list needs smtpd_rbl_list")])
+def test_mistakes_are_refused_at_start(postern, place, rules, words):
+    assert words in refused(postern, place, rules)
+
+
+# ---- services ----
+
+def master_line(port, *options, maxproc="-", address="127.0.0.1"):
+    return f"{address}:{port} inet n - n - {maxproc} smtpd" + "".join(f" -o {o}" for o in options) + "\n"
+
+
+def greeting(port, source="127.0.0.1", server="127.0.0.1"):
+    with socket.create_connection((server, port), 20 * SLOW, source_address=(source, 0)) as s:
+        return s.makefile().readline()
+
+
+def test_F01_F04_F05_F07_three_services(postern, place):
+    rules = write(f"{place}/msa", "127.0.0.2:deny\n")
+    ports = [free_port() for _ in range(3)]
+    p = postern({}, master_extra=master_line(ports[0], "smtpd_banner=mta", "myhostname=mta.test") +
+                master_line(ports[1], "smtpd_banner=msa", f"smtpd_client_instruction_maps=tcprules:{rules}") +
+                master_line(ports[2], "smtpd_banner=local", address="127.0.0.9"))
+    assert greeting(ports[0]) == "220 mta\n" and greeting(ports[1]) == "220 msa\n"
+    assert greeting(ports[2], server="127.0.0.9") == "220 local\n"
+    assert greeting(ports[1], "127.0.0.2") == ""
+    assert greeting(ports[0], "127.0.0.2") == "220 mta\n"
+    with pytest.raises(OSError):
+        greeting(ports[2])
+    p.wait_log("connect from")
+    p.wait_log("disconnect from")
+
+
+def test_F03_sessions_at_once(postern):
+    port = free_port()
+    postern({}, master_extra=master_line(port, maxproc="2"))
+    held = [socket.create_connection(("127.0.0.1", port), 20 * SLOW) for _ in range(3)]
+    assert [s.recv(3) for s in held[:2]] == [b"220", b"220"]
+    held[2].settimeout(1)
+    with pytest.raises(OSError):
+        held[2].recv(3)
+    held[0].close()
+    held[2].settimeout(20 * SLOW)
+    assert held[2].recv(3) == b"220"
+    for s in held[1:]:
+        s.close()
+
+
+def test_F06_env_files(postern):
+    p = postern({}, start=False)
+    write(f"{p.etc}/env/SOFTLIMIT", "4711  \nsecond\n")
+    write(f"{p.etc}/env/IP", "127.0.0.1\n")
+    p.run("postconf", "-e", "my_limit=${env_file{SOFTLIMIT}}", "my_none=[${env_file{NONE}}]", "my_ip=${env_file{IP}}")
+    assert p.run("postconf", "-hx", "my_limit", "my_none", "my_ip").stdout == "4711\n[]\n127.0.0.1\n"
+    r = p.run("postconf", "-hx", "-o", "my_bad=${env_file{../main.cf}}", "my_bad")
+    assert "main.cf = " not in r.stdout
+
+
+def limit_of(pid):
+    return next(int(line.split()[3]) for line in open(f"/proc/{pid}/limits") if line.startswith("Max data size"))
+
+
+def test_F02_memory_limit(postern):
+    assert "memory limit 3000000 is too low" in (lambda p: (p.run("postfix", "check"), time.sleep(0), start_quietly(p), p.logs())[-1])(
+        postern({"smtpd_memory_limit": "3000000"}, start=False))
+    p = postern({"smtpd_memory_limit": "400000000"})
+    with p.raw() as a, p.raw() as b:
+        smtpds = [pid for pid in p.processes() if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "smtpd"]
+        limits = [limit_of(pid) for pid in smtpds]
+        assert limits.count(400000000) >= 2  # a process for each session
+        a.cmd("QUIT")
+        b.cmd("QUIT")
+
+
+def start_quietly(p):
+    try:
+        p.start()
+    except AssertionError:
+        p.wait_log("memory limit 3000000 is too low")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can change the user")
+def test_F11_user_of_a_service(postern):
+    port = free_port()
+    p = postern({}, master_extra=master_line(port, "service_user=daemon:mail"))
+    with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as s:
+        s.recv(3)
+        users = set()
+        for pid in p.processes():
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "smtpd":
+                status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status"))
+                users.add((status["Uid"].split()[1], status["Gid"].split()[1]))
+    import grp
+    import pwd
+    assert (str(pwd.getpwnam("daemon").pw_uid), str(grp.getgrnam("mail").gr_gid)) in users
+
+
+def test_F14_log_of_a_service_with_rotation(postern, place):
+    os.chmod(place, 0o777)
+    port = free_port()
+    log = f"{place}/current"
+    p = postern({}, master_extra=master_line(port, f"maillog_file={log}", "maillog_file_rotate_size=2000", "maillog_file_rotate_count=2",
+                                             "maillog_file_permissions=0644",
+                                             "maillog_file_owner=" + ("postern" if os.getuid() == 0 else "")))
+
+    def rotated():
+        greeting(port)
+        return glob.glob(log + ".2*")
+    wait_until(lambda: len(rotated()) == 2, 40, "two rotated files")
+    assert "connect from" in open(rotated()[0]).read()
+    end = time.time() + 6
+    while time.time() < end:
+        assert len(rotated()) <= 3
+    assert stat.S_IMODE(os.stat(log).st_mode) == 0o644
+    wait_until(lambda: "connect from" in open(log).read() or rotated() is None, what="lines in the new file")
+    assert f":{port}" not in p.logs()
+
+
+def test_F09_F12_F41_start_returns_when_it_listens(postern):
+    p = postern({}, start=False)
+    with open(f"{p.dir}/out", "w") as out:
+        assert p.run("postfix", "start", capture_output=False, stdout=out, stderr=out).returncode == 0
+    with socket.create_connection(("127.0.0.1", p.port), 1):
+        pass
+    p.wait_log("connect from")
+
+
+def test_F44_environment(postern, place):
+    os.chmod(place, 0o777)
+    program = write(f"{place}/queue", f"#!/bin/sh\nenv > {place}/environment\ncat > {place}/message\nexit 0\n", 0o755)
+    rules = write(f"{place}/tcp.smtp", f':allow,QMAILQUEUE="{program}",EXTRA="e"\n')
+    p = postern({"smtpd_client_instruction_maps": f"tcprules:{rules}"}, start=False)
+    os.environ["QMAIL_TEST_SECRET"] = "1"
+    try:
+        p.start()
+    finally:
+        del os.environ["QMAIL_TEST_SECRET"]
+    p.send("joe@example.test")
+    wait_until(lambda: os.path.exists(f"{place}/message"), what="the program")
+    names = {line.split("=", 1)[0] for line in open(f"{place}/environment")}
+    assert {"PATH", "TCPREMOTEIP", "TCPLOCALIP", "QMAILQUEUE", "EXTRA"} <= names
+    assert "QMAIL_TEST_SECRET" not in names
+    p.wait_log(r"message from .* taken by .*/queue: from=<sender@example.test>, size=\d+, nrcpt=1")
+
+
+# ---- ipsvd at work ----
+
+def test_QI09_connections_of_one_client(postern, place):
+    write(f"{place}/in/0", "C2:421 too many\\r\\n\n")
+    p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in", "smtpd_client_event_limit_exceptions": ""})
+    with p.raw() as a, p.raw() as b:
+        assert a.greeting.startswith("220") and b.greeting.startswith("220")
+        with p.raw() as c:
+            assert c.greeting == "421 too many"
+            assert c.line() == b""
+
+
+def test_QI08_programs_instead_of_a_session(postern, place):
+    write(f"{place}/in/127.0.0.7", 'echo "421 busy, $TCPREMOTEIP"\n', 0o755)
+    p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in", "smtpd_instruction_programs": "yes"})
+    assert greeting(p.port, "127.0.0.7") == "421 busy, 127.0.0.7\n"
+    assert greeting(p.port).startswith("220")
+
+
+def test_changed_instruction_file_holds_at_once(postern, place):
+    write(f"{place}/in/0", "")
+    p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in"})
+    assert greeting(p.port).startswith("220")
+    write(f"{place}/in/127.0.0.8", "", 0)
+    assert greeting(p.port, "127.0.0.8") == ""
+    write(f"{place}/in/127.0.0.8", "+550GREETING=no\n")
+    assert greeting(p.port, "127.0.0.8") == "554 mx.example.test no\n"
+    write(f"{place}/in/127.0.0.8", "nonsense\n")
+    assert greeting(p.port, "127.0.0.8").startswith("421 4.3.0")
+
+
+def test_table_down_means_421(postern):
+    p = postern({"smtpd_client_instruction_maps": "fail:down"}, start=False)
+    p.run("postfix", "start")
+    wait_until(lambda: greeting(p.port).startswith("421 4.3.0 mx.example.test Error: service unavailable"), what="421")
+    p.wait_log("warning: smtpd_client_instruction_maps: .*told to come again")
+
+
+def test_any_table_can_hold_rules(postern, place):
+    p = postern({"smtpd_client_instruction_maps": "inline:{ {127.0.0.5=deny not you}, {127.0.0=allow smtpd_banner=net}, {*=smtpd_banner=rest} }"})
+    assert greeting(p.port, "127.0.0.5") == "554 5.7.1 not you\n"
+    assert greeting(p.port, "127.0.0.6") == "220 net\n"
+    assert greeting(p.port, "127.0.1.6") == "220 rest\n"
+
+
+# ---- explain ----
+
+def explain(tools, *args):
+    r = tools("postexplain", "--json", *args)
+    return json.loads(r.stdout)
+
+
+def test_vectors_through_postexplain(tools, place):
+    """Each row of qmail-instructions.tests.tsv."""
+    rows = [line.rstrip("\n").split("\t") for line in open(f"{TOP}/tests/data/qmail-instructions.tests.tsv")][1:]
+    for id_, _, rules, ip, name, user, decision, matched, variables, *_ in rows:
+        text = write(f"{place}/{id_}", rules.encode().decode("unicode_escape"))
+        client = ip + ("," + name if name != "-" else ",unknown")
+        o = explain(tools, "--instructions", f"tcprules:{text}", "--client", client, *(["--ident", user] if user != "-" else []))
+        if decision == "load-error":
+            assert o["verdict"] == "error", id_
+            continue
+        assert o["verdict"] == ("none" if matched == "none" else "reject" if decision == "deny" else "permit"), id_
+        if matched != "none":
+            assert o["instructions"]["rule"] == matched and o["instructions"]["decision"] == decision, id_
+            assert " ; ".join(f"{k}={v}" for k, v in o["instructions"]["variables"].items()) == variables.replace("-", "", 1 if variables == "-" else 0), id_
+
+
+def test_explain_with_settings_in_force(postern, place):
+    rules = write(f"{place}/tcp.smtp", '127.0.0.9:allow,RELAYCLIENT=""\n127.0.0.8:deny\n:allow,BLOCKRELAYPROBE=""\n')
+    p = postern({"smtpd_client_instruction_maps": f"tcprules:{rules}", "mynetworks": "127.0.0.1"}, start=False)
+
+    def ask(client, recipient):
+        return json.loads(p.run("postexplain", "--json", "--client", client + ",unknown", "--helo", "h.test", "--sender", "a@b.test",
+                                "--recipient", recipient).stdout)
+    o = ask("127.0.0.9", "x@elsewhere.test")
+    assert o["verdict"] != "reject" and o["settings"]["smtpd_relay_client"] == "yes" and o["instructions"]["variables"] == {"RELAYCLIENT": ""}
+    o = ask("127.0.0.7", "x@elsewhere.test")
+    assert o["verdict"] == "reject" and o["reply"]["code"] == 554
+    o = ask("127.0.0.7", "x%y@example.test")
+    assert o["reply"]["code"] == 553 and o["restriction"].startswith("reject_relay_probe")
+    o = ask("127.0.0.8", "joe@example.test")
+    assert o["verdict"] == "reject" and o["reply"] is None and o["close"] is True and o["line"] == 2
+
+
+# ---- migration ----
+
+def control(top, **files):
+    for name, text in files.items():
+        write(f"{top}/control/{name.replace('__', '/').replace('_', '-')}", text)
+
+
+def test_migration(postern, tools, place):
+    control(place, me="mx.old.test\n", locals="old.test\nmx.old.test\n", rcpthosts="old.test\n.sub.test\nrelay.test\nvirt.test\n",
+            morercpthosts="more.test\n", virtualdomains="virt.test:virt\nu@one.test:x\n", smtproutes="a.test:relay.test:26\n:[127.0.0.1]:9\nb.test:\n",
+            badmailfrom="@bad.test\nspam@x.test\n", badmailfrom_unknown="@noname.test\n", goodmailfrom="good@bad.test\n", databytes="100000\n",
+            defaultdomain="old.test\n", strange="z\n", concurrencylocal="3\n", ldapserver="ldap.old.test\n", smtpgreeting="mx.old.test hello\n",
+            smtpd__instruct__0="+BLOCKRELAYPROBE=\n", smtpd__env__IP="127.0.0.1\n", smtpd__env__PORT=f"{(port := free_port())}\n",
+            smtpd__env__MAXSMTPD="7\n", smtpd__env__SOFTLIMIT="50000000\n")
+    write(f"{place}/alias/.qmail-webmaster", "&daemon@old.test\n")
+    write(f"{place}/queue/mess/3/123", "mail\n")
+    p = postern({"local_transport": "discard:", "default_transport": "discard:", "relay_transport": "discard:"}, start=False)
+    before = open(f"{p.etc}/main.cf").read()
+    r = p.run("postern-import", "-c", p.etc, "qmail", place)
+    assert r.returncode == 0, r.stderr
+    assert "mail in the old queue" in r.stderr
+    for words in ("control/strange:1: this file is not known", "control/concurrencylocal:1: \"3\": the process limit of \"local\"",
+                  "control/ldapserver:1:", "control/rcpthosts:2:", "env/SOFTLIMIT:1:"):
+        assert words in r.stdout
+    assert open(f"{p.etc}/main.cf").read() == before  # nothing is changed without --write
+    r = p.run("postern-import", "-c", p.etc, "--write", "qmail", place, check=True)
+    for command in re.findall(r"^run: (\S+) (\S+)$", r.stdout, re.M):
+        p.run(*command, check=True)
+    p.run("postconf", "-e", "transport_maps=", "relayhost=", check=True)
+    p.start()
+    assert p.run("postern-import", "-c", p.etc, "--write", "qmail", place).returncode != 0  # and nothing is overwritten
+
+    def talk(sender, recipient, port=p.port):
+        with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as s:
+            f = s.makefile("rw", newline="")
+            f.readline()
+            for command in (f"HELO x", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>"):
+                f.write(command + "\r\n")
+                f.flush()
+                reply = f.readline()
+            return reply
+    assert talk("a@b.test", "daemon@old.test").startswith("250")
+    assert talk("a@b.test", "x@relay.test").startswith("250") and talk("a@b.test", "x@more.test").startswith("250")
+    assert talk("spam@x.test", "daemon@old.test").startswith("553") and talk("a@bad.test", "daemon@old.test").startswith("553")
+    assert talk("good@bad.test", "daemon@old.test").startswith("250")
+    assert talk("a@b.test", "x%y@old.test", port).startswith("553")
+    assert greeting(port) == "220 mx.old.test hello\n"
+    assert p.run("postmap", "-q", "anna@virt.test", f"regexp:{p.etc}/virtual_qmail").stdout == "virt-anna@mx.old.test\n"
