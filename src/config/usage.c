@@ -8,7 +8,6 @@ struct usage {
     const struct master_cf *services;
     struct map mentioned;        /* name: itself */
     struct map tables;           /* table name of "ldap:name" */
-    struct map services_by_name; /* "smtp": first entry of that name */
     VEC(struct str) main_names;  /* mentioned by main.cf, in order, once each */
     VEC(struct str) master_names;
 };
@@ -55,11 +54,12 @@ bool usage_fits(const struct transport_param *p, const struct master_entry *e)
 
 static bool has_service(const struct usage *u, const struct transport_param *p, struct str name)
 {
-    if (u->services == NULL || map_get(&u->services_by_name, name) == NULL)
-        return false;
-    for (size_t i = 0; i < u->services->n; i++)
-        if (str_eq(u->services->entries[i].name, name) && usage_fits(p, &u->services->entries[i]))
+    for (size_t i = 0; u->services && i < u->services->n; i++) {
+        const struct master_entry *e = &u->services->entries[i];
+        if ((str_eq(e->name, name) || (p->any_service && str_eq(e->command, name))) &&
+            usage_fits(p, e))
             return true;
+    }
     return false;
 }
 
@@ -177,9 +177,6 @@ struct usage *usage_find(const struct main_cf *m, const struct master_cf *servic
     *u = (struct usage){.arena = a, .main = m, .services = services};
     start_map(u, &u->mentioned);
     start_map(u, &u->tables);
-    start_map(u, &u->services_by_name);
-    for (size_t i = 0; services && i < services->n; i++)
-        map_put(&u->services_by_name, services->entries[i].name, u);
     walk_all(u);
     return u;
 }

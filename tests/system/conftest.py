@@ -315,7 +315,9 @@ def ensure_accounts():
 def prefix(tmp_path_factory):
     """The build under test, installed into a private prefix."""
     if os.environ.get("POSTERN_PREFIX"):
-        return os.environ["POSTERN_PREFIX"]
+        ensure_accounts()
+        yield os.environ["POSTERN_PREFIX"]
+        return
     ensure_accounts()
     top = tempfile.mkdtemp(prefix="postern-", dir="/tmp")
     os.chmod(top, 0o755)

@@ -52,7 +52,7 @@ def write(path, text, mode=0o644):
 def tools(prefix):
     """postmap and others with a configuration that runs nothing."""
     top = tempfile.mkdtemp(prefix="pt-", dir="/tmp")
-    write(f"{top}/main.cf", "compatibility_level = 3.11\n")
+    write(f"{top}/main.cf", f"compatibility_level = 3.11\ndaemon_directory = {prefix}/libexec\n")
     shutil.copy(f"{TOP}/conf/master.cf", top)
 
     def run(name, *args, **kw):
@@ -203,10 +203,10 @@ def test_F06_env_files(postern):
     p = postern({}, start=False)
     write(f"{p.etc}/env/SOFTLIMIT", "4711  \nsecond\n")
     write(f"{p.etc}/env/IP", "127.0.0.1\n")
-    p.run("postconf", "-e", "my_limit=${env_file{SOFTLIMIT}}", "my_none=[${env_file{NONE}}]", "my_ip=${env_file{IP}}")
-    assert p.run("postconf", "-hx", "my_limit", "my_none", "my_ip").stdout == "4711\n[]\n127.0.0.1\n"
-    r = p.run("postconf", "-hx", "-o", "my_bad=${env_file{../main.cf}}", "my_bad")
-    assert "main.cf = " not in r.stdout
+    p.run("postconf", "-e", "queue_minfree=${env_file{SOFTLIMIT}}", "mail_name=[${env_file{NONE}}]", "smtp_bind_address=${env_file{IP}}", check=True)
+    assert p.run("postconf", "-hx", "queue_minfree", "mail_name", "smtp_bind_address").stdout == "4711\n[]\n127.0.0.1\n"
+    p.run("postconf", "-e", "mail_name=${env_file{../main.cf}}", check=True)
+    assert "is no name of a file in env" in p.run("postfix", "check").stderr
 
 
 def limit_of(pid):
@@ -374,11 +374,51 @@ def test_explain_with_settings_in_force(postern, place):
     o = ask("127.0.0.9", "x@elsewhere.test")
     assert o["verdict"] != "reject" and o["settings"]["smtpd_relay_client"] == "yes" and o["instructions"]["variables"] == {"RELAYCLIENT": ""}
     o = ask("127.0.0.7", "x@elsewhere.test")
-    assert o["verdict"] == "reject" and o["reply"]["code"] == 554
+    assert o["verdict"] == "reject" and o["reply"].startswith("554")
     o = ask("127.0.0.7", "x%y@example.test")
-    assert o["reply"]["code"] == 553 and o["restriction"].startswith("reject_relay_probe")
+    assert o["reply"].startswith("553") and o["restriction"].startswith("reject_relay_probe")
     o = ask("127.0.0.8", "joe@example.test")
     assert o["verdict"] == "reject" and o["reply"] is None and o["close"] is True and o["line"] == 2
+
+
+# ---- the example ----
+
+@pytest.mark.skipif(os.getuid() != 0, reason="delivers to an account")
+def test_F13_example_service_directory(postern, place):
+    """doc/examples/qmail as its README says, up to the delivered mail."""
+    here = f"{TOP}/doc/examples/qmail"
+    p = postern({"local_recipient_maps": "unix:passwd.byname"}, start=False)
+    for name in ("env", "instruct"):
+        shutil.copytree(f"{here}/smtp/{name}", f"{p.etc}/{name}")
+    port = free_port()
+    write(f"{p.etc}/env/PORT", f"{port}\n")
+    names = {line.split(" =")[0] for line in open(f"{here}/main.cf") if " =" in line and line[0] != "#"}
+    kept = [line for line in open(f"{p.etc}/main.cf") if line.split(" =")[0] not in names]
+    write(f"{p.etc}/main.cf", "".join(kept) + open(f"{here}/main.cf").read())
+    p.run("postconf", "-Me", f"127.0.0.1:{port}/inet=127.0.0.1:{port} inet n - n - 40 smtpd", check=True)
+    with open(f"{p.dir}/run.out", "w") as out:
+        service = subprocess.Popen([f"{here}/smtp/run"], stdout=out, stderr=out, start_new_session=True,
+                                   env={"PATH": f"{p.prefix}/sbin:/usr/bin:/bin", "MAIL_CONFIG": p.etc, "SECRET": "x"})
+    try:
+        try:
+            p.wait_port(port)
+        except AssertionError:
+            raise AssertionError(open(f"{p.dir}/run.out").read() + p.logs()) from None
+        import smtplib
+        with smtplib.SMTP("127.0.0.1", port, "h.test", 30 * SLOW) as s:
+            s.sendmail("a@b.test", ["daemon@example.com"], "Subject: example\r\n\r\nx\r\n")
+            assert s.docmd("MAIL FROM:<a@b.test>")[0] == 250
+            assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == 250  # 127.0.0.1 may relay
+        assert "Subject: example" in open(p.wait_mail("daemon")[0]).read()
+        with smtplib.SMTP("127.0.0.1", port, "h.test", 30 * SLOW, source_address=("127.0.0.3", 0)) as s:
+            s.docmd("MAIL FROM:<a@b.test>")
+            assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == 554
+            assert s.docmd("RCPT TO:<daemon@example.com>")[0] == 250
+        environment = open(f"/proc/{p.master_pid()}/environ", "rb").read()
+        assert b"SECRET" not in environment
+    finally:
+        p.stop()
+        service.wait(30 * SLOW)
 
 
 # ---- migration ----
