@@ -222,7 +222,7 @@ static void find_own_name(struct session *s)
     }
     if (rc == RC_OK) {
         arena_defer(s->arena, free_config, own);
-        s->config = s->access.config = own;
+        s->config = s->process_config = s->access.config = own;
     } else if (rc != RC_NONE) {
         log_warning(&s->log, "smtpd_hostname_maps: %s", s->why.text);
     }
