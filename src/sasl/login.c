@@ -141,5 +141,6 @@ bool login_same_secret(struct str a, struct str b)
 
 void login_forget(void *secret, size_t n)
 {
-    explicit_bzero(secret, n);
+    if (n)
+        explicit_bzero(secret, n);
 }

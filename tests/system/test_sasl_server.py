@@ -9,6 +9,7 @@ import re
 import shutil
 import smtplib
 import socket
+import socketserver
 import subprocess
 import threading
 
@@ -635,7 +636,23 @@ def test_cyrus_many(cyrus):
     no_secret(p)
 
 
-def test_cyrus_saslauthd(cyrus, tmp_path):
+class Imap(socketserver.ThreadingTCPServer):
+    """As much of IMAP as saslauthd asks for: LOGIN with the users of the tests."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self):
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.wfile.write(b"* OK here\r\n")
+                for line in self.rfile:
+                    m = re.match(rb'(\S+) LOGIN "?([^" ]*)"? "?([^"]*?)"?\r\n', line)
+                    good = m and USERS.get(m.group(2).decode()) == m.group(3).decode()
+                    self.wfile.write((m.group(1) if m else b"*") + (b" OK in\r\n" if good else b" NO\r\n"))
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def test_cyrus_saslauthd(cyrus):
     run = f"/tmp/sa-{os.getpid()}"
     os.makedirs(run, exist_ok=True)
     os.chmod(run, 0o755)
@@ -644,17 +661,22 @@ def test_cyrus_saslauthd(cyrus, tmp_path):
         with p.raw() as s:
             ehlo(s)
             assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 Temporary authentication failure: ")
-        # its own users are those of the default sasldb: that it answers is enough here
-        daemon = subprocess.Popen(["saslauthd", "-d", "-a", "sasldb", "-n", "1", "-m", run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        try:
-            wait_until(lambda: os.path.exists(f"{run}/mux"), what="saslauthd")
-            os.chmod(f"{run}/mux", 0o777)
-            with p.raw() as s:
-                ehlo(s)
-                assert s.cmd("AUTH PLAIN " + plain("anna", "x")).startswith("535 5.7.8 ")
-        finally:
-            daemon.terminate()
-            daemon.wait(10 * SLOW)
+        with Imap() as imap:
+            daemon = subprocess.Popen(["saslauthd", "-d", "-a", "rimap", "-O", f"127.0.0.1/{imap.server_address[1]}", "-n", "1", "-m", run],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            try:
+                wait_until(lambda: os.path.exists(f"{run}/mux"), what="saslauthd")
+                os.chmod(f"{run}/mux", 0o777)
+                with p.raw() as s:
+                    ehlo(s)
+                    assert s.cmd("AUTH PLAIN " + plain("anna", "x")).startswith("535 5.7.8 ")
+                    assert s.cmd("AUTH LOGIN").startswith("334 ")
+                    assert s.cmd(b64("anna")).startswith("334 ")
+                    assert s.cmd(b64(USERS["anna"])).startswith("235 ")
+            finally:
+                daemon.terminate()
+                daemon.wait(10 * SLOW)
+                imap.shutdown()
     finally:
         shutil.rmtree(run, ignore_errors=True)
     no_secret(p)
@@ -686,6 +708,19 @@ def test_msmtp(users, method):
     assert r.returncode == 0, r.stderr
     p.wait_mail("root")
     p.wait_log(f"sasl_method={method.upper()}, sasl_username=anna$")
+    no_secret(p)
+
+
+@pytest.mark.parametrize("method", ["cram-md5", "digest-md5"])
+def test_msmtp_cyrus(cyrus, method):
+    p = cyrus(main={"smtpd_sasl_local_domain": "mx.example.test"}).start()
+    conf = f"{p.dir}/msmtprc"
+    with open(conf, "w") as f:
+        f.write(f"account default\nhost 127.0.0.1\nport {p.port}\nfrom anna@example.test\nauth {method}\nuser anna\npassword {USERS['anna']}\ntls off\n")
+    os.chmod(conf, 0o600)
+    r = subprocess.run(["msmtp", "-C", conf, "root@example.test"], input="Subject: t\n\nhello\n", capture_output=True, text=True, timeout=60 * SLOW)
+    assert r.returncode == 0, r.stderr + p.logs()
+    p.wait_log(f"sasl_method={method.upper()}, sasl_username=anna")
     no_secret(p)
 
 
