@@ -260,6 +260,26 @@ def test_limits(users):
     no_secret(p)
 
 
+def test_verbose_log(users):
+    """-v shows the dialogue, but nothing of what is said to log in; neither does Cyrus or Dovecot."""
+    users.master = users.master.replace("smtpd ", "smtpd -v", 1)
+    p = go(users)
+    with p.raw() as s:
+        ehlo(s)
+        for line in ("AUTH PLAIN " + plain("anna", "topsecret"), "AUTH\tPLAIN\t" + plain("anna", "topsecret"), " AUTH PLAIN " + plain("anna", "topsecret")):
+            s.cmd(line)
+        s.cmd("AUTH LOGIN")
+        s.cmd(b64("anna"))
+        s.cmd(b64("topsecret"))
+        s.cmd("AUTH PLAIN")
+        assert s.cmd(plain("anna", USERS["anna"])).startswith("235 ")
+        s.cmd("QUIT")
+    p.wait_log("disconnect from")
+    p.wait_log("< .*EHLO client.test")
+    no_secret(p, "topsecret")
+    assert plain("anna", "topsecret")[:12] not in p.logs()
+
+
 def test_rate_limit(users):
     users.main["smtpd_client_auth_rate_limit"] = "2"
     p = go(users)
