@@ -2,13 +2,17 @@
 import os
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
 from agent import CLOSE, Agent
 from auth_server import AuthServer, b64, password_file
-from conftest import wait_until
+from conftest import TOP, wait_until
+from sasl_peers import USERS, Dovecot
+from test_oracle import oracle_root, postfix  # noqa: F401 (fixtures)
 from test_smtp_agent import status
+from tls_peer import Authority
 
 OPEN = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_helo_timeout": "3s"}
 TYPES = ("cyrus", "builtin")
@@ -315,3 +319,94 @@ def test_token_from_command(postern, tmp_path):
         p.send("a@far.example")
         p.wait_log("status=sent")
         assert s.logins == [("XOAUTH2", "me")]
+
+
+# ---- real servers ----
+
+def blocks(kind):
+    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```", open(f"{TOP}/doc/relay-with-password.md").read(), re.M | re.S)
+
+
+@pytest.fixture
+def provider(postern, tmp_path):
+    """A submission server of our own, with TLS and users."""
+    ca = Authority(tmp_path)
+    chain = ca.cert("server", "localhost")
+    for f in tmp_path.iterdir():
+        os.chmod(f, 0o644)
+    users = tmp_path / "users"
+    users.write_text("")
+    p = postern({"smtpd_tls_security_level": "may", "smtpd_tls_chain_files": chain, "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "file",
+                 "smtpd_sasl_path": f"texthash:{users}", "smtpd_tls_auth_only": "yes", "mynetworks": "192.0.2.1", "default_transport": "discard:",
+                 "smtpd_relay_restrictions": "permit_sasl_authenticated, reject"}, start=False,
+                master_extra="tlsmgr unix - - n 1000? 1 tlsmgr\n")
+    for user, password in (("anna@provider.example", "a long and secret sentence"), ("bert", "his password")):
+        p.run("postern-user", "-t", f"texthash:{users}", "add", user, input=password + "\n", check=True)
+    os.chmod(users, 0o644)
+    p.ca = ca
+    return p.start()
+
+
+def adapt(text, provider, p):
+    host = f"[localhost]:{provider.port}"
+    return (text.replace("[smtp.provider.example]:587", host).replace("[smtp.other.example]:587", host)
+            .replace("/etc/postfix", p.etc).replace("/etc/ssl/certs/ca-certificates.crt", provider.ca.pem))
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_example(postern, provider, type_):
+    """doc/relay-with-password.md as it stands, with directories, server and authority of this test."""
+    p = postern({"mydestination": "", "smtp_sasl_type": type_}, start=False)
+    with open(f"{p.etc}/main.cf", "a") as f:
+        f.write(adapt(blocks("main.cf")[0], provider, p))
+    env = {**os.environ, "MAIL_CONFIG": p.etc, "PATH": f"{p.prefix}/sbin:{os.environ['PATH']}"}
+    for script in blocks("sh"):
+        r = subprocess.run(["sh", "-ec", adapt(script, provider, p)], env=env, capture_output=True, text=True, timeout=60)
+        assert r.returncode == 0, (script, r.stderr, p.logs())
+    p.wait_log(r"to=<you@example.net>, relay=localhost\[127\.0\.0\.1\]:\d+, .*tls=secure, dsn=2.0.0, status=sent")
+    provider.wait_log(r"sasl_method=\S+, sasl_username=anna@provider.example")
+    open(f"{p.etc}/main.cf", "a").write(adapt(blocks("sender.cf")[0], provider, p))
+    open(f"{p.etc}/relay_by_sender", "w").write(adapt(blocks("relay_by_sender")[0], provider, p))
+    open(f"{p.etc}/sasl_passwd", "a").write(blocks("sasl_passwd")[0])
+    p.reload()
+    p.run("sendmail", "-f", "bert@other.example", "friend@example.net", input="Hello.\n", check=True)
+    p.wait_log(r"to=<friend@example.net>, .*status=sent")
+    provider.wait_log(r"sasl_username=bert")
+    assert "secret sentence" not in p.logs() and "his password" not in p.logs()
+
+
+def test_oauth2_example(postern, tmp_path):
+    command = tmp_path / "get-token"
+    command.write_text("#!/bin/sh\nread user server\necho token.for.${user%@*}\n")
+    os.chmod(command, 0o755)
+    with AuthServer("XOAUTH2", users={"anna@provider.example": "token.for.anna"}) as s:
+        main, = blocks("oauth2.cf")
+        master, = blocks("master.cf")
+        p = postern({**OPEN, "relayhost": s.hop, "mydestination": ""}, start=False, master_extra=master.replace("/usr/local/bin/get-token", str(command)))
+        open(f"{p.etc}/main.cf", "a").write(main.replace("[smtp.provider.example]:587", s.hop))
+        p.start()
+        p.send("a@far.example")
+        p.wait_log("status=sent")
+        assert s.logins == [("XOAUTH2", "anna@provider.example")]
+
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"])
+def test_debians_postfix_with_dovecot(postern, postfix, tmp_path, type_, mechanism):  # noqa: F811
+    real = postfix({"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "mynetworks": "192.0.2.1",
+                    "smtpd_relay_restrictions": "permit_sasl_authenticated, reject", "default_transport": "discard:"})
+    dovecot = Dovecot(tmp_path / "dovecot", f"{real.spool}/private/auth").start()
+    try:
+        table = password_file(tmp_path, {"127.0.0.1": f"anna:{USERS['anna']}"})
+        p = postern({**OPEN, "relayhost": f"[127.0.0.1]:{real.port}", "mydestination": "", "smtp_sasl_password_maps": table, "smtp_sasl_type": type_,
+                     "smtp_sasl_mechanism_filter": mechanism.lower(), "smtp_tls_security_level": "may"})
+        p.send("a@far.example")
+        p.wait_log(r"status=sent")
+        real.wait_log(rf"sasl_method={mechanism}, sasl_username=anna")
+        os.unlink(tmp_path / "passwords")
+        password_file(tmp_path, {"127.0.0.1": "anna:wrong"})
+        p.reload()
+        p.send("b@far.example")
+        p.wait_log(r"to=<b@far.example>, .*dsn=4.7.8, status=deferred \(SASL authentication failed; server .* said: 535 5.7.8 Error: authentication failed")
+    finally:
+        dovecot.stop()
