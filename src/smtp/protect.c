@@ -4,6 +4,7 @@
 
 #include "global/dsn.h"
 #include "global/text.h"
+#include "smtp/auth.h"
 #include "smtp/greet.h"
 #include "tls/dane.h"
 #include "tls/verify.h"
@@ -236,6 +237,18 @@ static bool refuse(struct attempt *at, struct session *s, const char *status, co
     return false;
 }
 
+/* A password must not travel in clear because somebody has disturbed a handshake. */
+static bool may_go_in_clear(struct attempt *at, const struct session *s)
+{
+    struct account account;
+    struct why why;
+
+    if (at->tls.policy.level > TLS_LEVEL_MAY || s->smtp->set.tls_wrappermode)
+        return false;
+    return s->smtp->authentication == NULL ||
+           account_find(at, str_of(s->host), s->key, &account, &why) == RC_NONE;
+}
+
 static bool handshake_failed(struct attempt *at, struct session *s, enum rc rc,
                              const struct why *why)
 {
@@ -245,7 +258,7 @@ static bool handshake_failed(struct attempt *at, struct session *s, enum rc rc,
         log_warning(&at->smtp->log, "TLS to %s: %s", s->relay, why->text);
         return refuse(at, s, "4.7.5", "client TLS configuration problem");
     }
-    if (at->tls.policy.level <= TLS_LEVEL_MAY && !s->smtp->set.tls_wrappermode) {
+    if (may_go_in_clear(at, s)) {
         at->tls.retry = true;
         return false;
     }
@@ -297,7 +310,7 @@ static bool starttls(struct attempt *at, struct session *s)
     session_limit(s, at->smtp->set.starttls_timeout, 0);
     rc = session_read(s, &reply);
     if (rc != RC_OK) {
-        if (!must && rc != RC_TIMEOUT) {
+        if (rc != RC_TIMEOUT && may_go_in_clear(at, s)) {
             s->broken = at->tls.retry = true;
             return false;
         }

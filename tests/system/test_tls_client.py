@@ -646,3 +646,12 @@ def test_trace(agent, ca):
         text = open(f"{a.spool}/{path}").read()
         assert "ClientHello" in text and len(text) <= 2000
         assert "skipping TLS trace output - rate limit (1) exceeded" in a.logs()
+
+
+def test_no_password_in_clear_after_a_handshake_that_failed(agent, ca):
+    main = {"smtp_tls_security_level": "may", "smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous"}
+    with TlsServer(ca.localhost, starttls=alert, features=(*FEATURES, "AUTH PLAIN LOGIN")) as s:
+        a = agent(**main, smtp_sasl_password_maps=f"inline:{{ {{ {s.hop} = anna:secret }} }}")
+        assert outcome(a, s.hop)[1:] == ("4.7.5", "deferred", "Cannot start TLS: handshake failure")
+        assert s.connections == 1 and not [c for c in s.commands if c.startswith("AUTH")]
+        assert outcome(a, local(s))[2] == "sent"  # no account there: nothing to protect
