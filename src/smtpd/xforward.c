@@ -164,6 +164,7 @@ bool cmd_xclient(struct session *s, struct str arguments)
     s->denied = STR_NONE;
     s->greeting_refused = false;
     s->access.esmtp = false;
+    s->access.ident = (struct access_ident){0}; /* that of the client before */
     peer_is_known(s);
     if (instructions_admit(s))
         session_greet(s);
