@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import TOP, free_port, wait_until
+from conftest import SLOW, TOP, free_port, wait_until
 from tls_client import Authority, Secure, client
 
 
@@ -290,6 +290,7 @@ def test_trouble_later_means_clear_text(postern, ca, tmp_path):
     wait_until(lambda: answer()[0] == 220, what="TLS again")
 
 
+@pytest.mark.threads
 def test_new_certificate_under_load(postern, ca, tmp_path):
     """Sessions go on while certificates are replaced, as certbot does it; nobody is turned away."""
     live, archive = tmp_path / "live", tmp_path / "archive"
@@ -371,6 +372,34 @@ def test_server_names(postern, ca, tmp_path):
             s.secure()
         s.close()
     p.wait_log("warning: TLS SNI broken.test from localhost.*no key and no certificate in it")
+
+
+@pytest.mark.threads
+def test_many_at_once(postern, ca):
+    """Full and resumed handshakes, names, certificates and mail on many threads of one process."""
+    p = postern(settings(ca, smtpd_tls_CAfile=ca.file, smtpd_tls_ask_ccert="yes", smtpd_client_connection_count_limit="0", max_use="100000",
+                         smtpd_tls_session_cache_timeout="3s", tls_server_sni_maps=f"inline:{{{{user.example.test = {ca.dir}/user.pem}}}}",
+                         smtpd_tls_session_cache_database="lmdb:${data_directory}/smtpd_scache"), master_extra=TLSMGR)
+    failures = []
+
+    def work(number):
+        c = client(certificate=f"{ca.dir}/user.pem" if number % 2 else None, version=ssl.TLSVersion.TLSv1_2 if number % 3 else None)
+        session = None
+        try:
+            for i in range(12):
+                with Secure(p.port, c, name="user.example.test" if number % 4 else "mx.example.test", session=session, timeout=60 * SLOW) as s:
+                    assert s.secure()[0] == 220
+                    s.sendmail("a@example.test", ["u@example.test"], "Subject: x\r\n\r\nhello\r\n")
+                    session = s.sock.session
+        except Exception as e:
+            failures.append(e)
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures, p.logs()[-3000:]
+    wait_until(lambda: len(p.queue_files("hold")) == 96, what="all messages")
 
 
 def test_rate_limit(postern, ca):
