@@ -83,7 +83,8 @@ static bool stops_relaying(const struct access *access, const struct program *p,
         if (s->run == reject_unauth_destination || s->run == defer_unauth_destination ||
             (s->run == check_rules_file &&
              str_eq(access->config->check_rules_default_action, STR("deny"))) ||
-            s->run == match_rules || s->run == run_reject || s->run == run_defer || s->run == run_defer_if_permit)
+            s->run == match_rules || s->run == run_reject || s->run == run_defer ||
+            s->run == run_defer_if_permit)
             return true;
         if (s->run == run_class && stops_relaying(access, s->program, depth + 1))
             return true;

@@ -112,8 +112,8 @@ struct access_context {
 
     /* results */
     struct str action; /* after PERMIT by match rules: what they chose for this recipient */
-    struct str reply; /* after REJECT: "554 5.7.1 <a@b.example>: Relay access denied" */
-    bool closes;      /* after REJECT: the session ends behind the reply */
+    struct str reply;  /* after REJECT: "554 5.7.1 <a@b.example>: Relay access denied" */
+    bool closes;       /* after REJECT: the session ends behind the reply */
     struct access_place decided;
     long delay_seconds; /* that rules made the client wait; dry_run: would have made */
     struct access_actions actions;

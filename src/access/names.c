@@ -132,7 +132,8 @@ enum verdict reject_unknown_helo_hostname(struct access_context *c, const struct
                           STR("Host not found"));
 }
 
-/* A sender without return path is refused for good; RETURNMXCHECK has a code of its own for that. */
+/* A sender without return path is refused for good; RETURNMXCHECK has a code of its own for that.
+ */
 static long null_mx_code(const struct config *config)
 {
     return config->unknown_address_reject_code > 550 ? config->unknown_address_reject_code : 550;
@@ -163,8 +164,8 @@ static enum verdict reject_unknown_domain(struct access_context *c, struct str a
     switch (look_up(c, without_dot(domain), types, 3)) {
     case DNS_FOUND: return DUNNO;
     case DNS_NULL_MX:
-        return refuse_subject(c, sender ? null_mx_code(config) : 556, sender ? "4.7.27" : "4.1.10", address, class,
-                              STR("Domain does not accept mail (nullMX)"));
+        return refuse_subject(c, sender ? null_mx_code(config) : 556, sender ? "4.7.27" : "4.1.10",
+                              address, class, STR("Domain does not accept mail (nullMX)"));
     case DNS_RETRY:
     case DNS_BOGUS:
         return refuse_for_now(c, config->unknown_address_tempfail_action, 450, dsn, address, class,

@@ -6,9 +6,9 @@ struct usage {
     struct arena *arena;
     const struct main_cf *main;
     const struct master_cf *services;
-    struct map mentioned;        /* name: itself */
-    struct map tables;           /* table name of "ldap:name" */
-    VEC(struct str) main_names;  /* mentioned by main.cf, in order, once each */
+    struct map mentioned;       /* name: itself */
+    struct map tables;          /* table name of "ldap:name" */
+    VEC(struct str) main_names; /* mentioned by main.cf, in order, once each */
     VEC(struct str) master_names;
 };
 

@@ -58,7 +58,7 @@ struct service_env {
     bool rootless;  /* instance of an ordinary user */
     uid_t mail_uid; /* of mail_owner; rootless: our own */
     gid_t mail_gid;
-    bool checking;   /* "postfix check" asks whether start() is happy; nothing will run */
+    bool checking;     /* "postfix check" asks whether start() is happy; nothing will run */
     bool on_stdin;     /* -S: one session on standard input (sendmail -bs) */
     struct loop *loop; /* SERVICE_LOOP only */
 

@@ -1,5 +1,5 @@
-/* -S: one session on standard input and output (sendmail -bs). --inetd: the same for a client of the
- * network, with all that a session of master has but master. */
+/* -S: one session on standard input and output (sendmail -bs). --inetd: the same for a client of
+ * the network, with all that a session of master has but master. */
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>

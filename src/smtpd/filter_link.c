@@ -212,8 +212,8 @@ enum rc filtered_add(struct filters *fl, struct str line, bool more, struct why 
     return rc;
 }
 
-enum rc filtered_end(struct filters *fl, void (*take)(void *context, struct str line), void *context,
-                    struct why *why)
+enum rc filtered_end(struct filters *fl, void (*take)(void *context, struct str line),
+                     void *context, struct why *why)
 {
     size_t i = next_reader(fl, 0), next;
 

@@ -54,5 +54,5 @@ enum rc link_ask(struct filter_link *l, struct filters *fl, enum filter_phase ph
 enum rc filtered_begin(struct filters *fl, struct why *why) MUST_USE;
 enum rc filtered_add(struct filters *fl, struct str line, bool more, struct why *why) MUST_USE;
 /* ... and from the last one to take(). */
-enum rc filtered_end(struct filters *fl, void (*take)(void *context, struct str line), void *context,
-                    struct why *why) MUST_USE;
+enum rc filtered_end(struct filters *fl, void (*take)(void *context, struct str line),
+                     void *context, struct why *why) MUST_USE;

@@ -71,7 +71,7 @@ struct smtpd {
     struct match_list *debug_peers, *forbidden_commands, *bare_lf_exclusions, *limit_exceptions,
         *xclient_hosts, *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
-    struct filter_set *filters; /* NULL: none */
+    struct filter_set *filters;           /* NULL: none */
     unsigned notify;                      /* enum notify_class that are wanted */
     enum tls_level tls_level;
     struct tls_context *tls;        /* NULL: no TLS, or it cannot be had */
