@@ -2,6 +2,7 @@
 #include "access/access.h"
 
 #include "access/restrictions.h"
+#include "auth/srs.h"
 #include "config/config.h"
 #include "dispatch/dispatch.h"
 
@@ -214,7 +215,9 @@ enum rc access_open(const struct access_options *o, struct access **out, struct 
     access->rewriter = o->rewriter;
     access->resolver = o->resolver;
     access->access_parents = match_parents(o->config, "smtpd_access_maps");
-    rc = open_networks(access, why);
+    rc = srs_open(o->config, &access->srs, why);
+    if (rc == RC_OK || rc == RC_NONE)
+        rc = open_networks(access, why);
     if (rc == RC_OK)
         rc = open_tables(access, why);
     if (rc == RC_OK)
@@ -247,6 +250,7 @@ void access_close(struct access *access)
     struct match_list *lists[] = {access->mynetworks, access->relay_domains,
                                   access->mx_backup_networks, access->permit_actions};
 
+    srs_close(access->srs);
     for (size_t i = 0; i < access->tables.n; i++)
         table_close(access->tables.v[i]);
     for (size_t i = 0; i < access->maps.n; i++)

@@ -93,6 +93,7 @@ struct access {
     struct table_env env;
     struct rewriter *rewriter;
     struct resolver *resolver;
+    struct srs *srs; /* NULL: srs_secrets is empty */
     struct arena *arena;
     const struct program *lists[ACCESS_LISTS];
     const struct program *local_rewrite; /* local_header_rewrite_clients */

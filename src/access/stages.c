@@ -1,7 +1,9 @@
 /* Which lists run at which command. */
 #include "access/restrictions.h"
+#include "auth/srs.h"
 #include "config/config.h"
 #include "global/address.h"
+#include "util/clock.h"
 
 static const char *const classes[ACCESS_LISTS] = {
     [ACCESS_CLIENT] = CLASS_CLIENT,       [ACCESS_HELO] = CLASS_HELO,
@@ -178,6 +180,22 @@ static bool skips_unknown_check(const struct config *config)
     return !config->smtpd_reject_unlisted_recipient;
 }
 
+/* A sender that this system has rewritten comes back as recipient: it is in no table. */
+static enum verdict check_srs(struct access_context *c)
+{
+    struct str original;
+    struct why why;
+
+    switch (srs_reverse(c->access->srs, c->recipient, clock_seconds(), c->arena, &original, &why)) {
+    case RC_OK: c->recipient_checked = true; return DUNNO;
+    case RC_NONE: return DUNNO;
+    default:
+        return access_refuse(c, 550, "5.1.1",
+                             arena_printf(c->arena, "<" STR_FMT ">: Recipient address rejected: %s",
+                                          STR_ARG(c->recipient), why.text));
+    }
+}
+
 enum verdict access_at_rcpt(struct access_context *c)
 {
     enum verdict v;
@@ -187,6 +205,9 @@ enum verdict access_at_rcpt(struct access_context *c)
     c->recipient_checked = false;
     if (c->access->is_unrestricted || is_postmaster(c->recipient))
         return DUNNO;
+    v = check_srs(c);
+    if (is_no(v))
+        return v;
     v = check_delayed(c);
     if (!is_no(v))
         v = check_recipient_lists(c);

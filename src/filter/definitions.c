@@ -263,7 +263,7 @@ static enum rc take_definition(struct parser *p, struct why *why)
                      STR_ARG(d->name));
     }
     if (p->next < p->n)
-        return wrong(p, why, "superfluous word \"" STR_FMT "\"", STR_ARG(next(p)));
+        return wrong(p, why, "superfluous word \"" STR_FMT "\"", STR_ARG(p->words[p->next].text));
     vec_add(p->arena, &p->list, d);
     return RC_OK;
 }

@@ -2,9 +2,11 @@
 
 #include <stdio.h>
 
+#include "auth/srs.h"
 #include "global/address.h"
 #include "smtp/generic.h"
 #include "smtp/session.h"
+#include "util/clock.h"
 
 enum { WORDS_MAX = 1500 }; /* of a reply in a report: whole reasons stay within messages.def */
 
@@ -23,6 +25,26 @@ static struct str replaced_sender(struct attempt *at, struct str sender)
     return with;
 }
 
+/* The Sender Rewriting Scheme. RC_TEMP: it is not known whether the sender is ours. */
+static enum rc rewrite_sender(struct attempt *at)
+{
+    struct str domain = address_split(at->sender).domain, out;
+    struct why why;
+    enum rc rc;
+
+    if (domain.n == 0)
+        return RC_OK;
+    rc = match_get(at->smtp->own_domains, domain, &why);
+    if (rc == RC_NONE) {
+        rc = srs_forward(at->smtp->srs, at->sender, clock_seconds(), at->arena, &out, &why);
+        if (rc == RC_OK)
+            at->sender = out;
+    }
+    if (rc == RC_TEMP)
+        log_warning(&at->d->log, "sender rewriting: %s", why.text);
+    return rc == RC_TEMP ? RC_TEMP : RC_OK;
+}
+
 static bool map_addresses(struct attempt *at)
 {
     const struct deliver_request *q = &at->d->request;
@@ -33,6 +55,8 @@ static bool map_addresses(struct attempt *at)
     at->to = arena_array(at->arena, struct str, q->n_recipients + 1);
     rc = generic_map(at->smtp, q->sender, at->arena, &at->sender, &why);
     at->sender = replaced_sender(at, at->sender);
+    if (rc != RC_TEMP && at->smtp->srs)
+        rc = rewrite_sender(at);
     for (size_t i = 0; rc != RC_TEMP && i < q->n_recipients; i++) {
         at->to[i] = q->recipients[i].address;
         rc = generic_map(at->smtp, at->to[i], at->arena, &at->to[i], &why);

@@ -67,6 +67,8 @@ struct smtp {
     struct requiretls_policy *requiretls;
     struct protection *protection;
     struct authentication *authentication; /* NULL: no logins */
+    struct srs *srs;                       /* NULL: senders stay as they are */
+    struct match_list *own_domains;        /* with srs only: senders that are left alone */
     struct match_list *my_destination;     /* with generic_maps only */
     bool extend_generic;                   /* propagate_unmatched_extensions has "generic" */
     struct match_list *debug_peers;

@@ -1,3 +1,4 @@
+#include "auth/srs.h"
 #include "deliver/notice.h"
 #include "deliver/post.h"
 #include "smtp/auth.h"
@@ -68,6 +69,27 @@ static enum rc open_tables(struct smtp *s, struct why *why)
                       &s->pool_destinations, why);
 }
 
+/* Senders in our own domains are not forwarded mail. */
+static enum rc open_srs(struct smtp *s, struct why *why)
+{
+    const struct config *c = s->config;
+    struct table_env env = {.config = c, .log = &s->log};
+    struct str own =
+        arena_printf(s->arena, STR_FMT " " STR_FMT " " STR_FMT, STR_ARG(c->mydestination),
+                     STR_ARG(c->virtual_mailbox_domains), STR_ARG(c->virtual_alias_domains));
+    enum rc rc;
+
+    if (!c->smtp_srs)
+        return RC_OK;
+    rc = srs_open(c, &s->srs, why);
+    if (rc == RC_NONE)
+        log_warning(&s->log, "smtp_srs = yes has no effect while srs_secrets is empty");
+    if (rc != RC_OK)
+        return rc == RC_NONE ? RC_OK : rc;
+    return match_open("mydestination", own, MATCH_DOMAIN, match_parents(c, "mydestination"), &env,
+                      &s->own_domains, why);
+}
+
 enum rc smtp_start(struct service_env *env, void **state, struct why *why)
 {
     struct smtp *s = NEW(struct smtp);
@@ -81,6 +103,7 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(flags_read(s, why));
     TRY(own_addresses_read(s, why));
     TRY(open_tables(s, why));
+    TRY(open_srs(s, why));
     TRY(requiretls_open(s, &s->requiretls, why));
     TRY(protect_open(s, why));
     s->cleanup = post_pool(env);

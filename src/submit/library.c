@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "auth/srs.h"
 #include "submit/intake.h"
 #include "util/clock.h"
 #include "util/memory.h"
@@ -183,12 +184,16 @@ static enum rc open_all(struct submit_library *lib, struct why *why)
 {
     const struct config *c = lib->config;
     struct opener o = {lib, {c, &lib->log}, 0};
+    enum rc rc;
 
     if (c->smtputf8_enable)
         o.flags |= TABLE_UTF8;
     TRY(refuse_milters(c, why));
     TRY(queue_open(c, &lib->queue, why));
     TRY(open_address_tables(&o, why));
+    rc = srs_open(c, &lib->srs, why);
+    if (rc != RC_OK && rc != RC_NONE)
+        return rc;
     TRY(open_content_tables(&o, why));
     if (c->non_smtpd_match_rules.n)
         TRY(dispatch_open(c->non_smtpd_match_rules.p, &o.env, &lib->dispatch, why));
@@ -246,6 +251,7 @@ void submit_close(struct submit_library *lib)
     if (lib->masquerade.exceptions)
         match_close(lib->masquerade.exceptions);
     dispatch_close(lib->dispatch);
+    srs_close(lib->srs);
     handover_close(lib);
     queue_close(&lib->queue);
     arena_free(lib->arena);

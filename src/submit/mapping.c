@@ -1,6 +1,8 @@
 /* Address rewriting: to standard form, canonical_maps and its relatives, masquerading, BCC maps. */
+#include "auth/srs.h"
 #include "global/address.h"
 #include "submit/intake.h"
+#include "util/clock.h"
 
 enum { ROUNDS_MAX = 1000 };
 
@@ -134,8 +136,22 @@ struct str mapping_sender(struct submission *s, struct str address, unsigned cla
     return mapping_classes(s, &s->lib->sender_canonical, address, class);
 }
 
+/* A bounce for mail that was forwarded from here goes on to whoever sent that. What only looks like
+ * it stays, and is an unknown address. */
+static struct str without_srs(struct submission *s, struct str address)
+{
+    struct str original;
+    struct why why;
+
+    return srs_reverse(s->lib->srs, address, clock_seconds(), s->arena, &original, &why) == RC_OK
+               ? original
+               : address;
+}
+
 struct str mapping_recipient(struct submission *s, struct str address, unsigned class)
 {
+    if (s->lib->srs && class == ENVELOPE_RECIPIENT)
+        address = without_srs(s, address);
     return mapping_classes(s, &s->lib->recipient_canonical, address, class);
 }
 

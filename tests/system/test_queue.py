@@ -25,6 +25,7 @@ class Sink:
         self.delay, self.reply, self.rcpt = delay, reply, rcpt or (lambda to: b"250 2.1.5 Ok\r\n")
         self.lock = threading.Lock()
         self.got, self.messages, self.busy, self.most, self.transactions, self.times = [], 0, 0, 0, [], []
+        self.senders = []
         self.alive = True
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -49,6 +50,9 @@ class Sink:
                 verb = line[:4].upper()
                 if verb == b"EHLO":
                     say(b"250-sink.test\r\n250 8BITMIME\r\n")
+                elif verb == b"MAIL":
+                    self.senders.append(re.search(rb"<(.*?)>", line).group(1).decode())
+                    say(b"250 2.1.0 Ok\r\n")
                 elif verb == b"RCPT":
                     answer = self.rcpt(line)
                     if answer.startswith(b"2"):
