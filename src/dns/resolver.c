@@ -275,7 +275,7 @@ enum dns_status dns_lookup(struct resolver *r, struct str name, int type, struct
     bool absolute = name.n && name.p[name.n - 1] == '.';
 
     *answer = (struct dns_answer){0};
-    if (!dns_name_is_valid(name)) {
+    if (!dns_name_is_valid(name) && !str_eq(name, STR("."))) {
         why_set(why, RC_PERM, "Name service error for " STR_FMT ": invalid host or domain name",
                 STR_ARG(name));
         return answer->status = DNS_NXDOMAIN;

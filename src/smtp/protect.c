@@ -40,6 +40,27 @@ static void lower(struct attempt *at, struct tls_policy *p)
     p->match = p->trust_anchors = (struct str_list){0};
 }
 
+/* A host that is not authenticated: is its zone not signed, or does nobody validate? Asked once. */
+static void probe_dnssec(struct attempt *at)
+{
+    struct smtp *s = at->smtp;
+    struct str name = s->config->dnssec_probe, type = str_cut(&name, ':');
+    struct dns_answer answer;
+    struct why why = {0};
+    enum dns_status status;
+
+    if (name.n == 0 || atomic_exchange(&s->protection->probed, true))
+        return;
+    status = dns_lookup(s->resolver, name, dns_type_number(type), at->arena, &answer, &why);
+    if (status == DNS_FOUND && answer.authenticated)
+        return;
+    log_warning(&s->log, "DNSSEC validation may be unavailable");
+    log_warning(&s->log, "reason: dnssec_probe '" STR_FMT "' received %s%s%s",
+                STR_ARG(s->config->dnssec_probe),
+                status == DNS_FOUND ? "a response that is not DNSSEC validated" : "no response",
+                status == DNS_FOUND ? "" : ": ", status == DNS_FOUND ? "" : why.text);
+}
+
 static enum rc settle_dane(struct attempt *at, const struct nexthop *hop, const struct host *host,
                            struct str domain, struct tls_policy *p, struct why *why)
 {
@@ -53,6 +74,8 @@ static enum rc settle_dane(struct attempt *at, const struct nexthop *hop, const 
         options.dnssec = false;
         options.why_not = "there is no DNS name for a UNIX-domain socket";
     } else {
+        if (options.dnssec && !host->secure)
+            probe_dnssec(at);
         h = (struct dane_host){
             .name = host->name,
             .address = host->final,

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "smtp/nexthop.h"
 #include "smtp/session.h"
 #include "tls/policy.h"
@@ -18,6 +20,7 @@ struct protection {
     struct dane_options *dane;
     struct maps *loglevel_maps;
     unsigned loglevel;
+    atomic_bool probed; /* dnssec_probe was asked */
 };
 
 enum rc protect_open(struct smtp *s, struct why *why) MUST_USE;

@@ -96,6 +96,18 @@ static enum rc open_context(struct smtp *s, struct protection *p, struct why *wh
     return rc == RC_OK ? RC_OK : FAIL(why, rc, "%s", cause.text);
 }
 
+/* "type:name", or empty. */
+static enum rc check_probe(const struct smtp *s, struct why *why)
+{
+    struct str name = s->config->dnssec_probe, type = str_cut(&name, ':');
+
+    if (s->config->dnssec_probe.n == 0 || (dns_type_number(type) && name.n))
+        return RC_OK;
+    return FAIL(why, RC_CONFIG,
+                "dnssec_probe = " STR_FMT ": use type:name, such as ns:., or nothing",
+                STR_ARG(s->config->dnssec_probe));
+}
+
 static enum rc check_settings(const struct smtp *s, const struct protection *p, struct why *why)
 {
     const char *prefix = p->policy.prefix;
@@ -167,6 +179,7 @@ enum rc protect_open(struct smtp *s, struct why *why)
     TRY(open_maps(s, p, why));
     TRY(open_dane(s, p, why));
     TRY(open_context(s, p, why));
+    TRY(check_probe(s, why));
     TRY(check_settings(s, p, why));
     warn_of(s, p);
     return RC_OK;

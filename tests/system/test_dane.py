@@ -88,7 +88,7 @@ def world(tmp_path_factory):
 
 def settings(world, level="dane", **main):
     return {"smtp_tls_security_level": level, "smtp_dns_support_level": "dnssec", "smtp_tcp_port": str(world.port), "smtp_tls_loglevel": "1",
-            "dns_resolver_file": world.dns.resolv_conf, "dnssec_validation": "resolver", **main}
+            "dns_resolver_file": world.dns.resolv_conf, "dnssec_validation": "resolver", "dnssec_probe": "ns:dane.test", **main}
 
 
 OWN = {"dnssec_validation": "own"}
@@ -220,6 +220,15 @@ def test_what_does_not_go_with_dane(world, main, words):
         assert outcome(a, f"[127.0.0.1]:{world.port}")[1:] == ("4.7.5", "deferred", "client TLS configuration problem")
 
 
+@pytest.mark.parametrize("probe, words", [("ns:dane.test", None), ("ns:plain.test", "a response that is not DNSSEC validated"), ("ns:no.dane.test", "no response: "), ("", None)])
+def test_probe(world, probe, words):
+    with Agent(**settings(world, dnssec_probe=probe)) as a:
+        for _ in range(2):
+            assert outcome(a, "[insecure.plain.test]")[::2] == ("dane:may", "sent")
+        found = re.findall(r"warning: (DNSSEC validation may be unavailable|reason: dnssec_probe '\S+' received .*)", a.logs())
+        assert (len(found) == 2 and words in found[1]) if words else not found
+
+
 def test_islands_of_security(world):
     with Agent(**settings(world)) as a:
         assert outcome(a, "[isle.plain.test]")[::2] == ("dane:may", "sent")
@@ -266,7 +275,7 @@ def blocks(page, kind):
 
 def test_example_of_the_manual(postern, world):
     """doc/dane.md as it stands, with the directories, the port and the name server of this test."""
-    p = postern({"mydestination": "", "dns_resolver_file": world.dns.resolv_conf, "smtp_tcp_port": str(world.port)})
+    p = postern({"mydestination": "", "dnssec_probe": "", "dns_resolver_file": world.dns.resolv_conf, "smtp_tcp_port": str(world.port)})
     with open(f"{p.etc}/main.cf", "a") as f:
         f.writelines(text.replace("/etc/postfix", p.etc) for text in blocks("dane.md", "main.cf"))
     with open(f"{p.etc}/tls_policy", "w") as f:
