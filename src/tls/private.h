@@ -71,7 +71,9 @@ struct tls_wire {
     void *inner_context;
     struct tls_session *session;
     long deadline_ms; /* of the read or write at hand */
-    char *held;       /* output that leaves before the next read, or after the next write */
+    char *early;      /* bytes of TLS that were read together with what came before it */
+    size_t early_start, early_n;
+    char *held; /* output that leaves before the next read, or after the next write */
     size_t held_n, held_size;
     int error;   /* errno of the inner stream; 0: none */
     bool ended;  /* the peer has closed the connection, or TLS */

@@ -116,9 +116,9 @@ struct tls_client_request {
 };
 
 /*
- * Let TLS begin on a stream. What is buffered there must have been looked at by the caller: the
- * server refuses plaintext that came behind STARTTLS, the client drops it. Texts
- * of the session live in the arena, which must outlive it.
+ * Let TLS begin on a stream. What is buffered there a server takes for the beginning of TLS (behind
+ * a proxy's header), a client drops; after STARTTLS a server must have looked that nothing is
+ * there. Texts of the session live in the arena, which must outlive it.
  */
 enum rc tls_accept(struct tls_context *t, struct stream *s,
                    const struct tls_server_request *request, struct arena *a,

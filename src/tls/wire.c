@@ -75,11 +75,24 @@ static void forget_held(struct tls_wire *w)
     w->held_size = 0;
 }
 
+static int take_early(struct tls_wire *w, char *bytes, int n)
+{
+    size_t part = w->early_n - w->early_start;
+
+    if (part > (size_t)n)
+        part = (size_t)n;
+    memcpy(bytes, w->early + w->early_start, part);
+    w->early_start += part;
+    return (int)part;
+}
+
 static int bio_read(BIO *b, char *bytes, int n)
 {
     struct tls_wire *w = BIO_get_data(b);
 
     BIO_clear_retry_flags(b);
+    if (w->early_start < w->early_n)
+        return take_early(w, bytes, n);
     if (w->error || tls_wire_flush(w) != RC_OK)
         return -1;
     return (int)inner_read(w, bytes, (size_t)n);
@@ -220,6 +233,20 @@ static void tls_close(struct stream *s)
 
 static const struct stream_ops tls_ops = {tls_read, tls_write, tls_pending, tls_close};
 
+/* A server that begins with TLS behind a proxy's header; see tls_accept(). For a client there is
+   nothing good in there. */
+static void keep_early(struct tls_wire *w)
+{
+    struct str have = stream_peek(w->stream);
+
+    if (w->session->role == TLS_SERVER && have.n) {
+        w->early = memory_new(have.n);
+        memcpy(w->early, have.p, have.n);
+        w->early_n = have.n;
+    }
+    stream_consume(w->stream, have.n);
+}
+
 enum rc tls_wire_open(struct tls_session *t, struct stream *s, struct why *why)
 {
     struct tls_wire *w = NEW(struct tls_wire);
@@ -227,6 +254,7 @@ enum rc tls_wire_open(struct tls_session *t, struct stream *s, struct why *why)
 
     *w = (struct tls_wire){.stream = s, .inner = s->ops, .inner_context = s->context, .session = t};
     t->wire = w;
+    keep_early(w);
     s->context = t;
     s->ops = &tls_ops;
     if (bio == NULL)
@@ -241,6 +269,7 @@ void tls_wire_close(struct tls_wire *w)
 {
     w->stream->ops = w->inner;
     w->stream->context = w->inner_context;
+    free(w->early);
     free(w->held);
     free(w);
 }

@@ -112,6 +112,31 @@ def test_wrappermode(postern, ca):
     assert "with ESMTPS id" in held(p)
 
 
+def test_wrapped_behind_a_proxy(postern, ca):
+    """The header of the proxy and the first bytes of TLS come in one packet."""
+    p = postern(settings(ca, smtpd_upstream_proxy_protocol="haproxy"), smtpd_args="-o smtpd_tls_wrappermode=yes", start=False)
+    p.run("postfix", "start", check=True, capture_output=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client(ca.file).wrap_bio(incoming, outgoing, server_hostname="mx.example.test")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with socket.create_connection(("127.0.0.1", p.port), 20) as s:
+        s.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.1 4711 465\r\n" + outgoing.read())
+        greeting = b""
+        while not greeting:
+            more = s.recv(65536)
+            assert more, p.logs()
+            incoming.write(more)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                if not tls.version() or not tls.cipher():
+                    tls.do_handshake()
+            s.sendall(outgoing.read())
+            with contextlib.suppress(ssl.SSLWantReadError):
+                greeting = tls.read(4096)
+    assert greeting.startswith(b"220 mx.example.test")
+    p.wait_log("TLS connection established from unknown.192.0.2.9.")
+
+
 def test_client_certificates(postern, ca, tmp_path):
     keys = f"{tmp_path}/clients"
     with open(keys, "w") as f:
@@ -264,6 +289,9 @@ def test_without_tlsmgr(postern, ca):
     ({"smtpd_tls_loglevel": "9"}, "smtpd_tls_loglevel"),
     ({"smtpd_tls_CAfile": "%s/mx.key"}, "smtpd_tls_CAfile: cannot read certificates"),
     ({"tls_server_sni_maps": "nosuch:x"}, "nosuch"),
+    ({"tls_config_file": "/nonexistent/openssl.cnf"}, "tls_config_file = /nonexistent/openssl.cnf"),
+    ({"tls_ssl_options": "NO_SUCH"}, 'tls_ssl_options: unknown option "NO_SUCH"'),
+    ({"smtpd_tls_eecdh_grade": "best"}, "smtpd_tls_eecdh_grade"),
 ])
 def test_mistakes(postern, ca, change, words):
     ca.issue("old", days=-1)
