@@ -85,4 +85,4 @@ enum rc generated_write(const struct generator *g, struct why *why) MUST_USE;
 /* run.c: does not return when all goes well. */
 int run_suite(struct generator *g);
 /* The configuration of the installed suite. */
-enum rc load_base(struct arena *a, struct config **out, struct why *why) MUST_USE;
+enum rc load_base(struct arena *a, const char *dir, struct config **out, struct why *why) MUST_USE;

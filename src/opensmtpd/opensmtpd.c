@@ -58,7 +58,7 @@ static int use(struct arena *a, const struct options *o, const struct conf *conf
     struct why why = {0};
     int status = 1;
 
-    if (load_base(a, &base, &why) != RC_OK) {
+    if (load_base(a, o->base, &base, &why) != RC_OK) {
         fprintf(stderr, "smtpd: %s\n", why.text);
         return 1;
     }
@@ -74,6 +74,10 @@ static int use(struct arena *a, const struct options *o, const struct conf *conf
         }
         fprintf(stderr, "configuration OK\n");
         status = 0;
+    } else if (g.errors.n == 0 && o->write_only) {
+        status = generated_write(&g, &why) == RC_OK ? 0 : 1;
+        if (status)
+            fprintf(stderr, "smtpd: %s\n", why.text);
     } else if (g.errors.n == 0 && may_run(&g)) {
         print_lines(g.warnings.v, g.warnings.n);
         status = run_suite(&g);

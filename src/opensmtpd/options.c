@@ -50,9 +50,13 @@ static bool pause_system(struct options *o, struct arena *a, const char *text)
     return true;
 }
 
-static bool set_grammar(struct options *o, const char *text)
+static bool set_option(struct options *o, const char *text)
 {
-    if (strcmp(text, "grammar=2011") == 0)
+    if (strncmp(text, "base=", 5) == 0)
+        o->base = text + 5;
+    else if (strcmp(text, "write") == 0)
+        o->write_only = true;
+    else if (strcmp(text, "grammar=2011") == 0)
         o->grammar = GRAMMAR_2011;
     else if (strcmp(text, "grammar=current") == 0)
         o->grammar = GRAMMAR_CURRENT;
@@ -80,6 +84,19 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* The command that makes the same files again. */
+static void remember_command(struct options *o, struct arena *a, int argc, char **argv)
+{
+    struct str text = arena_printf(a, "{opensmtpd} {-o} {write}");
+
+    for (int i = 1; i < argc; i++)
+        if (strchr(argv[i], '{') || strchr(argv[i], '}') || strchr(argv[i], '\n'))
+            return; /* cannot be written down */
+        else
+            text = arena_printf(a, STR_FMT " {%s}", STR_ARG(text), argv[i]);
+    o->command = text;
+}
+
 enum options_answer options_parse(int argc, char **argv, struct arena *a, struct options *o)
 {
     bool ok = true;
@@ -94,7 +111,7 @@ enum options_answer options_parse(int argc, char **argv, struct arena *a, struct
         case 'F': o->foreground = true; break;
         case 'f': o->file = optarg; break;
         case 'n': o->check_only = true; break;
-        case 'o': ok = ok && set_grammar(o, optarg); break;
+        case 'o': ok = ok && set_option(o, optarg); break;
         case 'P': ok = ok && pause_system(o, a, optarg); break;
         case 'T': trace(o, a, optarg); break;
         case 'v': o->verbose++; break;
@@ -104,8 +121,10 @@ enum options_answer options_parse(int argc, char **argv, struct arena *a, struct
             break;
         default: ok = false; break;
         }
-    if (ok && optind == argc)
+    if (ok && optind == argc) {
+        remember_command(o, a, argc, argv);
         return OPTIONS_GO_ON;
+    }
     usage(o);
     return OPTIONS_EXIT_1;
 }

@@ -8,6 +8,9 @@ struct options {
     const char *file;    /* smtpd.conf */
     enum conf_grammar grammar;
     bool debug, foreground, check_only;
+    bool write_only;    /* -o write: make the files, start nothing */
+    const char *base;   /* -o base=DIR: of the installation's main.cf; NULL: the default */
+    struct str command; /* all of it, for configuration_generator */
     int verbose;
     VEC(struct conf_macro) macros;
     VEC(struct str) paused; /* mda, mta, smtp */

@@ -11,10 +11,10 @@
 
 static const char control_socket[] = "/var/run/smtpd.sock";
 
-enum rc load_base(struct arena *a, struct config **out, struct why *why)
+enum rc load_base(struct arena *a, const char *dir, struct config **out, struct why *why)
 {
     static const struct str nothing = STR_INIT("");
-    struct config_request request = {.dir = config_default_dir()};
+    struct config_request request = {.dir = dir ? dir : config_default_dir()};
     const char *path = arena_printf(a, "%s/main.cf", request.dir).p;
 
     if (access(path, F_OK) != 0) /* smtpd.conf is enough */
@@ -61,10 +61,8 @@ int run_suite(struct generator *g)
     struct why why = {0};
 
     if (is_running(g)) {
-        fprintf(
-            stderr,
-            "smtpd: already running; to take over a changed %s: %s -n -f %s && postfix -c %s reload\n",
-            o->file, o->program, o->file, g->dir.p);
+        fprintf(stderr, "smtpd: already running; to take over a changed %s: postfix -c %s reload\n",
+                o->file, g->dir.p);
         return 1;
     }
     if (generated_write(g, &why) != RC_OK) {

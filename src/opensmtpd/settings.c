@@ -1,6 +1,7 @@
 /* main.cf, the part that concerns the suite as a whole, and the services of master.cf that are
  * always there. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "opensmtpd/generate.h"
 #include "util/file.h"
@@ -173,6 +174,16 @@ static void what_is_not_there(struct generator *g)
         warn(g, &c->admd.place, "admd has no effect but for filters");
 }
 
+/* A reload may be asked for from anywhere. */
+static const char *real_path(struct generator *g, const char *path)
+{
+    char *absolute = realpath(path, NULL);
+    const char *copy = absolute ? arena_text(g->arena, str_of(absolute)) : path;
+
+    free(absolute);
+    return copy;
+}
+
 /* -P and -T */
 static void command_line(struct generator *g)
 {
@@ -189,6 +200,12 @@ static void command_line(struct generator *g)
         buf_addf(&b, "%s" STR_FMT, i ? " " : "", STR_ARG(o->traced.v[i]));
     if (b.n && (o->debug || o->verbose))
         set(g, NULL, "trace_subsystems", "%s", buf_text(&b));
+    if (o->command.n)
+        buf_addf(g->main_cf,
+                 "# so that a reload takes over a changed file\nconfiguration_generator = " STR_FMT
+                 " {-f} {%s} {-o} {base=%s}\n",
+                 STR_ARG(literal(g, o->command)), real_path(g, o->file),
+                 o->base ? o->base : config_default_dir());
     if (o->debug)
         buf_add(g->main_cf, STR("# option -d\nmaillog_file = /dev/stdout\n"));
 }

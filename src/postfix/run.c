@@ -264,11 +264,40 @@ int run_drain(struct postfix *p)
 
 /* ---- while it runs ---- */
 
+/*
+ * configuration_generator: the files are made anew, then this program starts over to read them. The
+ * environment says that it was done.
+ */
+static void regenerate(struct postfix *p)
+{
+    static const char done[] = "POSTERN_GENERATED";
+    struct str rest = p->config->configuration_generator, word;
+    AUTO_ARENA a = arena_new(512);
+    VEC(char *) argv = {0};
+    char *again[] = {(char *)"postfix", (char *)"-c", (char *)p->config_directory, (char *)"reload",
+                     NULL};
+
+    if (rest.n == 0 || getenv(done))
+        return;
+    while (str_token_braced(&rest, LIST_SEPARATORS, &word)) {
+        if (word.n > 1 && word.p[0] == '{')
+            word = (struct str){word.p + 1, word.n - 2};
+        vec_add(a, &argv, arena_text(a, word));
+    }
+    vec_add(a, &argv, NULL);
+    if (program_run(p, program_path(a, p->config->command_directory, argv.v[0]), argv.v) != 0)
+        log_fatal(&p->log, 1, "%s failed! The running configuration stays.", argv.v[0]);
+    setenv(done, "yes", 1);
+    execv(program_path(a, p->config->command_directory, "postfix"), again);
+    log_fatal(&p->log, 1, "run postfix: %m");
+}
+
 int run_reload(struct postfix *p)
 {
     pid_t pid = must_run(p);
     long stamp = master_lock_stamp(p->config), end = clock_ms() + RELOAD_PATIENCE_MS;
 
+    regenerate(p);
     if (!run_integrity_check(p, true))
         log_fatal(&p->log, 1, "Postfix integrity check failed! The running configuration stays.");
     log_info(&p->log, "refreshing the Postfix mail system");

@@ -62,6 +62,9 @@ class Site(Instance):
         if self.foreground and self.foreground.poll() is None:
             self.foreground.send_signal(signal.SIGTERM)
             self.foreground.wait(20 * SLOW)
+        with contextlib.suppress(OSError):
+            if os.readlink("/var/run/smtpd.sock") == f"{self.spool}/public/smtpctl":
+                os.unlink("/var/run/smtpd.sock")
         return super().stop()
 
 
@@ -291,6 +294,37 @@ def test_needs_an_unbroken_configuration_to_start(site):
     assert r.returncode == 1 and "no such dispatcher" in r.stderr and not s.processes()
 
 
+def test_reload_takes_over_a_changed_file(site):
+    s = site(MAILDIR)
+    assert rcpt(s, "ann@far.test").startswith("550")
+    good = open(s.conf).read() + 'match from any for domain far.test action "l"\n'
+    s.write("match for any action nosuch\n")
+    r = s.run("postfix", "-c", s.etc, "reload")
+    assert r.returncode == 1 and f"{s.conf}:1: no such dispatcher: nosuch" in r.stderr
+    assert rcpt(s, "ann@localhost").startswith("250")
+    s.write(good)
+    s.reload()
+    wait_until(lambda: rcpt(s, "ann@far.test").startswith("250"), what=s.logs()[-2000:])
+
+
+def test_F23_F8_control(site):
+    s = site(MAILDIR)
+    r = s.run("smtpctl", "show", "status")
+    assert r.returncode == 0 and "MDA running" in r.stdout, r.stderr
+    if IS_ROOT:
+        assert os.readlink("/var/run/smtpd.sock").endswith("/public/smtpctl")  # of the instance that was started last
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]])
+def test_F14_F15_S089_S090_trace(site, verbose):
+    s = site(MAILDIR, "-T", "imsg", *verbose)
+    send(s, "ann@localhost")
+    box(s, "ann")
+    s.wait_log("removed")
+    lines = re.findall(r"imsg: \S+ -> \S+: \S+ \(len=\d+\)", s.logs())
+    assert bool(lines) == bool(verbose), s.logs()[-3000:]
+
+
 def test_second_start_says_so(site):
     s = site(MAILDIR)
     r = s.smtpd()
@@ -357,7 +391,8 @@ def test_S071_S072_rules_of_2011(site, name, start, client, code):
         text = f.read().replace("smtpd\n", "smtpd\n  -o smtpd_upstream_proxy_protocol=haproxy\n", 1)
     with open(f"{s.etc}/master.cf", "w") as f:
         f.write(text)
-    s.reload()
+    r = subprocess.run([f"{s.prefix}/sbin/postfix", "-c", s.etc, "reload"], env={**os.environ, "POSTERN_GENERATED": "yes"})
+    assert r.returncode == 0
     wait_until(lambda: proxied_ok(s, client), what="new service")
     assert proxied(s, client, "EHLO c.test", "MAIL FROM:<a@x.test>", "RCPT TO:<user@localhost>")[-1].startswith(code)
 
@@ -585,6 +620,7 @@ def test_S065_S073_auth_and_senders(site, certificate):
     with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=20 * SLOW) as c:
         c.starttls(context=context)
         c.ehlo()
+        assert c.docmd("MAIL FROM:<ann@x.test>")[0] == 530
         with pytest.raises(smtplib.SMTPAuthenticationError):
             c.login("ann", "wrong")
         c.login("ann", "secret")
