@@ -919,7 +919,7 @@ def test_example_setup_of_the_article(postern, prefix):
         mail, = p.wait_mail("daemon", timeout=40)
         text = open(mail).read()
         assert "Subject: hello" in text and text.startswith("Return-Path: <a@b.test>")
-        assert not glob.glob(f"{top}/h/spool/smtpd*")
+        wait_until(lambda: not glob.glob(f"{top}/h/spool/smtpd*"), what="an empty spool directory")
     finally:
         subprocess.run([start, "stop"], env=env, capture_output=True)
         shutil.rmtree(top, ignore_errors=True)
