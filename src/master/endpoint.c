@@ -210,7 +210,7 @@ static enum rc open_local(struct master *m, struct endpoint *p, enum master_type
     }
     rc = type == MASTER_FIFO
              ? open_fifo(p->path.p, &p->fd, why)
-             : net_listen_unix(p->path.p, kind, SOCKET_MODE, LISTEN_BACKLOG, &p->fd, why);
+             : net_listen_unix(p->path.p, kind, SOCKET_MODE, p->backlog, &p->fd, why);
     if (rc == RC_OK && !m->rootless &&
         fchownat(AT_FDCWD, p->path.p, m->owner_uid, m->owner_gid, AT_SYMLINK_NOFOLLOW) < 0)
         return FAIL(why, RC_TEMP, "chown %s: %m", p->path.p);
@@ -226,7 +226,7 @@ enum rc endpoint_open(struct master *m, struct endpoint *p, enum master_type typ
     if (p->fd < 0 && type != MASTER_INET)
         return open_local(m, p, type, why);
     if (p->fd < 0)
-        TRY(net_listen(&p->addr, LISTEN_BACKLOG, &p->fd, why));
+        TRY(net_listen(&p->addr, p->backlog, &p->fd, why));
     if (type == MASTER_INET) { /* accepted sockets inherit these */
         setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (window > 0) {

@@ -22,7 +22,6 @@
 enum {
     STRESS_SECONDS = 1000, /* stress mode lasts that long after the latest overload */
     LISTENERS_PER_SERVICE = 64,
-    LISTEN_BACKLOG = 4096, /* the kernel's limit applies */
 };
 
 struct generation {
@@ -38,6 +37,7 @@ struct endpoint { /* where a service listens */
     struct addr addr;
     struct str path; /* of UNIX sockets and FIFOs, below queue_directory; STR_NONE for inet */
     int fd;          /* -1: not open yet */
+    int backlog;     /* of its accept queue */
 };
 
 struct master_service;
@@ -85,6 +85,7 @@ struct master_options {
 
 struct master {
     struct master_options options;
+    int remote_fd; /* of postfix_control_group; -1: none */
     struct log log;
     struct loop *loop;
     struct generation *current;
@@ -155,6 +156,9 @@ _Noreturn void master_main(struct master *m, int argc, char **argv);
 void master_open_log(struct master *m, bool on_terminal);
 
 /* run.c */
+/* remote.c: postfix_control_group, at start and after reload. */
+void master_open_remote(struct master *m);
+void master_reload(struct master *m);
 /* rotate.c: maillog_file_rotate_size and the like. */
 void master_rotate_logs(struct master *m);
 void master_watch_signals(struct master *m);

@@ -5,6 +5,8 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "master/master.h"
 #include "util/clock.h"
@@ -45,6 +47,16 @@ static bool find_owner(struct str text, struct arena *a, struct log_rotation *r)
     return group.n == 0 || g;
 }
 
+/* A file that somebody else has made. */
+static void own(const struct log_rotation *r)
+{
+    struct stat st;
+
+    if (r->uid != (uid_t)-1 && lstat(r->path, &st) == 0 && S_ISREG(st.st_mode) &&
+        (st.st_uid != r->uid || st.st_gid != r->gid))
+        (void)!lchown(r->path, r->uid, r->gid);
+}
+
 static void rotate(struct master *m, const struct config *c, const struct master_entry *e)
 {
     AUTO_ARENA a = arena_new(2048);
@@ -56,7 +68,7 @@ static void rotate(struct master *m, const struct config *c, const struct master
         !str_to_long(value_for(c, e, "maillog_file_rotate_size"), 0, LONG_MAX, &r.max_bytes) ||
         !config_parse_time(value_for(c, e, "maillog_file_rotate_interval"), 's', &r.max_seconds) ||
         !str_to_long(value_for(c, e, "maillog_file_rotate_count"), 0, LONG_MAX, &r.keep) ||
-        (r.max_bytes == 0 && r.max_seconds == 0))
+        (r.max_bytes == 0 && r.max_seconds == 0 && value_for(c, e, "maillog_file_owner").n == 0))
         return;
     r.path = arena_text(a, path);
     r.suffix = c->maillog_file_rotate_suffix.p;
@@ -66,6 +78,7 @@ static void rotate(struct master *m, const struct config *c, const struct master
                     r.path);
         return;
     }
+    own(&r);
     if (log_rotate(&r, clock_seconds(), &why) == RC_TEMP)
         log_warning(&m->log, "%s", why.text);
 }

@@ -119,7 +119,7 @@ static enum rc check_unchangeable(const struct master *m, const struct generatio
     return RC_OK;
 }
 
-static void reload(struct master *m)
+void master_reload(struct master *m)
 {
     struct generation *old = m->current, *g = NULL;
     struct why why;
@@ -140,6 +140,7 @@ static void reload(struct master *m)
              STR_ARG(g->config->mail_version), m->options.config_directory);
     if (services_apply(m, false, &why) != RC_OK)
         log_error(&m->log, "%s", why.text);
+    master_open_remote(m);
     generation_free(old);
     futimens(m->pid_lock, NULL); /* "postfix reload" waits for it */
     systemd_notify("READY=1");
@@ -153,7 +154,7 @@ static void signals_came(void *context, int events)
     (void)events;
     while (read(m->signals, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGHUP)
-            reload(m);
+            master_reload(m);
         else if (info.ssi_signo == SIGCHLD)
             (void)children_are_gone(m);
         else
@@ -187,6 +188,7 @@ void master_watch_signals(struct master *m)
 _Noreturn void master_run(struct master *m)
 {
     master_rotate_logs(m);
+    master_open_remote(m);
     if (m->options.exit_seconds)
         loop_after(m->loop, m->options.exit_seconds * 1000, exit_time_is_over, m);
     loop_run(m->loop);

@@ -103,7 +103,11 @@ static enum rc replace_endpoints(struct master_service *s, struct endpoint *want
     }
     for (size_t i = 0; i < n; i++) {
         struct why one;
-        enum rc opened =
+        long backlog = number_for(s->master->current->config, s->entry, "backlog",
+                                  s->master->current->config->service_backlog);
+        enum rc opened;
+        wanted[i].backlog = backlog > INT_MAX ? INT_MAX : (int)backlog;
+        opened =
             wanted[i].fd >= 0 ? RC_OK : endpoint_open(s->master, &wanted[i], s->entry->type, &one);
         if (opened != RC_OK) {
             endpoint_close(&wanted[i]);

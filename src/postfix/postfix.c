@@ -89,7 +89,7 @@ static const char *absolute(const struct postfix *p, const char *dir)
     return path;
 }
 
-static void load(struct postfix *p)
+static void load(struct postfix *p, const char *word)
 {
     struct config_request request = {.dir = p->config_directory, .process_name = "postfix"};
     struct why why;
@@ -98,6 +98,8 @@ static void load(struct postfix *p)
         log_fatal(&p->self, 1, "%s", why.text);
     p->rootless = geteuid() != 0;
     open_logs(p);
+    if (p->rootless && remote_is_wanted(p, word) && accounts_check_caller(p, &why) != RC_OK)
+        exit(remote_run(p, word));
     if (accounts_check_caller(p, &why) != RC_OK)
         log_fatal(&p->self, 1, "%s", why.text);
 }
@@ -123,7 +125,7 @@ int main(int argc, char **argv)
     if (optind >= argc)
         usage(p);
     p->config_directory = absolute(p, directory ? directory : config_default_dir());
-    load(p);
+    load(p, argv[optind]);
     hand_to_wrapper(p, argv + optind, chosen && *chosen);
     p->argc = argc - optind - 1;
     p->argv = argv + optind + 1;

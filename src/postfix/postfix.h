@@ -21,6 +21,10 @@ struct postfix {
     char **argv;
 };
 
+/* remote.c: the caller is no owner, but maybe a member of postfix_control_group. */
+bool remote_is_wanted(const struct postfix *p, const char *word);
+int remote_run(struct postfix *p, const char *word);
+
 /* accounts.c: who owns what; RC_CONFIG: mail_owner or setgid_group cannot be used */
 enum rc accounts_find(struct postfix *p, struct why *why) MUST_USE;
 /* May this user run the instance? */

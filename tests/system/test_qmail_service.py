@@ -225,6 +225,35 @@ def test_F02_memory_limit(postern):
         b.cmd("QUIT")
 
 
+def test_F02_a_session_without_memory_ends_alone(postern):
+    """The limit is a little above what the process needs to start; many recipients are more than it has."""
+    least = least_memory(postern)
+    p = postern({"smtpd_memory_limit": str(least + 2000000), "smtpd_recipient_limit": "10000000", "smtpd_error_sleep_time": "0",
+                 "smtpd_timeout": "20s"})
+    with p.raw(timeout=60) as c:
+        c.cmd("EHLO c.test")
+        c.cmd("MAIL FROM:<a@b.test>")
+        command = ("RCPT TO:<" + "x" * 60 + "%07d@" + ".".join(["y" * 60] * 2) + ".example.test>\r\n")
+        replies = []
+        try:
+            for i in range(3000):
+                c.send("".join(command % (i * 20 + k) for k in range(20)))
+                replies = [c.line() for _ in range(20)]
+                if not all(r.startswith(b"250") for r in replies):
+                    break
+        except OSError:
+            pass
+        assert any(r.startswith(b"421 4.3.0") or r == b"" for r in replies) or i < 2999
+    p.wait_port()  # another process serves the next one
+    p.send("daemon@example.test")
+
+
+def least_memory(postern):
+    p = postern({"smtpd_memory_limit": "3000000"}, start=False)
+    start_quietly(p)
+    return int(re.search(r"needs at least (\d+) bytes", p.logs()).group(1))
+
+
 def start_quietly(p):
     try:
         p.start()
@@ -294,6 +323,52 @@ def test_F44_environment(postern, place):
     assert {"PATH", "TCPREMOTEIP", "TCPLOCALIP", "QMAILQUEUE", "EXTRA"} <= names
     assert "QMAIL_TEST_SECRET" not in names
     p.wait_log(r"message from .* taken by .*/queue: from=<sender@example.test>, size=\d+, nrcpt=1")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs users of its own")
+def test_F42_members_of_a_group_control_the_system(postern):
+    p = postern({"postfix_control_group": "mail"})
+    os.chmod(p.etc, 0o755)
+
+    def member(*words, group="mail"):
+        return subprocess.run(["setpriv", "--reuid=nobody", f"--regid={group}", "--clear-groups", f"{p.prefix}/sbin/postfix", "-c", p.etc, *words],
+                              capture_output=True, text=True, timeout=60 * SLOW)
+    r = member("reload")
+    assert r.returncode == 0, r.stderr
+    p.wait_log(r"reload: asked for by user \d+ of postfix_control_group")
+    p.wait_log("reload -- version")
+    assert member("status").returncode == 0
+    assert member("reload", group="nogroup").returncode != 0
+    assert "supervisor" in member("start").stderr
+    r = member("stop")
+    assert r.returncode == 0, r.stderr
+    wait_until(lambda: not p.master_pid(), what="the end")
+
+
+def test_F43_sessions_in_use(postern):
+    port = free_port()
+    p = postern({}, master_extra=master_line(port, maxproc="1"))
+
+    def sessions():
+        return dict(line.split("=") for line in p.run("smtpctl", "show", "stats").stdout.split())["smtp.session"]
+    before = int(sessions())
+    with Held(p.port), Held(port):
+        wait_until(lambda: int(sessions()) == before + 2, what="two sessions")
+        with socket.create_connection(("127.0.0.1", port), 5):
+            p.wait_log("has reached its process limit")
+    wait_until(lambda: int(sessions()) == before, what="no session")
+
+
+class Held:
+    def __init__(self, port):
+        self.s = socket.create_connection(("127.0.0.1", port), 20 * SLOW)
+        self.s.recv(3)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        self.s.close()
 
 
 # ---- ipsvd at work ----
