@@ -132,6 +132,7 @@ bool protect_choose(struct attempt *at, const struct nexthop *hop, const struct 
     }
     dsn = dsn_local(at, rc == RC_TEMP && strncmp(why.text, "TLSA", 4) != 0 ? "4.3.0" : "4.7.5",
                     "%s", why.text);
+    at->d->relay = STR("none");
     protect_describe(at, NULL);
     attempt_site(at, &dsn);
     return false;

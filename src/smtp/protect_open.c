@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include "smtp/protect.h"
 #include "tls/dane.h"
 #include "tls/tls.h"
@@ -96,6 +98,21 @@ static enum rc open_context(struct smtp *s, struct protection *p, struct why *wh
     return rc == RC_OK ? RC_OK : FAIL(why, rc, "%s", cause.text);
 }
 
+static enum rc check_anchors(const struct smtp *s, const char *prefix, struct why *why)
+{
+    struct str files = s->set.tls_trust_anchor_file, file;
+
+    while (str_token(&files, LIST_SEPARATORS, &file)) {
+        AUTO_ARENA a = arena_new(256);
+        if (access(arena_text(a, file), R_OK) < 0)
+            return FAIL(why, RC_CONFIG,
+                        "%s_tls_trust_anchor_file: " STR_FMT ": %m; see postconf "
+                        "%s_tls_trust_anchor_file",
+                        prefix, STR_ARG(file), prefix);
+    }
+    return RC_OK;
+}
+
 /* "type:name", or empty. */
 static enum rc check_probe(const struct smtp *s, struct why *why)
 {
@@ -115,6 +132,7 @@ static enum rc check_settings(const struct smtp *s, const struct protection *p, 
     struct tls_protocols protocols;
     const char *ciphers;
 
+    TRY(check_anchors(s, prefix, why));
     if (s->set.tls_wrappermode && p->policy.level < TLS_LEVEL_ENCRYPT &&
         maps_empty(p->policy.policy_maps))
         return FAIL(why, RC_CONFIG,

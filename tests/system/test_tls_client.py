@@ -546,6 +546,8 @@ def test_lmtp_unix_socket(agent, ca):
     ({"smtp_tls_loglevel": "loud"}, "unknown TLS log level"),
     ({"smtp_tls_fingerprint_digest": "md0"}, "fingerprint_digest"),
     ({"smtp_tls_policy_maps": "nosuchtype:x"}, "smtp_tls_policy_maps"),
+    ({"smtp_tls_trust_anchor_file": "/nonexistent"}, "smtp_tls_trust_anchor_file: /nonexistent: No such file"),
+    ({"dnssec_probe": "x"}, "dnssec_probe = x"),
 ])
 def test_settings_that_make_no_sense(main, words):
     refuses(words, **{"smtp_tls_security_level": "may", **main})
