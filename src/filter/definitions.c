@@ -84,17 +84,34 @@ static enum rc take_quoted(const struct parser *p, struct str *rest, struct buf 
     return RC_OK;
 }
 
+/* Where { ... } ends; braces in quotes do not count. 0: nowhere. */
+static size_t end_of_braces(struct str text)
+{
+    bool quoted = false;
+
+    for (size_t i = 1; i < text.n; i++) {
+        if (quoted && text.p[i] == '\\')
+            i++;
+        else if (text.p[i] == '"')
+            quoted = !quoted;
+        else if (text.p[i] == '}' && !quoted)
+            return i + 1;
+    }
+    return 0;
+}
+
 /* { ... } is one word. */
 static enum rc take_plain(const struct parser *p, struct str *rest, struct buf *b, struct why *why)
 {
-    ssize_t end = rest->p[0] == '{' ? str_index(*rest, '}') + 1 : str_index_any(*rest, " \t");
+    ssize_t blank = str_index_any(*rest, " \t");
+    size_t n = blank < 0 ? rest->n : (size_t)blank;
 
-    if (rest->p[0] == '{' && end == 0)
+    if (rest->p[0] == '{')
+        n = end_of_braces(*rest);
+    if (n == 0)
         return wrong(p, why, "brace is not closed");
-    if (end < 0)
-        end = (ssize_t)rest->n;
-    buf_add(b, str_head(*rest, (size_t)end));
-    *rest = str_from(*rest, (size_t)end);
+    buf_add(b, str_head(*rest, n));
+    *rest = str_from(*rest, n);
     return RC_OK;
 }
 

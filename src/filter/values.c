@@ -47,17 +47,35 @@ static enum rc add(struct filter_values *v, struct str text, struct arena *a, st
     return RC_OK;
 }
 
+/* A word in double quotes, in which a backslash takes the meaning of the next byte away. */
+static struct str take_quoted(struct str *rest, struct arena *a)
+{
+    char *word = arena_alloc(a, rest->n + 1);
+    size_t n = 0, i = 1;
+
+    for (; i < rest->n && rest->p[i] != '"'; i++) {
+        i += rest->p[i] == '\\' && i + 1 < rest->n;
+        word[n++] = rest->p[i];
+    }
+    *rest = str_from(*rest, i + 1);
+    return (struct str){word, n};
+}
+
 static enum rc read_inline(struct filter_values *v, struct str text, struct arena *a,
                            struct why *why)
 {
-    struct str word;
-
-    while (str_token(&text, LIST_SEPARATORS, &word)) {
-        if (word.n > 1 && word.p[0] == '"' && word.p[word.n - 1] == '"')
-            word = (struct str){word.p + 1, word.n - 2};
+    for (;;) {
+        struct str word;
+        while (text.n && strchr(LIST_SEPARATORS, text.p[0]))
+            text = str_from(text, 1);
+        if (text.n == 0)
+            return RC_OK;
+        if (text.p[0] == '"')
+            word = take_quoted(&text, a);
+        else if (!str_token(&text, LIST_SEPARATORS, &word))
+            return RC_OK;
         TRY(add(v, word, a, why));
     }
-    return RC_OK;
 }
 
 static enum rc read_values(struct filter_values *v, struct str path, struct arena *a,

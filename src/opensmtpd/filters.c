@@ -57,18 +57,31 @@ static struct str proc_service(struct generator *g, const struct conf_proc *p)
     return plain_name(g, "filter_", p->name);
 }
 
+/* As OpenSMTPD: by the shell, and from a directory of its own when it is no path. */
+static void add_command(struct generator *g, const struct conf_proc *p)
+{
+    const char *directory = p->command.n && p->command.p[0] == '/' ? "" : "/usr/libexec/opensmtpd/";
+
+    if (str_index_any(p->command, "\"'\\$&|;<>()*?[]{}#~`") < 0)
+        buf_addf(g->master_cf, " argv=%s" STR_FMT "\n", directory, STR_ARG(p->command));
+    else
+        buf_addf(g->master_cf, " argv=/bin/sh -c {exec %s" STR_FMT "}\n", directory,
+                 STR_ARG(p->command));
+}
+
+/* Without user it is that of default_privs. The limit of 0 lets an old process serve its sessions
+ * after a reload. */
 static void process(struct generator *g, const struct conf_proc *p)
 {
-    bool is_absolute = p->command.n && p->command.p[0] == '/';
-
+    buf_addf(g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - n n - 0 filterd\n ",
+             STR_ARG(generate_place(g, &p->place)), STR_ARG(proc_service(g, p)));
+    if (p->user.n || p->group.n)
+        buf_addf(g->master_cf, " user=" STR_FMT "%s" STR_FMT,
+                 STR_ARG(p->user.n ? p->user : g->base->default_privs), p->group.n ? ":" : "",
+                 STR_ARG(p->group));
     if (p->chroot.n)
-        warn(g, &p->place, "chroot of a filter has no effect");
-    buf_addf(g->master_cf,
-             "# " STR_FMT "\n" STR_FMT " unix - n n - 1 filterd\n  user=" STR_FMT "%s" STR_FMT
-             " argv=%s" STR_FMT "\n",
-             STR_ARG(generate_place(g, &p->place)), STR_ARG(proc_service(g, p)),
-             STR_ARG(p->user.n ? p->user : g->base->mail_owner), p->group.n ? ":" : "",
-             STR_ARG(p->group), is_absolute ? "" : "/usr/libexec/opensmtpd/", STR_ARG(p->command));
+        buf_addf(g->master_cf, " chroot=" STR_FMT, STR_ARG(p->chroot));
+    add_command(g, p);
 }
 
 void generate_filters(struct generator *g)

@@ -206,6 +206,8 @@ static void command_line(struct generator *g)
                  " {-f} {%s} {-o} {base=%s}\n",
                  STR_ARG(literal(g, o->command)), real_path(g, o->file),
                  o->base ? o->base : config_default_dir());
+    if (g->conf->grammar == GRAMMAR_2011)
+        set(g, NULL, "smtpctl_dialect", "2011");
     if (o->debug)
         buf_add(g->main_cf, STR("# option -d\nmaillog_file = /dev/stdout\n"));
 }

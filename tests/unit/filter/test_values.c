@@ -27,6 +27,10 @@ static const struct {
     {"{ * }", KIND_MAIL, false, "", true},
     {"{ ^dyn[0-9]+\\. }", KIND_DOMAIN, true, "DYN12.isp.test", true},
     {"{ ^dyn[0-9]+\\. }", KIND_DOMAIN, true, "dyn.isp.test", false},
+    {"{ \"^a\\\\.b{2,3}$\", \"x y\" }", KIND_STRING, true, "a.bb", true},
+    {"{ \"^a\\\\.b{2,3}$\", \"x y\" }", KIND_STRING, true, "acbb", false},
+    {"{ \"^a\\\\.b{2,3}$\", \"x y\" }", KIND_STRING, true, "x y", true},
+    {"{ \"\" }", KIND_MAIL, false, "", true}, /* the null sender */
     {"{ }", KIND_STRING, false, "x", false},
 };
 
@@ -60,6 +64,7 @@ static const struct {
     {"# comment\n\na phase rcpt-to\n\tmatch rcpt-to regex { ^x }\n # another\n\trewrite y@z.test\n",
      "a", RC_OK, 1, NULL},
     {"a phase ehlo match helo { x } report \"say \\\"x\\\"\"\n", "a", RC_OK, 1, NULL},
+    {"a phase helo match helo regex { \"}\", \"\\\"}\" } junk\n", "a", RC_OK, 1, NULL},
     {"", "", RC_OK, 0, NULL},
     {"", "a", RC_CONFIG, 0, "F: no filter with the name a"},
     {"\n\nb proc x y\n", "b", RC_CONFIG, 0, "F, line 3: superfluous word \"y\""},
