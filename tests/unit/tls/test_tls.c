@@ -165,7 +165,6 @@ static struct tls_session converse(struct server *s, struct tls_context *client,
 
     assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
     s->fd = fds[0];
-    s->a = a;
     s->request.label = "client";
     s->request.timeout_ms = 5000;
     request->label = "server";
@@ -192,7 +191,8 @@ static void both_ends_agree(void **state)
         "compatibility_level = 3.6\nsmtpd_tls_CAfile = @/ec.pem\nsmtp_tls_CAfile = @/rsa.pem\n"
         "smtp_tls_cert_file = @/ec.pem\n");
     struct tls_context *server = context_of(TLS_SERVER, c), *client = context_of(TLS_CLIENT, c);
-    struct server s = {.context = server, .request = {.ask_certificate = true}};
+    AUTO_ARENA b = arena_new(1024);
+    struct server s = {.context = server, .request = {.ask_certificate = true}, .a = b};
     struct tls_client_request r = {.sni = "mx.example"};
     AUTO_ARENA a = arena_new(1024);
     struct tls_session seen = converse(&s, client, &r, a);
@@ -225,7 +225,8 @@ static void older_protocol(void **state)
     struct config *c = config_of("smtpd_tls_cert_file = @/rsa.pem\n"
                                  "smtpd_tls_protocols = <=TLSv1.2\nsmtp_tls_CAfile = @/rsa.pem\n");
     struct tls_context *server = context_of(TLS_SERVER, c), *client = context_of(TLS_CLIENT, c);
-    struct server s = {.context = server};
+    AUTO_ARENA b = arena_new(1024);
+    struct server s = {.context = server, .a = b};
     struct tls_client_request r = {0};
     AUTO_ARENA a = arena_new(1024);
     struct tls_session seen = converse(&s, client, &r, a);
