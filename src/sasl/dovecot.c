@@ -51,7 +51,6 @@ struct request {
 
 struct dovecot {
     struct arena *arena;
-    const struct log *log;
     struct str endpoint, service;
     bool is_unix;
     struct str host, port, path;
@@ -303,9 +302,11 @@ static enum rc wait_reply(struct dovecot *d, struct request *r, long deadline_ms
     if (r->answered)
         return RC_OK;
     if (r->lost)
-        return FAIL(why, RC_EOF, "Connection lost to authentication server");
+        return FAIL(why, RC_EOF, "authentication server " STR_FMT ": connection lost",
+                    STR_ARG(d->endpoint));
     forget_request(d, r);
-    return FAIL(why, RC_TIMEOUT, "Time limit exceeded by authentication server");
+    return FAIL(why, RC_TIMEOUT, "authentication server " STR_FMT ": time limit exceeded",
+                STR_ARG(d->endpoint));
 }
 
 /* Send a line and wait for the reply. The line has the number already. With the lock. */
@@ -324,7 +325,8 @@ static enum rc ask(struct dovecot *d, struct request *r, struct str line, long d
 
 static enum login_status trouble(struct exchange *x, const char *words, struct login_reply *reply)
 {
-    reply->reason = arena_copy(x->request.arena, str_of(words));
+    reply->reason = STR(LOGIN_SERVER_LOST);
+    reply->detail = arena_copy(x->request.arena, str_of(words));
     x->is_open = false;
     return LOGIN_TROUBLE;
 }
@@ -457,7 +459,8 @@ static enum login_status dovecot_step(void *exchange, struct str response,
     buf_addf(&b, "CONT\t%lu\t" STR_FMT "\n", x->request.id, STR_ARG(response));
     pthread_mutex_lock(&d->lock);
     if (d->fd < 0 || d->broken || x->request.connection != d->connections)
-        rc = FAIL(&why, RC_EOF, "Connection lost to authentication server");
+        rc = FAIL(&why, RC_EOF, "authentication server " STR_FMT ": connection lost",
+                  STR_ARG(d->endpoint));
     else
         rc = ask(d, &x->request, buf_str(&b), deadline_ms, &why);
     pthread_mutex_unlock(&d->lock);
@@ -502,6 +505,15 @@ static enum rc dovecot_mechanisms(void *state, const struct login_peer *peer, st
     return RC_OK;
 }
 
+static void dovecot_started(void *state)
+{
+    struct dovecot *d = state;
+
+    pthread_mutex_lock(&d->lock);
+    break_connection(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
 static void dovecot_close(void *state)
 {
     struct dovecot *d = state;
@@ -522,7 +534,6 @@ static enum rc dovecot_open(const struct login_server_options *o, void **state, 
     enum rc rc;
 
     d->arena = a;
-    d->log = o->log;
     d->endpoint = arena_copy(a, o->path);
     d->service = arena_copy(a, o->service);
     d->timeout_ms = o->timeout_ms ? o->timeout_ms : REPLY_MS;
@@ -544,6 +555,7 @@ const struct login_server_type login_server_dovecot = {
     .name = "dovecot",
     .open = dovecot_open,
     .close = dovecot_close,
+    .started = dovecot_started,
     .mechanisms = dovecot_mechanisms,
     .begin = dovecot_begin,
     .step = dovecot_step,

@@ -89,7 +89,8 @@ static enum rc find_user(struct exchange *x, struct str name, struct login_reply
     default:
         log_warning(x->file->log, "smtpd_sasl_path = " STR_FMT ": %s", STR_ARG(x->file->path),
                     why.text);
-        reply->reason = STR("user table unavailable");
+        reply->reason = STR(LOGIN_SERVER_LOST);
+        reply->detail = STR("user table unavailable");
         return RC_TEMP;
     }
     x->username = reply->username = found;
@@ -134,7 +135,8 @@ static enum login_status check_password(struct exchange *x, struct str password,
 
     reply->username = x->username;
     if (!take_turn(f)) {
-        reply->reason = STR("too many logins at once");
+        reply->reason = STR(LOGIN_SERVER_LOST);
+        reply->detail = STR("too many logins at once");
         return LOGIN_TROUBLE;
     }
     rc = user_password_check(x->exists ? &x->entry : NULL, password, &why);

@@ -45,9 +45,13 @@ enum login_status {
 struct login_reply {      /* texts live in the arena of the exchange */
     struct str text;      /* LOGIN_MORE: base64, may be empty */
     struct str reason;    /* for the log and the other end; one line */
+    struct str detail;    /* server: LOGIN_TROUBLE, more of it for the log alone */
     struct str username;  /* server: who that is (also LOGIN_FAILED, where known) */
     struct str mechanism; /* client: the one in use */
 };
+
+/* The reason of LOGIN_TROUBLE by which log watchers know that it is not the client's fault. */
+#define LOGIN_SERVER_LOST "Connection lost to authentication server"
 
 /* Base64 without white space (RFC 4648 4). RC_PERM: malformed, or result longer than max. */
 struct str login_encode(struct arena *a, struct str bytes);

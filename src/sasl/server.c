@@ -72,6 +72,12 @@ bool login_server_has_changed(struct login_server *s)
     return s->type->has_changed && s->type->has_changed(s->state);
 }
 
+void login_server_started(struct login_server *s)
+{
+    if (s->type->started)
+        s->type->started(s->state);
+}
+
 enum rc login_server_mechanisms(struct login_server *s, const struct login_peer *peer,
                                 struct arena *a, struct str *list, struct why *why)
 {

@@ -46,6 +46,10 @@ enum rc login_server_open(const struct login_server_options *o, struct login_ser
 void login_server_close(struct login_server *s);       /* NULL is fine */
 bool login_server_has_changed(struct login_server *s); /* a table was replaced */
 
+/* At the end of start(): connections that were made with rights the process is about to give up
+ * are closed, so that what works at first works later, too. */
+void login_server_started(struct login_server *s);
+
 /* What can be offered to this peer, separated by blanks, in the order of the back end. RC_NONE:
  * nothing; RC_TEMP: the authentication server does not answer. */
 enum rc login_server_mechanisms(struct login_server *s, const struct login_peer *peer,
@@ -66,6 +70,7 @@ struct login_server_type {
     enum rc (*open)(const struct login_server_options *o, void **state, struct why *why);
     void (*close)(void *state);
     bool (*has_changed)(void *state); /* may be NULL */
+    void (*started)(void *state);     /* may be NULL */
     /* Those that peer->security allows. */
     enum rc (*mechanisms)(void *state, const struct login_peer *peer, struct arena *a,
                           struct str *list, struct why *why);

@@ -80,8 +80,11 @@ enum rc auth_open(struct smtpd *s, struct why *why)
     TRY(login_security_parse("smtpd_sasl_tls_security_options", c->smtpd_sasl_tls_security_options,
                              &s->sasl_tls_security, why));
     TRY(open_lists(s, why));
-    if (login_server_open(&options, &s->login, why) == RC_OK)
-        return check_mechanisms(s, why);
+    if (login_server_open(&options, &s->login, why) == RC_OK) {
+        TRY(check_mechanisms(s, why));
+        login_server_started(s->login);
+        return RC_OK;
+    }
     why_prefix(why, "smtpd_sasl_type = " STR_FMT, STR_ARG(c->smtpd_sasl_type));
     return RC_CONFIG;
 }
@@ -203,22 +206,32 @@ static struct str clean(struct arena *a, struct str text, size_t max)
     return str_of(copy);
 }
 
-static bool failed(struct exchange *x, enum login_status status)
+static void log_failure(struct exchange *x, struct str reason)
 {
     struct session *s = x->session;
     struct arena *a = s->access.arena;
-    struct str reason = clean(a, x->reply.reason, REASON_SHOWN);
+    struct str name = x->username.n ? clean(a, x->username, USERNAME_SHOWN) : STR("(unavailable)");
+    struct str detail = clean(a, x->reply.detail, REASON_SHOWN);
+
+    if (detail.n)
+        reason = arena_printf(a, STR_FMT " (" STR_FMT ")", STR_ARG(reason), STR_ARG(detail));
+    log_warning(
+        &s->log,
+        STR_FMT ": SASL " STR_FMT " authentication failed: " STR_FMT ", sasl_username=" STR_FMT,
+        STR_ARG(s->access.client.label), STR_ARG(x->method), STR_ARG(reason), STR_ARG(name));
+}
+
+static bool failed(struct exchange *x, enum login_status status)
+{
+    struct session *s = x->session;
+    struct str reason = clean(s->access.arena, x->reply.reason, REASON_SHOWN);
 
     if (status == LOGIN_MALFORMED)
         reason = x->continued ? STR("Invalid base64 data in continued response")
                               : STR("Invalid base64 data in initial response");
     if (reason.n == 0)
         reason = STR("(reason unavailable)");
-    log_warning(
-        &s->log,
-        STR_FMT ": SASL " STR_FMT " authentication failed: " STR_FMT ", sasl_username=" STR_FMT,
-        STR_ARG(s->access.client.label), STR_ARG(x->method), STR_ARG(reason),
-        STR_ARG(x->username.n ? clean(a, x->username, USERNAME_SHOWN) : STR("(unavailable)")));
+    log_failure(x, reason);
     if (status == LOGIN_TROUBLE)
         session_replyf(s, "454 4.7.0 Temporary authentication failure: " STR_FMT, STR_ARG(reason));
     else

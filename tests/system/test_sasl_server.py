@@ -470,7 +470,7 @@ def test_dovecot_comes_and_goes(dovecot):
     with p.raw() as s:
         assert offered(ehlo(s)) == ["PLAIN", "LOGIN"]
         assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 Temporary authentication failure: ")
-    p.wait_log("SASL PLAIN authentication failed: authentication server .*No such file")
+    p.wait_log(r"SASL PLAIN authentication failed: Connection lost to authentication server \(authentication server .*No such file.*\), sasl_username=")
     d.start()
 
     def works():
@@ -559,7 +559,7 @@ class FakeDovecot:
 
 @pytest.mark.parametrize("answer,expect", [
     (lambda i: f"OK\t{i}\tuser=anna\n", "235 "),
-    (lambda i: f"OK\t{i}\n", "454 4.7.0 Temporary authentication failure: authentication server names no user"),
+    (lambda i: f"OK\t{i}\n", "454 4.7.0 Temporary authentication failure: Connection lost to authentication server"),
     (lambda i: f"FAIL\t{i}\tuser=anna\treason=go\x01taway\n", "535 5.7.8 Error: authentication failed: go?away"),
     (lambda i: f"FAIL\t{i}\tuser=a\x01nb\treason=a\x01n250 b\n", "535 5.7.8 Error: authentication failed: a?250 b"),
     (lambda i: f"FAIL\t{i}\ttemp\treason=later\n", "454 4.7.0 Temporary authentication failure: later"),
@@ -583,6 +583,23 @@ def test_dovecot_answers(postern, answer, expect):
         assert field in request
     assert "secured" not in request
     no_secret(p)
+    fake.listener.close()
+
+
+def test_dovecot_socket_of_others(postern):
+    """A socket that only root may use is no use, and that shows at once."""
+    if os.getuid() != 0:
+        pytest.skip("needs accounts")
+    p = postern({**AUTH, "smtpd_sasl_type": "dovecot"}, start=False)
+    p.main["smtpd_sasl_path"] = f"{p.dir}/auth"
+    p.write_config()
+    fake = FakeDovecot(f"{p.dir}/auth", lambda i: f"OK\t{i}\tuser=anna\n")
+    os.chmod(f"{p.dir}/auth", 0o600)
+    p.start()
+    with p.raw() as s:
+        ehlo(s)
+        assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("454 4.7.0 ")
+    p.wait_log(r"SASL PLAIN authentication failed: Connection lost to authentication server \(.*Permission denied\), sasl_username")
     fake.listener.close()
 
 
