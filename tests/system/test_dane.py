@@ -242,6 +242,21 @@ def test_tls_not_required_goes_around_dane(world):
         assert "tls=may, " in lines[-1] and "status=sent" in lines[-1]
 
 
+def test_resumed_sessions_keep_their_verdict(world):
+    """A session is resumed only for the records that it was compared with."""
+    with Agent(**settings(world, smtp_tls_session_cache_database="lmdb:cache", smtp_tls_loglevel="2")) as a:
+        for i in range(2):
+            assert outcome(a, "[m311.dane.test]")[::2] == ("dane", "sent")
+            assert world.server.reused[-1] == (i == 1)
+        assert a.logs().count("Verified TLS connection established to m311.dane.test") == 2
+        for _ in range(2):
+            assert outcome(a, "[x311.dane.test]")[0] == "!dane:encrypt"
+        for hop in ("[m211.dane.test]", "[m312.dane.test]"):
+            for i in range(2):
+                assert outcome(a, hop)[::2] == ("dane", "sent")
+                assert world.server.reused[-1] == (i == 1)
+
+
 def test_digests_of_choice(world):
     with Agent(**settings(world, tls_dane_digests="sha256")) as a:
         assert outcome(a, "d-agile.dane.test")[::2] == ("dane", "sent")
