@@ -239,8 +239,9 @@ static void put_recipient(struct submission *s, struct recipient *r)
         s->sendopts |= SENDOPT_UTF8_RECIPIENT;
     put_number(s, "notify_flags", r->dsn_notify);
     put_text(s, "dsn_orig_rcpt", r->dsn_orcpt);
-    if (!str_eq(r->action, STR("-")))
-        put_text(s, "recipient_action", r->action);
+    if (str_eq(r->action, STR("-"))) /* nothing was decided, and nothing is to be */
+        r->action = STR_NONE;
+    put_text(s, "recipient_action", r->action);
     if (r->original.n)
         queue_file_put(s->file, REC_ORCPT, r->original);
     r->offset = queue_file_offset(s->file);
