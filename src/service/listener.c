@@ -45,6 +45,7 @@ void run_trigger(struct runtime *r, struct service_env *env, int fd)
     if (n <= 0 || r->service->wakeup == NULL)
         return;
     pthread_mutex_lock(&r->wakeup_lock);
+    log_debug(&env->log, "wake-up, %zd bytes", n);
     r->service->wakeup(env, r->state, (struct str){bytes, (size_t)n});
     pthread_mutex_unlock(&r->wakeup_lock);
 }

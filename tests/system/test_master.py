@@ -193,11 +193,11 @@ def test_services_come_and_go(postern):
 
 
 def test_wakeups(postern):
-    p = postern(master_extra="w1 unix - - n 1 1 tlsmgr -v\nw2 unix - - n 1? 1 tlsmgr -v\nw3 fifo n - n 1 1 tlsmgr -v\n"
+    p = postern(master_extra="w1 unix - - n 1 1 pickup -v\nw2 unix - - n 1? 1 pickup -v\nw3 fifo n - n 1 1 pickup -v\n"
                              "w4 unix-dgram n - n 1 1 postlogd\n")
-    p.wait_log(r"tlsmgr\[\d+\]: wake-up, 1 bytes", count=5)
+    p.wait_log(r"pickup\[\d+\]: wake-up, 1 bytes", count=5)
     assert not p.run("postkick", "-c", p.etc, "private", "w2", "QQ").stderr
-    p.wait_log(r"tlsmgr\[\d+\]: wake-up, 2 bytes")
+    p.wait_log(r"pickup\[\d+\]: wake-up, 2 bytes")
     assert p.run("postkick", "-c", p.etc, "public", "nosuch", "W").returncode == 1
 
 
