@@ -16,7 +16,12 @@
 #include "service/lock.h"
 #include "util/file.h"
 
-enum { MAIN_CF_MAX = 16 * 1024 * 1024, STOP_TRIES = 200, STOP_STEP_US = 50 * 1000 };
+enum {
+    MAIN_CF_MAX = 16 * 1024 * 1024,
+    ENVIRONMENT_MAX = 1024 * 1024,
+    STOP_TRIES = 200,
+    STOP_STEP_US = 50 * 1000
+};
 
 static int ask_and_say(struct smtpctl *s, const char *word, const char *argument)
 {
@@ -145,6 +150,18 @@ static int do_reload(struct smtpctl *s)
     return say_result(run_postfix(s, "reload") == 0, STR_NONE);
 }
 
+/* Also the link to it where OpenSMTPD has its socket. */
+static void remove_socket(const char *path)
+{
+    static const char link[] = "/var/run/smtpd.sock";
+    char target[4096];
+    ssize_t n = readlink(link, target, sizeof target);
+
+    if (n > 0 && str_eq((struct str){target, (size_t)n}, str_of(path)))
+        unlink(link);
+    unlink(path);
+}
+
 /* Done when nobody holds the lock any more; a socket that nobody listens at goes away. */
 static int do_stop(struct smtpctl *s)
 {
@@ -160,7 +177,7 @@ static int do_stop(struct smtpctl *s)
             break;
     }
     if (pid == 0)
-        unlink(s->command.config->smtpctl_socket.p);
+        remove_socket(s->command.config->smtpctl_socket.p);
     return say_result(pid == 0, STR_NONE);
 }
 
@@ -210,36 +227,54 @@ static const struct verb verbs[] = {
 
 /* ---- start ---- */
 
-static bool is_running(const struct config *config)
+static pid_t running_master(const struct config *config)
 {
     struct why why;
     pid_t pid = 0;
 
-    return master_lock_test(config, &pid, &why) == RC_OK && pid != 0;
+    return master_lock_test(config, &pid, &why) == RC_OK ? pid : 0;
 }
 
-/* The configuration that opensmtpd(8) has made of smtpd.conf, when that is the one that runs. */
-static void prefer_front(struct smtpctl *s)
+/* The configuration directory that master was started with; p == NULL: cannot be known. */
+static struct str directory_of(struct smtpctl *s, pid_t master)
+{
+    struct str path = arena_printf(s->arena, "/proc/%d/environ", (int)master), text, item;
+    struct why why;
+
+    if (file_read(path.p, ENVIRONMENT_MAX, s->arena, &text, &why) != RC_OK)
+        return STR_NONE;
+    while (text.n) {
+        item = str_cut(&text, '\0');
+        if (str_has_prefix(item, STR("MAIL_CONFIG=/")))
+            return arena_copy(s->arena, str_from(item, 12));
+    }
+    return STR_NONE;
+}
+
+/*
+ * What runs on this queue counts, which may be what opensmtpd(8) has made of smtpd.conf; when
+ * nothing runs, and that is all there is, it counts as well.
+ */
+static void prefer_running(struct smtpctl *s)
 {
     struct command *c = &s->command;
     struct str front =
         arena_printf(s->arena, STR_FMT "/smtpd.d", STR_ARG(c->config->data_directory));
-    struct str main_cf = arena_printf(s->arena, STR_FMT "/main.cf", STR_ARG(front));
+    pid_t master = running_master(c->config);
+    struct str dir = master ? directory_of(s, master) : STR_NONE;
 
-    if (access(main_cf.p, R_OK) < 0)
-        return;
-    command_configure(c, front.p);
-    s->is_front = true;
+    if (dir.n && !str_eq(dir, str_of(config_default_dir())) &&
+        access(arena_printf(s->arena, STR_FMT "/main.cf", STR_ARG(dir)).p, R_OK) == 0)
+        command_configure(c, dir.p);
+    s->is_front = str_eq(str_of(config_default_dir()), front);
 }
 
 static void configure(struct smtpctl *s, const char *dir)
 {
-    bool chosen = dir || getenv("MAIL_CONFIG");
-
     command_configure(&s->command, dir);
-    if (!chosen && !is_running(s->command.config))
-        prefer_front(s);
-    s->running = is_running(s->command.config);
+    if (dir == NULL)
+        prefer_running(s);
+    s->running = running_master(s->command.config) != 0;
     s->set = str_eq(s->command.config->smtpctl_dialect, STR("2011")) ? SET_2011 : SET_CURRENT;
 }
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import SLOW, alive, free_port, wait_until
+from test_opensmtpd import site  # noqa: F401
 from test_queue import sink  # noqa: F401
 
 LOCAL = {"home_mailbox": "", "mailbox_command": "", "virtual_mailbox_domains": "v.test",
@@ -527,3 +528,31 @@ def test_trace_from_the_start(postern):  # smtpd -T
     p.send("bob@far.test")
     p.wait_log(r"imsg: qmgr -> discard: deliver_request \(len=\d+\)$")
     p.wait_log(r"(?i)smtpd\[\d+\]: < .*MAIL FROM")
+
+
+@pytest.mark.parametrize("grammar, head", [
+    ("current", 'table aliases {{ postmaster = nobody }}\naction a maildir "{mail}/%{{rcpt.user}}" user {me}\naction r relay host smtp://127.0.0.1:{dead}\n'
+                'match from any for local action a\nmatch from any for any action r\n'),
+    ("2011", "accept for local deliver to maildir \"{mail}/%a\" as {me}\naccept for all relay via 127.0.0.1 port {dead}\n"),
+])
+def test_of_a_system_from_smtpd_conf(site, grammar, head):
+    s = site(f"listen on 127.0.0.1 port {{port}}\n{head}".replace("{dead}", str(free_port())))
+    base = {**os.environ, "MAIL_CONFIG": s.base}
+
+    def run(*words, name="smtpctl"):
+        path = f"{s.dir}/{name}"
+        if not os.path.exists(path):
+            os.symlink(f"{s.prefix}/sbin/smtpctl", path)
+        return subprocess.run([path, *words], env=base, capture_output=True, text=True, timeout=60 * SLOW)
+    s.send("bob@far.test", sender="ann@s.test")
+    wait_until(lambda: s.queue_files("deferred"), what="deferral")
+    if grammar == "2011":
+        assert re.fullmatch(r"MTA\|[0-9a-f]{16}\|-\|ann@s\.test\|bob@far\.test\|\d+\|\d+\|\d+\|.*\n", run("show", "queue").stdout)
+    else:
+        r = run("show", "queue").stdout
+        assert re.match(r"[0-9a-f]{16}\|inet4\|mta\|\|ann@s\.test\|bob@far\.test\|bob@far\.test\|", r)
+        assert run(name="mailq").stdout[:17] == r[:17]
+        assert run("show", "status").stdout == "MDA running\nMTA running\nSMTP running\n"
+        assert run("update", "table", "nosuch").returncode == 1
+    assert run("remove", run("show", "queue").stdout.split("|")[grammar == "2011"]).stdout == "1 envelope removed\n"
+    assert run("stop").stdout == "command succeeded\n"
