@@ -59,6 +59,8 @@ static int on_server_session(SSL *ssl, SSL_SESSION *session)
     const unsigned char *id = SSL_SESSION_get_id(session, &n);
     struct str bytes;
 
+    if (t->tickets && SSL_version(ssl) >= TLS1_3_VERSION)
+        return 0; /* it went out as a ticket */
     if (n && encode(session, a, &bytes))
         tls_manager_put(t->manager, id_text(id, n, a), bytes);
     return 0; /* OpenSSL keeps its reference */

@@ -614,3 +614,149 @@ def test_client_certificate_example(postern, tmp_path):
     with pytest.raises(smtplib.SMTPException):
         Secure(port, client(), wrapped=True)
     p.wait_log("postfix/partners/smtpd.*NOQUEUE: abort: TLS from localhost.*No client certificate presented")
+
+
+def test_jail(postern, ca):
+    """With chroot: certificates, tickets and their change work as before."""
+    if os.getuid() != 0:
+        pytest.skip("chroot needs root")
+    p = postern(settings(ca), start=False)
+    shutil.copy(f"{ca.dir}/mx.pem", f"{p.etc}/mx.pem")
+    p.main["smtpd_tls_chain_files"] = f"{p.etc}/mx.pem"
+    p.master = p.master.replace(f"127.0.0.1:{p.port} inet n - n", f"127.0.0.1:{p.port} inet n - y") + TLSMGR
+    p.write_config()
+    p.start()
+    c = client(ca.file)
+    session, _ = resumes(p.port, None, c)
+    assert resumes(p.port, session, c)[1]
+    assert "cannot be resumed" not in p.logs()
+    first = ca.fingerprint("mx")
+    ca.issue("mx-next", "mx.example.test")
+    shutil.copy(f"{ca.dir}/mx-next.pem", f"{p.etc}/new.pem")
+    os.rename(f"{p.etc}/new.pem", f"{p.etc}/mx.pem")
+
+    def seen():
+        with Secure(p.port, c) as s:
+            s.secure()
+            return hashlib.sha256(s.sock.getpeercert(True)).hexdigest()
+    wait_until(lambda: seen() == ca.fingerprint("mx-next").replace(":", "").lower(), what="the new certificate")
+    assert first != ca.fingerprint("mx-next")
+
+
+def test_tlsmgr_on_its_own(postern, ca):
+    """Wake-ups, garbage and requests that make no sense do not disturb it; what it leaves is for its user alone."""
+    p = postern(settings(ca), master_extra=TLSMGR)
+    c = client()
+    session, _ = resumes(p.port, None, c)
+    assert p.run("postkick", "private", "tlsmgr", "W").returncode == 0
+    for garbage in (b"\xf5\x00garbage", b"\xf5\x09\x00\x00\xff\xff\xff\x7f", b"GET / HTTP/1.0\r\n\r\n"):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{p.spool}/private/tlsmgr")
+            s.sendall(garbage)
+    assert resumes(p.port, session, c)[1]
+    path = f"{p.data}/prng_exch"
+    assert os.stat(path).st_mode & 0o777 == 0o600 and os.stat(path).st_size > 100
+    p.stop()
+    before = open(path, "rb").read()
+    p.start()
+    resumes(p.port, None, c)
+    wait_until(lambda: open(path, "rb").read() != before, what="new bytes")
+
+
+# ---- single parameters ----
+
+@pytest.mark.parametrize("change,words", [
+    ({"smtpd_tls_eecdh_grade": "strong"}, r"ECDHE \(prime256v1\)"),
+    ({"smtpd_tls_eecdh_grade": "ultra"}, r"ECDHE \(secp384r1\)"),
+    ({"smtpd_tls_eecdh_grade": "ultra", "tls_eecdh_ultra_curve": "secp521r1"}, r"ECDHE \(secp521r1\)"),
+    ({"tls_eecdh_auto_curves": "X448 no-such-group"}, "X448"),
+    ({"smtpd_tls_eecdh_grade": "none"}, r"DHE \(2048 bits\)"),
+    ({"smtpd_tls_eecdh_grade": "none", "tls_ffdhe_auto_groups": "ffdhe3072"}, r"DHE \(3072 bits\)"),
+])
+def test_groups(postern, ca, change, words):
+    p = postern(settings(ca, **change))
+    with Secure(p.port, client()) as s:
+        s.secure()
+    p.wait_log(f"key-exchange {words} server-signature")
+    if "no-such-group" in str(change):
+        p.wait_log('warning: tls_eecdh_auto_curves: OpenSSL knows no group "no-such-group"; ignored')
+
+
+def test_dh_parameters(postern, ca, tmp_path):
+    subprocess.run(["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "dh_param:ffdhe3072", "-out", f"{tmp_path}/dh.pem"], check=True)
+    p = postern(settings(ca, smtpd_tls_dh1024_param_file=f"{tmp_path}/dh.pem"))
+    r = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{p.port}", "-tls1_2", "-cipher", "DHE-RSA-AES256-GCM-SHA384"],
+                       input="quit\n", capture_output=True, text=True, timeout=60)
+    assert "Server Temp Key: DH, 3072 bits" in r.stdout
+
+
+def test_session_ids(postern, ca):
+    for always, length in (("yes", 32), ("no", 0)):
+        p = postern(settings(ca, tls_session_ticket_cipher="", smtpd_tls_always_issue_session_ids=always))
+        session, _ = resumes(p.port, None, client(version=ssl.TLSVersion.TLSv1_2))
+        assert len(session.id) == length
+
+
+def test_authorities_of_the_system(postern, ca):
+    for append, found in (("no", "Untrusted"), ("yes", "Trusted")):
+        p = postern(settings(ca, smtpd_tls_ask_ccert="yes", tls_append_default_CA=append), start=False)
+        p.main["import_environment"] += f" SSL_CERT_FILE={ca.file}"
+        p.write_config()
+        p.start()
+        with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
+            s.secure()
+        p.wait_log(f"{found} TLS connection established from localhost")
+
+
+def test_depth_of_chains(postern, tmp_path):
+    root = Authority(tmp_path / "root", "Root")
+    middle = Authority(tmp_path / "middle", "Middle")  # signed by the root instead of itself
+    with open(tmp_path / "ext", "w") as f:
+        f.write("basicConstraints=critical,CA:TRUE\n")
+    for args in (["req", "-new", "-key", f"{middle.dir}/ca.key", "-subj", "/CN=Middle", "-out", f"{middle.dir}/ca.csr"],
+                 ["x509", "-req", "-in", f"{middle.dir}/ca.csr", "-CA", root.file, "-CAkey", f"{root.dir}/ca.key", "-CAcreateserial",
+                  "-extfile", str(tmp_path / "ext"), "-out", middle.file]):
+        subprocess.run(["openssl", *args], check=True, capture_output=True)
+    root.issue("mx", "mx.example.test")
+    leaf = middle.issue("leaf")
+    with open(leaf, "a") as f:
+        f.write(open(middle.file).read())
+    for depth, found in (("0", "Untrusted"), ("1", "Trusted")):
+        p = postern(settings(root, smtpd_tls_CAfile=root.file, smtpd_tls_ask_ccert="yes", smtpd_tls_ccert_verifydepth=depth))
+        with Secure(p.port, client(certificate=leaf)) as s:
+            s.secure()
+        p.wait_log(f"{found} TLS connection established from localhost")
+
+
+def test_digest_of_fingerprints(postern, ca):
+    p = postern(settings(ca, smtpd_tls_ask_ccert="yes", mynetworks="192.0.2.1", smtpd_tls_fingerprint_digest="sha512",
+                         relay_clientcerts="inline:{{%s = yes}}" % ca.fingerprint("user", "sha512"),
+                         smtpd_relay_restrictions="permit_tls_clientcerts, reject_unauth_destination"))
+    with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
+        s.secure()
+        s.ehlo()
+        s.mail("a@example.test")
+        assert s.rcpt("x@elsewhere.test")[0] == 250
+
+
+@pytest.mark.parametrize("fast", ["yes", "no"])
+def test_goodbye(postern, ca, fast):
+    p = postern(settings(ca, tls_fast_shutdown_enable=fast))
+    s = Secure(p.port, client())
+    s.secure()
+    s.ehlo()
+    assert s.docmd("QUIT")[0] == 221
+    s.sock.unwrap().close()  # both have said it: no error
+    p.wait_log("disconnect from localhost.127.0.0.1. ehlo=2 starttls=1 quit=1 commands=4$")
+
+
+def test_openssl_configuration(postern, ca, tmp_path):
+    """tls_config_file and tls_config_name: here they forbid TLS 1.3 for everybody."""
+    with open(tmp_path / "openssl.cnf", "w") as f:
+        f.write("mail = mail_section\n[mail_section]\nssl_conf = ssl_section\n[ssl_section]\nsystem_default = limits\n[limits]\nMaxProtocol = TLSv1.2\n")
+    tmp_path.chmod(0o755)
+    for name, version in (("mail", "TLSv1.2"), ("", "TLSv1.3")):
+        p = postern(settings(ca, tls_config_file=f"{tmp_path}/openssl.cnf", tls_config_name=name))
+        with Secure(p.port, client()) as s:
+            s.secure()
+            assert s.sock.version() == version
