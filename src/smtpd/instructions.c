@@ -126,12 +126,29 @@ static void use(struct session *s, struct smtpd *smtpd, const struct config *con
     s->message_log.verbose = s->log.verbose;
 }
 
+/* The overlay goes back at the end of the session when TLS uses its certificate. */
+static void forget_rule(struct session *s)
+{
+    struct session_rule old = s->rule;
+
+    if (old.overlay && s->tls)
+        vec_add(s->arena, &old.kept, old.overlay);
+    else
+        overlay_give(s->process->overlays, old.overlay);
+    s->rule = (struct session_rule){.gate = GATE_OPEN};
+    s->rule.kept.v = old.kept.v;
+    s->rule.kept.n = old.kept.n;
+    s->rule.kept.cap = old.kept.cap;
+    s->access.instruction = STR_NONE;
+    use(s, s->process, s->process_config);
+}
+
 void instructions_release(struct session *s)
 {
     overlay_give(s->process->overlays, s->rule.overlay);
-    s->rule = (struct session_rule){0};
-    s->access.instruction = STR_NONE;
-    use(s, s->process, s->process_config);
+    for (size_t i = 0; i < s->rule.kept.n; i++)
+        overlay_give(s->process->overlays, s->rule.kept.v[i]);
+    s->rule = (struct session_rule){.gate = GATE_OPEN};
 }
 
 /* Each kind of trouble once a minute is enough for the log. */
@@ -177,7 +194,7 @@ void instructions_apply(struct session *s)
     struct instructions *instructions = s->process->instructions;
     struct instruction_client client = {.address = s->access.client.address};
 
-    instructions_release(s);
+    forget_rule(s);
     if (instructions == NULL || s->on_stdin)
         return;
     if (s->access.client.name_status == PEER_OK && !str_eq(s->access.client.name, STR("unknown")))

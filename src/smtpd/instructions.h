@@ -12,8 +12,9 @@ enum gate { GATE_OPEN, GATE_DENY, GATE_UNAVAILABLE, GATE_RUN };
 /* What a session has because of the rule for its client. */
 struct session_rule {
     enum gate gate;
-    struct instruction instruction; /* table.n == 0: no rule */
-    const struct overlay *overlay;  /* NULL: no settings */
+    struct instruction instruction;   /* table.n == 0: no rule */
+    const struct overlay *overlay;    /* NULL: no settings */
+    VEC(const struct overlay *) kept; /* of rules before XCLIENT: TLS began with them */
 };
 
 /*
@@ -28,7 +29,7 @@ void instructions_apply(struct session *s);
 /* Before the greeting: false when the rule lets nobody in; answered then. */
 bool instructions_admit(struct session *s);
 
-void instructions_release(struct session *s); /* at the end */
+void instructions_release(struct session *s); /* at the end, behind that of TLS */
 
 /* Variables of the rule as NAME=VALUE, for the environment of programs; in the arena. */
 void instructions_environment(const struct session *s, struct arena *a, struct str **texts,

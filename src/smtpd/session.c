@@ -62,11 +62,11 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
 static void session_free(struct session *s)
 {
     transaction_done(s);
-    instructions_release(s);
     tls_end(s->tls);
     s->wire.stream.fd = -1; /* the runtime closes it */
     wire_server_done(&s->wire);
     transcript_done(&s->transcript);
+    instructions_release(s);
     arena_free(s->access.arena);
     arena_free(s->arena);
 }

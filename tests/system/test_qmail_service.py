@@ -416,6 +416,39 @@ def test_any_table_can_hold_rules(postern, place):
     assert greeting(p.port, "127.0.1.6") == "220 rest\n"
 
 
+def test_parameters_for_everybody(postern, place):
+    """The settings are parameters of main.cf as well."""
+    signatures = write(f"{place}/signatures", "TVqQ*AMAA\n")
+    p = postern({"smtpd_recipient_first_restrictions": "reject_relay_probe", "smtpd_sender_restrictions": "reject_null_sender",
+                 "smtpd_content_signatures": signatures, "smtpd_recipient_limit": "2", "smtpd_recipient_limit_reject_code": "553",
+                 "smtpd_tarpit_recipient_count": "2", "smtpd_tarpit_delay": "1s", "smtpd_sender_check": "strict", "smtpd_delay_reject": "yes",
+                 "local_transport": "discard:"})
+    with p.raw() as c:
+        c.cmd("EHLO x")
+        assert c.cmd("MAIL FROM:<>").startswith("250")  # put off until RCPT, as all restrictions
+        assert c.cmd("RCPT TO:<a@example.test>").startswith("554 5.7.1")
+        c.cmd("RSET")
+        c.cmd("MAIL FROM:<a@elsewhere.test>")
+        assert c.cmd("RCPT TO:<a@example.test>").startswith("554 5.7.1")
+        c.cmd("RSET")
+        c.cmd("MAIL FROM:<a@example.test>")
+        assert c.cmd("RCPT TO:<a%b@example.test>").startswith("553 5.7.1")
+        begin = time.monotonic()
+        assert c.cmd("RCPT TO:<a@example.test>").startswith("250") and c.cmd("RCPT TO:<b@example.test>").startswith("250")
+        assert time.monotonic() - begin >= 0.95
+        assert c.cmd("RCPT TO:<c@example.test>").startswith("553 5.5.3")
+        c.cmd("DATA")
+        assert c.cmd("Subject: x\r\n\r\nTVqQxAMAAAAE\r\n.").startswith("552 5.7.0")
+    p = postern({"smtpd_sasl_auth_required": "yes", "smtpd_disconnect_on_reject": "yes"})
+    with p.raw() as c:
+        c.cmd("EHLO x")
+        assert c.cmd("MAIL FROM:<a@b.test>") == "530 5.7.0 Authentication required"
+        assert c.line() == b""
+    p = postern({"smtpd_defer_greeting": "later"}, start=False)
+    p.run("postfix", "start", check=True)
+    assert greeting(p.port) == "421 mx.example.test later\n"
+
+
 # ---- explain ----
 
 def explain(tools, *args):
