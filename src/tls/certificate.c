@@ -71,6 +71,7 @@ static struct str expiry(const X509 *leaf, struct arena *a)
 static enum rc check_dates(struct tls_context *t, const struct pair *p, const char *origin,
                            struct why *why)
 {
+    const struct tls_session *s = p->ssl ? tls_session_of(p->ssl) : NULL;
     const X509 *leaf = p->leaf;
     const char *what = NULL;
 
@@ -83,6 +84,8 @@ static enum rc check_dates(struct tls_context *t, const struct pair *p, const ch
     if (t->strict)
         return FAIL(why, RC_CONFIG, "%s: %s (valid until " STR_FMT "); install a new one", origin,
                     what, STR_ARG(expiry(leaf, p->arena)));
+    if (p->ssl && (s == NULL || !(s->loglevel & TLS_LOG_SUMMARY)))
+        return RC_OK; /* not again for each client */
     log_warning(t->log, "%s: %s (valid until " STR_FMT "); install a new one", origin, what,
                 STR_ARG(expiry(leaf, p->arena)));
     return RC_OK;

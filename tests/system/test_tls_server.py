@@ -760,3 +760,11 @@ def test_openssl_configuration(postern, ca, tmp_path):
         with Secure(p.port, client()) as s:
             s.secure()
             assert s.sock.version() == version
+
+
+def test_msmtp(postern, ca):
+    p = postern(settings(ca, "encrypt"))
+    r = subprocess.run(["msmtp", "--host=127.0.0.1", f"--port={p.port}", "--tls=on", "--tls-starttls=on", "--tls-certcheck=off", "--from=a@example.test",
+                        "u@example.test"], input="Subject: x\n\nhello\n", capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stderr
+    assert "with ESMTPS id" in held(p)
