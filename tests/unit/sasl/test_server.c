@@ -209,8 +209,9 @@ static void test_dovecot_is_away(void **state)
 
 /* ---- a table of users ---- */
 
-#define HASH "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2" /* of "secret"  \
-                                                                                    */
+#define HASH                                                                                       \
+    "$5$rounds=1000$saltsalt$eKLZU9t9OoPWrqOQsoTIKG0aYkZ5rGOoOQhiIvoSWX2" /* of "secret"           \
+                                                                           */
 
 static void *work_file(void *context)
 {
