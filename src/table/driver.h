@@ -92,3 +92,9 @@ bool module_find(const char *file, const struct table_env *env, struct arena *a,
 enum rc driver_load(const char *module, const char *type, const char *package,
                     const struct table_env *env, const struct table_driver **out,
                     struct why *why) MUST_USE;
+
+/* Open type:name, which takes the place of the hash: or btree: table old; with
+ * non_bdb_migration_level = enable-reindex it is made when it is missing (redirect.c). */
+enum rc table_open_redirected(struct str type, struct str name, struct str old, unsigned flags,
+                              const struct table_env *env, struct table **out,
+                              struct why *why) MUST_USE;
