@@ -1,4 +1,5 @@
 #include "sasl/client.h"
+#include "sasl/scram.h"
 #include "unit/unit.h"
 
 struct vector {
@@ -167,6 +168,46 @@ static void test_challenges_that_are_none(void **state)
     login_client_close(c);
 }
 
+#ifdef HAVE_OPENSSL
+/* Our client and our server, which know the same password or not. */
+static enum login_status meet(const char *ours, const char *theirs, struct arena *a)
+{
+    struct login_client *c = open_builtin();
+    struct login_account account = {
+        .username = STR("a=b,c"), .password = str_of(ours), .mechanisms = STR(SCRAM_NAME)};
+    struct login_attempt *t = NULL;
+    struct login_reply reply;
+    struct scram_verifier v;
+    struct scram server = {.arena = a};
+    struct str message, answer = STR_NONE;
+    enum login_status status = LOGIN_FAILED;
+
+    assert_int_equal(scram_verifier_make(str_of(theirs), STR("salt"), 4096, &v, NULL), RC_OK);
+    assert_int_equal(login_client_begin(c, &account, a, &t, &reply), LOGIN_MORE);
+    assert_int_equal(login_decode(a, reply.text, 1000, &message, NULL), RC_OK);
+    assert_int_equal(scram_first(&server, message, NULL), RC_OK);
+    assert_str(server.username, "a=b,c");
+    assert_int_equal(
+        login_client_step(t, login_encode(a, scram_challenge(&server, &v, STR("nonce"))), &reply),
+        LOGIN_MORE);
+    assert_int_equal(login_decode(a, reply.text, 1000, &message, NULL), RC_OK);
+    if (scram_final(&server, &v, message, &answer, NULL) == RC_OK)
+        status = login_client_step(t, login_encode(a, answer), &reply);
+    login_client_end(t);
+    login_client_close(c);
+    return status;
+}
+
+static void test_both_ends(void **state)
+{
+    AUTO_ARENA a = arena_new(4096);
+
+    (void)state;
+    assert_int_equal(meet("pencil", "pencil", a), LOGIN_OK);
+    assert_int_equal(meet("pencil", "pen", a), LOGIN_FAILED);
+}
+#endif
+
 static void test_unknown_type(void **state)
 {
     const struct login_client_options o = {.type = STR("magic")};
@@ -183,6 +224,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exchanges),
         cmocka_unit_test(test_challenges_that_are_none),
+#ifdef HAVE_OPENSSL
+        cmocka_unit_test(test_both_ends),
+#endif
         cmocka_unit_test(test_unknown_type),
     };
 
