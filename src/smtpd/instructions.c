@@ -100,6 +100,10 @@ enum rc instructions_start(struct smtpd *s, struct why *why)
                               why));
         s->overlays = overlays_new(&user, (size_t)c->smtpd_instruction_cache_limit);
         TRY(try_rules(s, why));
+        if (instructions_want_user(s->instructions) && c->check_rules_ident_timeout == 0)
+            log_warning(&s->env->log,
+                        "smtpd_client_instruction_maps: rules look at the user of the client host, "
+                        "and check_rules_ident_timeout is 0: they never match; set it to 10s");
     }
     return s->instructions || c->smtpd_queue_program.n ? runner_start(s->env, &s->runner, why)
                                                        : RC_OK;

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -414,6 +415,25 @@ def test_any_table_can_hold_rules(postern, place):
     assert greeting(p.port, "127.0.0.5") == "554 5.7.1 not you\n"
     assert greeting(p.port, "127.0.0.6") == "220 net\n"
     assert greeting(p.port, "127.0.1.6") == "220 rest\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="port 113")
+def test_rules_for_the_user_of_the_client_host(postern, place):
+    """user@address: the IDENT server of the client is asked, because a rule needs it."""
+    rules = write(f"{place}/tcp.smtp", "joe@127.0.66.4:deny\n:allow\n")
+    p = postern({"smtpd_client_instruction_maps": f"tcprules:{rules}", "check_rules_ident_timeout": "10s"})
+    names = ["joe", "ann"]
+
+    def identd(server):
+        for name in names:
+            s, _ = server.accept()
+            with s:
+                ports = s.makefile().readline().strip()
+                s.sendall(f"{ports} : USERID : UNIX : {name}\r\n".encode())
+    with socket.create_server(("127.0.66.4", 113)) as server:
+        threading.Thread(target=identd, args=(server,), daemon=True).start()
+        assert greeting(p.port, "127.0.66.4") == ""
+        assert greeting(p.port, "127.0.66.4").startswith("220")
 
 
 def test_parameters_for_everybody(postern, place):

@@ -1,6 +1,7 @@
 """qmail-ldap's settings of a session, each row of tests/data/qmail-session.tests.tsv: the rule of one client address."""
 import contextlib
 import csv
+import json
 import os
 import pwd
 import re
@@ -229,6 +230,27 @@ def test_dialogue(system, vector):
     with system.open(vector) as c:
         assert c.greeting.startswith("220 mx.local.test")
         c.talk(*SIMPLE[vector])
+
+
+NOT_EXPLAINED = {"QS04", "QS12", "QS48"}  # answered by the session itself: login, counts, SIZE
+
+
+@pytest.mark.parametrize("vector", sorted(set(SIMPLE) - NOT_EXPLAINED))
+def test_explained(system, vector):
+    """The same rows through postexplain: the reply to the last command."""
+    sender, recipient, wanted = "a@b.test", None, None
+    for command, reply in SIMPLE[vector]:
+        if command.startswith("MAIL FROM:<"):
+            sender, recipient, wanted = command[11:-1], None, reply
+        elif command.startswith("RCPT TO:<"):
+            recipient, wanted = command[9:-1], reply
+    o = json.loads(system.run("postexplain", "--json", "--client", address(vector) + ",unknown", "--helo", "c.test", "--sender", sender,
+                              *(["--recipient", recipient.replace('"', "")] if recipient else [])).stdout)
+    assert o["instructions"]["rule"] == f"127.77.{NUMBER[vector]}."
+    if wanted.startswith("250"):
+        assert o["verdict"] in ("none", "permit"), o
+    else:
+        assert o["reply"].startswith(wanted), o
 
 
 def test_F26_words_of_the_list(system):
