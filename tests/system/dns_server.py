@@ -32,10 +32,14 @@ class NameServer:
 
     def __init__(self, zone, trouble=None):
         self.zone, self.trouble, self.asked = zone, trouble or {}, []
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
-        self.port = self.udp.getsockname()[1]
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        while True:  # one port that is free for both
+            self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.udp.bind(("127.0.0.1", 0))
+            self.port = self.udp.getsockname()[1]
+            with contextlib.suppress(OSError):
+                self.tcp = socket.create_server(("127.0.0.1", self.port))
+                break
+            self.udp.close()
         for loop in (self.udp_loop, self.tcp_loop):
             threading.Thread(target=loop, daemon=True).start()
 
