@@ -119,12 +119,22 @@ static struct tls_context *context_of(enum tls_role role, const struct config *c
     return t;
 }
 
+static const char *const binding_types[] = {"tls-exporter", "tls-unique", "tls-server-end-point"};
+
+static void find_bindings(const struct tls_session *t, struct arena *a, struct str *out)
+{
+    for (size_t i = 0; i < COUNT(binding_types); i++)
+        if (tls_channel_data(t, binding_types[i], a, &out[i]) != RC_OK)
+            out[i] = STR_NONE;
+}
+
 struct server {
     struct tls_context *context;
     struct tls_server_request request;
     int fd;
     struct arena *a;
     struct tls_session seen;
+    struct str bindings[3];
     char line[64];
     enum rc rc;
     struct why why;
@@ -141,6 +151,7 @@ static void *serve(void *argument)
     s->rc = tls_accept(s->context, &stream, &s->request, s->a, &t, &s->why);
     if (s->rc == RC_OK) {
         s->seen = *t;
+        find_bindings(t, s->a, s->bindings);
         s->rc = stream_line(&stream, 60, &line, NULL, &s->why);
         if (s->rc == RC_OK) {
             snprintf(s->line, sizeof s->line, STR_FMT, STR_ARG(line));
@@ -158,7 +169,7 @@ static struct tls_session converse(struct server *s, struct tls_context *client,
 {
     struct tls_session *t = NULL, seen;
     struct stream stream;
-    struct str line;
+    struct str line, bindings[3] = {0};
     struct why why;
     pthread_t thread;
     int fds[2];
@@ -174,6 +185,7 @@ static struct tls_session converse(struct server *s, struct tls_context *client,
     if (tls_connect(client, &stream, request, a, &t, &why) != RC_OK)
         fail_msg("%s", why.text);
     seen = *t;
+    find_bindings(t, a, bindings);
     stream_put(&stream, STR("hello\r\n"));
     if (stream_line(&stream, 100, &line, NULL, &why) != RC_OK)
         fail_msg("%s", why.text);
@@ -181,6 +193,12 @@ static struct tls_session converse(struct server *s, struct tls_context *client,
     stream_done(&stream);
     pthread_join(thread, NULL);
     assert_int_equal(RC_OK, s->rc);
+    for (size_t i = 0; i < COUNT(bindings); i++)
+        if (!str_eq(bindings[i], s->bindings[i]))
+            fail_msg("the ends disagree about %s", binding_types[i]);
+    assert_int_equal(32, bindings[0].n);
+    assert_int_equal(str_eq(seen.protocol, STR("TLSv1.2")), bindings[1].n > 0);
+    assert_int_equal(32, bindings[2].n);
     return seen;
 }
 
