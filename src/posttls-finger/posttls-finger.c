@@ -75,6 +75,7 @@ int main(int argc, char **argv)
     tls_context_free(f.tls);
     resolver_free(f.resolver);
     config_free(f.config);
+    log_close(&f.log);
     arena_free(f.arena);
     return good && fflush(stdout) == 0 ? 0 : 1;
 }

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from agent import Agent, FakeServer
-from conftest import TOP
+from conftest import DEFAULT_MASTER, TOP
 from dnssec import Signed
 from tls_peer import Authority, TlsServer, tlsa
 
@@ -326,3 +326,15 @@ def test_many_at_once(world, how):
         for t in threads:
             t.join()
         assert got == {hop: "d-x" not in hop for hop in hops}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="chroot needs root")
+def test_chrooted(postern, world):
+    """Name servers, trust anchors and the library are at hand before the doors close."""
+    p = postern({"mydestination": "", **settings(world, dns_resolver_file=world.dns.authority_conf, dnssec_trust_anchor_file=world.dns.anchors, smtp_host_lookup="dns", **OWN)},
+                master=DEFAULT_MASTER.replace("\nsmtp unix - - n", "\nsmtp unix - - y"))
+    for to, tls, status in (("d-m211.dane.test", "dane", "sent"), ("d-x311.dane.test", "!dane:encrypt", "deferred")):
+        p.send(f"user@{to}")
+        p.wait_log(rf"to=<user@{re.escape(to)}>, .*tls={tls}, dsn=\S+, status={status}")
+    p.send("user@d-h.bogus.test")
+    p.wait_log("to=<user@d-h.bogus.test>, .*status=deferred .*DNSSEC validation failed")

@@ -657,3 +657,23 @@ def test_no_password_in_clear_after_a_handshake_that_failed(agent, ca):
         assert outcome(a, s.hop)[1:] == ("4.7.5", "deferred", "Cannot start TLS: handshake failure")
         assert s.connections == 1 and not [c for c in s.commands if c.startswith("AUTH")]
         assert outcome(a, local(s))[2] == "sent"  # no account there: nothing to protect
+
+
+def test_lifetime_of_sessions(agent, ca):
+    with TlsServer(ca.localhost) as s:
+        for main, resumed in (({}, False), ({"smtp_tls_session_cache_database": "lmdb:x"}, True),
+                              ({"smtp_tls_session_cache_database": "lmdb:x", "smtp_tls_session_cache_timeout": "0"}, False)):
+            a = agent(smtp_tls_security_level="may", **main)
+            for _ in range(2):
+                assert outcome(a, s.hop)[2] == "sent"
+            assert s.reused[-1] == resumed, main
+
+
+def test_dsa(agent, ca, open_path):
+    """Obsolete: taken, and shown only to servers that still want it."""
+    key, cert = f"{open_path}/dsa.key", f"{open_path}/dsa.crt"
+    openssl("dsaparam", "-genkey", "-out", key, "2048")
+    openssl("req", "-new", "-x509", "-key", key, "-subj", "/CN=dsa.example", "-days", "30", "-out", cert)
+    with TlsServer(ca.localhost, client_ca=ca.pem) as s:
+        assert outcome(agent(smtp_tls_security_level="encrypt", smtp_tls_dcert_file=cert, smtp_tls_dkey_file=key), s.hop)[2] == "sent"
+    refuses("smtp_tls_dcert_file.*/nonexistent", smtp_tls_security_level="may", smtp_tls_dcert_file=cert, smtp_tls_dkey_file="/nonexistent")
