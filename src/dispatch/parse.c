@@ -84,6 +84,35 @@ static enum rc add_list(struct dispatch *d, struct str name, struct why *why)
     return RC_OK;
 }
 
+/*
+ * The C library's compiler copies what is repeated: "x++++..." or "((x{99}){99}){99}" would take
+ * all the memory there is.
+ */
+static bool is_bounded(struct str text)
+{
+    long product = 1, n;
+    bool repeated = false;
+
+    for (size_t i = 0; i < text.n; i++) {
+        bool operator= strchr("*+?{", text.p[i]) != NULL &&text.p[i];
+        if (operator&& repeated)
+            return false;
+        if (text.p[i] == '\\')
+            i++;
+        repeated = operator;
+        if (text.p[i] == '{') {
+            struct str inside = str_from(text, i + 1), word;
+            inside = str_cut(&inside, '}');
+            i += inside.n + 1;
+            while (str_token(&inside, ",", &word))
+                product *= str_to_long(word, 0, 1000, &n) && n > 1 ? n : 1;
+            if (product > 1000)
+                return false;
+        }
+    }
+    return true;
+}
+
 static enum rc compile_expressions(struct dispatch *d, struct list *l, struct why *why)
 {
     char text[256];
@@ -92,6 +121,9 @@ static enum rc compile_expressions(struct dispatch *d, struct list *l, struct wh
         return RC_OK;
     for (size_t i = 0; i < l->entries.n; i++) {
         regex_t *r = arena_new_of(d->arena, regex_t);
+        if (!is_bounded(l->entries.v[i]))
+            return FAIL(why, RC_CONFIG, "regular expression " STR_FMT ": too many repetitions",
+                        STR_ARG(l->entries.v[i]));
         int error = regcomp(r, l->entries.v[i].p, REG_EXTENDED | REG_NOSUB | REG_ICASE);
         if (error) {
             regerror(error, r, text, sizeof text);
