@@ -117,7 +117,7 @@ static void auth(struct generator *g, const struct conf_listen *l)
         option(g, "smtpd_sender_restrictions", "reject_authenticated_sender_login_mismatch");
     }
     if (l->masquerade)
-        warn(g, &l->place, "masquerade has no effect: the From: header stays as it is");
+        option(g, "smtpd_masquerade_from", "yes");
 }
 
 static bool socket_has_tag(const struct generator *g)

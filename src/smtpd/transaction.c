@@ -102,8 +102,11 @@ bool transaction_open(struct session *s)
         return standalone_open(s);
     if (s->smtpd->spool_directory)
         return spool_message_open(s);
-    begin->flags = s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0) |
-                   (s->t.requiretls ? SUBMIT_REQUIRETLS : 0);
+    begin->flags =
+        s->smtpd->submit_flags | (s->t.smtputf8 ? SUBMIT_SMTPUTF8 : 0) |
+        (s->t.requiretls ? SUBMIT_REQUIRETLS : 0) |
+        (s->config->smtpd_masquerade_from && s->access.sasl_username.n ? SUBMIT_MASQUERADE_FROM
+                                                                       : 0);
     begin->sendopts = s->t.smtputf8 ? 1 : 0;
     begin->arrival_sec = s->t.arrival.tv_sec;
     begin->arrival_usec = s->t.arrival.tv_nsec / 1000;

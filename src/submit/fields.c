@@ -107,6 +107,33 @@ static void take_special(struct submission *s, int type, struct str header)
     }
 }
 
+static enum rc to_sender(void *context, struct str address, struct arena *a, struct str *out,
+                         struct why *why)
+{
+    struct submission *s = context;
+
+    (void)a;
+    (void)why;
+    if (str_eq(address, s->sender))
+        return RC_NONE;
+    *out = s->sender;
+    return RC_OK;
+}
+
+/* smtpd_masquerade_from: who has logged in does not choose what From: says. */
+static struct str masquerade_from(struct submission *s, struct str header)
+{
+    struct str body = header, name = str_cut(&body, ':'), new;
+    struct why why;
+    enum rc rc = address_list_rewrite(body, to_sender, s, s->arena, &new, &why);
+
+    if (s->sender.n == 0 || rc == RC_NONE)
+        return header;
+    if (rc != RC_OK) /* not understood: nobody else may read something into it */
+        new = arena_join(s->arena, STR(" "), address_quote_822(s->arena, s->sender));
+    return arena_printf(s->arena, STR_FMT ":" STR_FMT, STR_ARG(name), STR_ARG(new));
+}
+
 static void take_primary(struct submission *s, const struct header_field *f, struct str name,
                          struct str header)
 {
@@ -121,6 +148,8 @@ static void take_primary(struct submission *s, const struct header_field *f, str
         take_special(s, f->type, header);
         if (s->rewrites_headers && (f->flags & (HEADER_SENDER | HEADER_RECIPIENT)))
             header = rewrite_addresses(s, header, f->flags & HEADER_SENDER);
+        if ((s->flags & SUBMIT_MASQUERADE_FROM) && f->type == HEADER_IS_FROM)
+            header = masquerade_from(s, header);
     }
     fields_put(s, header);
 }

@@ -24,6 +24,7 @@ enum submit_flags { /* as in queue.md 8 */
                     SUBMIT_SMTPUTF8 = 256,
                     SUBMIT_AUTO_UTF8 = 512,
                     SUBMIT_REQUIRETLS = 1024,
+                    SUBMIT_MASQUERADE_FROM = 1 << 20, /* ours: From: becomes the envelope sender */
 };
 enum { /* usual sets */
        SUBMIT_FLAGS_EXTERNAL = SUBMIT_FILTER | SUBMIT_BCC_OK | SUBMIT_MAP_OK | SUBMIT_MILTER,

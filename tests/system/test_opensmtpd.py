@@ -611,7 +611,7 @@ def test_S065_S073_auth_and_senders(site, certificate):
     digest = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
     s = site(f'pki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
              f'table users {{{{ ann = "{digest}" }}}}\ntable own {{{{ ann = "ann@x.test,@y.test" }}}}\n'
-             'listen on 127.0.0.1 port {port} tls-require pki mx.test auth <users> senders <own> received-auth\n'
+             'listen on 127.0.0.1 port {port} tls-require pki mx.test auth <users> senders <own> masquerade received-auth\n'
              f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\nmatch auth from any for any action "l"\n')
     s.wait_port()
     replies = say(s, "EHLO c.test", "MAIL FROM:<ann@x.test>")
@@ -627,8 +627,9 @@ def test_S065_S073_auth_and_senders(site, certificate):
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             c.sendmail("bob@x.test", ["one@far.test"], "Subject: no\r\n\r\nno\r\n")
         c.rset()
-        c.sendmail("ann@x.test", ["one@far.test"], "Subject: yes\r\n\r\nhello\r\n")
-    assert "Authenticated sender: ann" in open(box(s, "one")[0]).read()
+        c.sendmail("ann@x.test", ["one@far.test"], "Subject: yes\r\nFrom: The Boss <boss@z.test>\r\n\r\nhello\r\n")
+    text = open(box(s, "one")[0]).read()
+    assert "Authenticated sender: ann" in text and "\nFrom: The Boss <ann@x.test>\n" in text
 
 
 def test_smtps(site, certificate):
