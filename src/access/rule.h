@@ -94,6 +94,9 @@ struct rules {
 /* rules_token.c: one list, "token token EXCEPT token". */
 enum rc rule_list_parse(struct arena *a, enum rule_field field, struct str text,
                         struct rule_list *out, struct why *why) MUST_USE;
+/* rules_regex.c: "/expression/" */
+enum rc parse_regex(struct arena *a, struct str text, struct text_pattern *out,
+                    struct why *why) MUST_USE;
 bool text_matches(const struct text_pattern *p, struct str lower, bool *trouble);
 
 /* rules_index.c */

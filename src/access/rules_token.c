@@ -3,9 +3,24 @@
 
 #include "access/rule.h"
 
+/* In capitals only: "user" and "all" are names of people and lists. */
 static bool is_word(struct str text, const char *word)
 {
-    return str_eq_nocase(text, str_of(word));
+    return str_eq(text, str_of(word));
+}
+
+/* Somebody may have meant the word, and such a rule would never match. */
+static enum rc refuse_small_word(struct str text, const char *const *words, struct why *why)
+{
+    for (; *words; words++)
+        if (str_eq_nocase(text, str_of(*words)))
+            return FAIL(why, RC_CONFIG,
+                        "\"" STR_FMT "\" is no name of a host or address; write %s in capitals, or "
+                        "/^" STR_FMT "$/",
+                        STR_ARG(text), *words, STR_ARG(text));
+    if (str_has_prefix_nocase(text, STR("NS=")))
+        return FAIL(why, RC_CONFIG, "\"" STR_FMT "\": write NS= in capitals", STR_ARG(text));
+    return RC_OK;
 }
 
 /* "/expression/", and not "/expression/@/expression/" */
@@ -13,29 +28,6 @@ static bool is_regex(struct str text)
 {
     return text.n > 2 && text.p[0] == '/' && text.p[text.n - 1] == '/' &&
            str_find(text, STR("/@")) < 0;
-}
-
-static void free_regex(void *regex)
-{
-    regfree(regex);
-}
-
-static enum rc parse_regex(struct arena *a, struct str text, struct text_pattern *out,
-                           struct why *why)
-{
-    const char *expression = arena_text(a, (struct str){text.p + 1, text.n - 2});
-    regex_t *regex = arena_new_of(a, regex_t);
-    char words[128];
-    int code = regcomp(regex, expression, REG_EXTENDED | REG_ICASE | REG_NOSUB);
-
-    if (code) {
-        regerror(code, regex, words, sizeof words);
-        return FAIL(why, RC_CONFIG, "bad regular expression \"" STR_FMT "\": %s; correct it",
-                    STR_ARG(text), words);
-    }
-    arena_defer(a, free_regex, regex);
-    *out = (struct text_pattern){TEXT_REGEX, STR_NONE, regex};
-    return RC_OK;
 }
 
 static enum rc parse_text(struct arena *a, struct str text, struct text_pattern *out,
@@ -196,6 +188,9 @@ static enum rc parse_ns(struct arena *a, struct str text, struct token *t, struc
     return rc == RC_NONE ? parse_text(a, text, &t->text, why) : rc;
 }
 
+static const char *const host_words[] = {"ALL", "KNOWN", "UNKNOWN", "TRUSTED", "UNTRUSTED", NULL};
+static const char *const address_words[] = {"ALL", NULL};
+
 static enum rc parse_host(struct arena *a, struct str text, struct token *t, struct why *why)
 {
     static const struct {
@@ -212,7 +207,7 @@ static enum rc parse_host(struct arena *a, struct str text, struct token *t, str
             t->kind = words[i].kind;
             return RC_OK;
         }
-    if (str_has_prefix_nocase(text, STR("NS=")))
+    if (str_has_prefix(text, STR("NS=")))
         return parse_ns(a, str_from(text, 3), t, why);
     if (str_has_prefix(text, STR("RBL."))) {
         t->kind = TOKEN_RBL;
@@ -220,6 +215,7 @@ static enum rc parse_host(struct arena *a, struct str text, struct token *t, str
         return t->zone.n ? RC_OK
                          : FAIL(why, RC_CONFIG, "nothing behind \"RBL.\"; write RBL.domain");
     }
+    TRY(refuse_small_word(text, host_words, why));
     t->kind = TOKEN_TEXT;
     if (is_regex(text))
         return parse_regex(a, text, &t->text, why);
@@ -255,7 +251,7 @@ static enum rc parse_source_token(struct arena *a, struct str text, struct token
 
 static enum rc parse_domain(struct arena *a, struct str text, struct token *t, struct why *why)
 {
-    if (str_has_prefix_nocase(text, STR("NS=")))
+    if (str_has_prefix(text, STR("NS=")))
         return parse_ns(a, str_from(text, 3), t, why);
     t->kind = TOKEN_TEXT;
     return parse_text(a, text, &t->text, why);
@@ -281,6 +277,8 @@ static enum rc parse_address_token(struct arena *a, struct str text, struct toke
         t->kind = TOKEN_NULL_SENDER;
         return RC_OK;
     }
+    if (!str_has_prefix(text, STR("NS=")))
+        TRY(refuse_small_word(text, address_words, why));
     return parse_domain(a, text, t, why);
 }
 
@@ -320,7 +318,7 @@ enum rc rule_list_parse(struct arena *a, enum rule_field field, struct str text,
         struct token t = {0};
         if (word.n > RULES_TOKEN_MAX)
             return FAIL(why, RC_CONFIG, "token longer than %d bytes; shorten it", RULES_TOKEN_MAX);
-        if (is_word(word, "EXCEPT")) {
+        if (str_eq_nocase(word, STR("EXCEPT"))) {
             TRY(end_group(a, &groups, &tokens, why));
             continue;
         }

@@ -39,9 +39,9 @@ static bool is_one_of(struct str word, const char *const *list)
 
 bool usage_fits(const struct transport_param *p, const struct master_entry *e)
 {
-    static const char *const scheduled[] = {"local", "error", "virtual", "smtp",
-                                            "lmtp",  "pipe",  NULL};
-    static const char *const commands[] = {"pipe", "spawn", NULL};
+    static const char *const scheduled[] = {"local", "error", "virtual",  "smtp",
+                                            "lmtp",  "pipe",  "smtpfwdd", NULL};
+    static const char *const commands[] = {"pipe", "spawn", "smtpfwdd", NULL};
     ssize_t slash = str_rindex(e->command, '/');
     struct str command = str_from(e->command, (size_t)(slash + 1));
 

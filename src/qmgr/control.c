@@ -14,7 +14,7 @@ unsigned control_kind(const struct qmgr *q, struct str transport)
     } kinds[] = {
         {STR_INIT("smtp"), PAUSED_MTA},    {STR_INIT("lmtp"), PAUSED_MDA},
         {STR_INIT("local"), PAUSED_MDA},   {STR_INIT("pipe"), PAUSED_MDA},
-        {STR_INIT("virtual"), PAUSED_MDA},
+        {STR_INIT("virtual"), PAUSED_MDA}, {STR_INIT("smtpfwdd"), PAUSED_MTA},
     };
     AUTO_ARENA a = arena_new(16 * 1024);
     struct str program;

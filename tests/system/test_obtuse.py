@@ -423,6 +423,35 @@ def test_processes_that_start_later_have_the_rules_of_the_last_reload(postern):
     p.wait_log(r"check_rules: No such file .*stay in force")
 
 
+@pytest.mark.parametrize("stage", ["client", "helo", "sender", "relay", "recipient", "data", "end_of_data"])
+def test_every_stage(postern, stage):
+    """deny ends the session wherever the rules stand; at DATA and after, the only recipient is known, one of several is not."""
+    one = tempfile.mkdtemp(prefix="rules-", dir="/tmp")
+    os.chmod(one, 0o755)
+    with open(f"{one}/check_rules", "w") as f:
+        f.write("deny:ALL:bad@a.test:user@example.test:554 %F to %T\n")
+    others = "" if stage in ("data", "end_of_data") else "permit_mynetworks, reject"
+    rules = f"check_rules_file {one}/check_rules"
+    p = postern({f"smtpd_{stage}_restrictions": f"{rules}, {others}" if stage == "relay" else rules})
+
+    def run(*recipients, sender="bad@a.test"):
+        with p.raw() as c:
+            c.cmd("EHLO h.test")
+            c.cmd(f"MAIL FROM:<{sender}>")
+            for r in recipients:
+                reply = c.cmd(f"RCPT TO:<{r}>")
+            if reply[:3] == "250":
+                reply = c.cmd("DATA")
+            if reply[:3] == "354":
+                reply = c.cmd("Subject: x\r\n\r\nx\r\n.")
+            return reply, reply[0] == "5" and closes(c)
+    assert run("user@example.test", sender="good@a.test")[0][:3] == "250"
+    assert run("user@example.test") == ("554 5.7.1 <bad@a.test> to <user@example.test>", True)
+    if stage in ("data", "end_of_data"):
+        assert run("user@example.test", "other@example.test")[0][:3] == "250"
+    shutil.rmtree(one)
+
+
 def test_warning_for_a_place_without_effect(postern):
     path, p = rules_instance(postern, "allow:joe@ALL:ALL:ALL\n", start=False,
                              main={"smtpd_delay_reject": "no", "smtpd_helo_restrictions": "check_rules_file /dev/null"})
@@ -816,6 +845,37 @@ def test_F61_natively_with_a_queue(obtuse, mailer):
     wait_until(lambda: re.search(r"forwarded to 1 recipients by ", o.logs()), 30, "delivery\n" + o.logs()[-2000:])
     assert mailer.calls()[-1][0] == ["-oi", "-f", "a@b.test", "joe@bar.com"]
     wait_until(lambda: "empty" in queue("-p").stdout, what="an empty queue")
+
+
+@needs_root
+@pytest.mark.parametrize("status,log", [
+    (0, r"dsn=2\.0\.0, status=sent \(forwarded by "),
+    (67, r"dsn=5\.1\.1, status=bounced \(user unknown"),
+    (69, r"dsn=4\.3\.0, status=deferred \(service unavailable"),
+    (74, r"dsn=4\.3\.0, status=deferred \(input/output error"),
+    (78, r"dsn=4\.3\.5, status=deferred \(configuration error"),
+    (99, r"dsn=5\.3\.0, status=bounced \(mailer refused the message"),
+    ("signal", r"dsn=4\.3\.0, status=deferred \(mailer died with a signal"),
+    ("missing", r"dsn=4\.3\.0, status=deferred \(cannot run command"),
+])
+def test_statuses_for_the_delivery_agent(postern, mailer, status, log):
+    if status == "signal":
+        with open(mailer.path, "w") as f:
+            f.write("#!/bin/sh\nkill -9 $$\n")
+    elif status == "missing":
+        os.unlink(mailer.path)
+    else:
+        mailer.status(status)
+    p = postern({"default_transport": "smtpfwdd", "mydestination": "", "allow_min_user": "yes"},
+                master_extra=f"smtpfwdd unix - n n - 10 smtpfwdd user=daemon command={mailer.path}\n")
+    p.send(["c@d.test", "-x@d.test"], sender="a@b.test")
+    p.wait_log(r"to=<c@d\.test>, relay=smtpfwdd, .*" + log)
+    p.wait_log(r"to=<-x@d\.test>, relay=smtpfwdd, .*dsn=5\.1\.3, status=bounced")
+    if status in (78, "missing"):
+        p.wait_log(r"warning: .*see command= of service smtpfwdd in master\.cf")
+    if status == 0:
+        assert (["-oi", "-f", "a@b.test", "c@d.test"], True) in [(a, "Subject: t" in t) for a, t in mailer.calls()]
+        assert p.run("postconf", "-c", p.etc, "smtpfwdd_destination_recipient_limit").stdout == "smtpfwdd_destination_recipient_limit = 96\n"
 
 
 @pytest.mark.parametrize("args,status,words", [

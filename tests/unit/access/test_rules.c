@@ -241,6 +241,14 @@ static const struct {
     {"allow:ALL:@d.test:ALL\n", "nothing stands before or behind"},
     {"allow:ALL:a@:ALL\n", "nothing stands before or behind"},
     {"allow:ALL:USER@NS=*.test:/x/@/y/\n", NULL},
+    {"deny:ALL:ALL:all@d.test user@d.test\n", NULL}, /* names like any other */
+    {"deny:/a++++++++++++++++++++++++++++++++++++++/:ALL:ALL\n", "repeats too much"},
+    {"deny:/((((a{9}){9}){9}){9}){9}/:ALL:ALL\n", "repeats too much"},
+    {"deny:/^[a-z]+-[0-9]+\\.[a-z]{3}(x[]+]+y)*$/:ALL:ALL\n", NULL},
+    {"deny:all:ALL:ALL\n", "write ALL in capitals"},
+    {"deny:joe@Known:ALL:ALL\n", "write KNOWN in capitals"},
+    {"deny:ALL:All:ALL\n", "write ALL in capitals"},
+    {"deny:ALL:ns=*.x:ALL\n", "write NS= in capitals"},
 };
 
 static void test_files(void **state)
@@ -412,6 +420,7 @@ static const struct {
      "(UNKNOWN@c.test ip=198.51.100.7)",
      false},
     {"noto:UNTRUSTED:ALL:ALL:550 x", "", "550 5.7.1 x", false},
+    {"noto:ALL:user@b.test all@b.test:ALL", "check_rules_default_action = allow\n", NULL, false},
 };
 
 static void test_replies(void **state)
