@@ -255,8 +255,8 @@ enum rc validator_ask(struct validator *v, struct str name, int type, long timeo
     }
     pthread_mutex_unlock(&v->lock);
     pthread_cond_init(&q.answered, NULL);
-    error = v->lib.ub_resolve_async(v->ctx, name.n ? arena_text(a, name) : ".", type, CLASS_IN, &q, answered,
-                                    &q.async_id);
+    error = v->lib.ub_resolve_async(v->ctx, name.n ? arena_text(a, name) : ".", type, CLASS_IN, &q,
+                                    answered, &q.async_id);
     if (error) {
         rc = FAIL(why, RC_TEMP, "libunbound: %s", v->lib.ub_strerror(error));
     } else {

@@ -149,8 +149,8 @@ bool rewriter_has_changed(struct rewriter *r)
            maps_have_changed(r->verify.transport_maps) ||
            maps_have_changed(r->verify.sender_relayhost) ||
            maps_have_changed(r->verify.sender_transport) || maps_have_changed(r->relocated) ||
-           maps_have_changed(r->actions) ||
-           match_has_changed(r->mydestination) || match_has_changed(r->virtual_alias_domains) ||
+           maps_have_changed(r->actions) || match_has_changed(r->mydestination) ||
+           match_has_changed(r->virtual_alias_domains) ||
            match_has_changed(r->virtual_mailbox_domains) || match_has_changed(r->relay_domains);
 }
 

@@ -50,8 +50,8 @@ enum rc resolve_address(struct rewriter *r, struct str sender, struct str recipi
  * recipient_action_maps ("NAME:domain", then "NAME"). RC_NONE: action is empty or "-". A name that
  * is not there any more gives the transport "retry".
  */
-enum rc resolve_action(struct rewriter *r, struct str action, struct str recipient,
-                       struct arena *a, struct resolved *out, struct why *why) MUST_USE;
+enum rc resolve_action(struct rewriter *r, struct str action, struct str recipient, struct arena *a,
+                       struct resolved *out, struct why *why) MUST_USE;
 
 /* Is this domain local (mydestination or own address literal)? RC_OK, RC_NONE, RC_TEMP */
 enum rc resolve_is_local_domain(struct rewriter *r, struct str domain, struct why *why) MUST_USE;

@@ -85,7 +85,7 @@ struct submit_library {
     struct str strip, forbidden; /* message_strip_characters, message_reject_characters */
     struct handover handover;
     struct space space;
-    struct srs *srs; /* NULL: srs_secrets is empty */
+    struct srs *srs;           /* NULL: srs_secrets is empty */
     struct dispatch *dispatch; /* non_smtpd_match_rules; NULL: none */
 };
 
