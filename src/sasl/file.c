@@ -328,6 +328,12 @@ static enum rc file_mechanisms(void *state, const struct login_peer *peer, struc
 
 /* ---- life ---- */
 
+#ifdef HAVE_OPENSSL
+enum { SCRAM_WORKS = true };
+#else
+enum { SCRAM_WORKS = false };
+#endif
+
 /* Does every entry hold a verifier? No: unknown, for the table cannot be listed. */
 static bool all_have_scram(struct file *f)
 {
@@ -404,11 +410,7 @@ static enum rc file_open(const struct login_server_options *o, void **state, str
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&f->freed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-#ifdef HAVE_OPENSSL
-    f->offers_scram = all_have_scram(f);
-#else
-    f->offers_scram = false;
-#endif
+    f->offers_scram = SCRAM_WORKS && all_have_scram(f);
     *state = f;
     return RC_OK;
 }
