@@ -179,8 +179,11 @@ static struct session *greeted(struct attempt *at, struct session *s, bool best)
 
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
     if ((!wrapped || protect_session(at, s)) && session_greet(at, s, best) &&
-        protect_session(at, s) && auth_session(at, s))
-        return s;
+        protect_session(at, s)) {
+        if (auth_session(at, s))
+            return s;
+        protect_describe(at, s);
+    }
     at->d->time.connected = clock_now();
     session_close(s, true);
     return NULL;

@@ -410,3 +410,24 @@ def test_debians_postfix_with_dovecot(postern, postfix, tmp_path, type_, mechani
         p.wait_log(r"to=<b@far.example>, .*dsn=4.7.8, status=deferred \(SASL authentication failed; server .* said: 535 5.7.8 Error: authentication failed")
     finally:
         dovecot.stop()
+
+
+@pytest.mark.parametrize("level,sent", [("secure", True), ("encrypt", False)])
+def test_security_of_the_connection(postern, provider, level, sent):
+    """A password only for a server that has shown who it is."""
+    p = postern({"relayhost": f"[localhost]:{provider.port}", "mydestination": "", "smtp_sasl_auth_enable": "yes", "smtp_sasl_type": "builtin",
+                 "smtp_sasl_password_maps": "static:{bert:his password}", "smtp_tls_security_level": level, "smtp_tls_CAfile": provider.ca.pem,
+                 "smtp_tls_secure_cert_match": "nexthop", "smtp_sasl_mechanism_filter": "plain", "smtp_sasl_tls_security_options": "noplaintext",
+                 "smtp_sasl_tls_verified_security_options": "noanonymous"})
+    p.send("a@far.example")
+    p.wait_log(r"to=<a@far.example>, .*tls=" + (r"secure, .*status=sent" if sent else
+               r"encrypt, dsn=4.7.0, status=deferred \(SASL authentication failed; cannot authenticate to server .*: no mechanism available"))
+
+
+def test_no_login_before_starttls(postern, provider):
+    """AUTH that is offered in clear is forgotten with the rest when TLS begins; our server offers it over TLS only."""
+    p = postern({"relayhost": f"[localhost]:{provider.port}", "mydestination": "", "smtp_sasl_auth_enable": "yes", "smtp_sasl_type": "builtin",
+                 "smtp_sasl_password_maps": "static:{bert:his password}", "smtp_tls_security_level": "none", "smtp_sasl_security_options": "noanonymous"})
+    p.send("a@far.example", sender="")
+    p.wait_log(r"to=<a@far.example>, .*status=bounced \(host localhost.* said: 554")
+    assert "sasl_username" not in provider.logs()
