@@ -172,7 +172,7 @@ enum rc duplex_line(struct duplex *d, size_t max, struct str *line)
 
 struct str duplex_input(const struct duplex *d)
 {
-    return (struct str){d->in + d->in_start, d->in_end - d->in_start};
+    return d->in ? (struct str){d->in + d->in_start, d->in_end - d->in_start} : STR_NONE;
 }
 
 void duplex_consume(struct duplex *d, size_t n)
