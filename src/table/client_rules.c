@@ -97,6 +97,24 @@ enum rc client_query_parse(struct str text, struct client_query *query, struct w
     return RC_OK;
 }
 
+void client_rule_own(struct client_rule *rule, struct arena *a)
+{
+    struct client_rule old = *rule;
+
+    rule->text = arena_copy(a, old.text);
+    rule->key = arena_copy(a, old.key);
+    rule->file = arena_copy(a, old.file);
+    memset(&rule->variables, 0, sizeof rule->variables);
+    memset(&rule->unset, 0, sizeof rule->unset);
+    for (size_t i = 0; i < old.variables.n; i++) {
+        struct config_setting s = {arena_copy(a, old.variables.v[i].name),
+                                   arena_copy(a, old.variables.v[i].value), STR_NONE};
+        vec_add(a, &rule->variables, s);
+    }
+    for (size_t i = 0; i < old.unset.n; i++)
+        vec_add(a, &rule->unset, arena_copy(a, old.unset.v[i]));
+}
+
 /* ---- search in tables that know nothing of clients ---- */
 
 struct search {

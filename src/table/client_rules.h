@@ -59,5 +59,8 @@ enum rc client_rule_parse(struct str value, struct arena *a, struct client_rule 
 /* The same with tcprules' quotes: allow,NAME="value",... */
 struct str client_rule_text(struct arena *a, const struct client_rule *rule);
 
+/* Copy all of it into the arena. */
+void client_rule_own(struct client_rule *rule, struct arena *a);
+
 /* "ADDR[,NAME[,USER]]", as postmap -q takes it. RC_PERM: no address. */
 enum rc client_query_parse(struct str text, struct client_query *query, struct why *why) MUST_USE;

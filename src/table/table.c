@@ -597,24 +597,6 @@ enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key
 
 /* ---- rules about clients ---- */
 
-static void client_rule_own(struct client_rule *rule, struct arena *a)
-{
-    struct client_rule old = *rule;
-
-    rule->text = arena_copy(a, old.text);
-    rule->key = arena_copy(a, old.key);
-    rule->file = arena_copy(a, old.file);
-    memset(&rule->variables, 0, sizeof rule->variables);
-    memset(&rule->unset, 0, sizeof rule->unset);
-    for (size_t i = 0; i < old.variables.n; i++) {
-        struct config_setting s = {arena_copy(a, old.variables.v[i].name),
-                                   arena_copy(a, old.variables.v[i].value), STR_NONE};
-        vec_add(a, &rule->variables, s);
-    }
-    for (size_t i = 0; i < old.unset.n; i++)
-        vec_add(a, &rule->unset, arena_copy(a, old.unset.v[i]));
-}
-
 bool table_has_rules(const struct table *t)
 {
     return t->driver->find_rule != NULL;
