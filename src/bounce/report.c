@@ -297,5 +297,6 @@ enum rc report_send(struct notice *n, const struct addressee *to, struct why *wh
     put_original(&r);
     post_linef(r.post, "%s", "");
     post_linef(r.post, "--" STR_FMT "--", STR_ARG(r.boundary));
+    board_count(&n->env->board, COUNTER_bounce_message, 1);
     return post_finish(r.post, why);
 }

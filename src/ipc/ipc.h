@@ -12,6 +12,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include "util/arena.h"
 #include "util/buf.h"
@@ -71,6 +72,8 @@ struct ipc {
     unsigned n_fds;
     const struct log *trace; /* NULL: what is sent is never traced */
     char peer[32];           /* for that; "": whoever connected */
+    struct timespec began;   /* when service_next() gave the last request, while times are logged */
+    enum ipc_type last;      /* what it was */
 };
 
 void ipc_init(struct ipc *c, int fd, long timeout_ms);

@@ -75,12 +75,32 @@ enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms, st
     return rc;
 }
 
+/* "profile imsg": how long the request before this one took. */
+static void profile_end(const struct service_env *env, struct ipc *c)
+{
+    if (c->began.tv_sec)
+        log_info(&env->log, "profile-imsg: %s %s %.6f", env->name, ipc_name(c->last),
+                 clock_diff(clock_now(), c->began));
+    c->began = (struct timespec){0};
+}
+
+static void profile_begin(const struct service_env *env, struct ipc *c, enum ipc_type type)
+{
+    const struct board_switches *s = env->board.switches;
+
+    if (s == NULL || !(atomic_load_explicit(&s->profile, memory_order_relaxed) & TRACE_IMSG))
+        return;
+    c->began = clock_now();
+    c->last = type;
+}
+
 enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type, struct why *why)
 {
     long timeout_ms = c->timeout_ms;
     enum rc rc;
 
     ipc_trace(c, &env->log);
+    profile_end(env, c);
     if (env->slot == NULL || ipc_has_frame(c, type))
         return ipc_next(c, type, why);
     if (env->service->has_changed)
@@ -91,6 +111,8 @@ enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type
     rc = ipc_next(c, type, why);
     c->timeout_ms = timeout_ms;
     atomic_store(&env->slot->idle_since_ms, 0);
+    if (rc == RC_OK)
+        profile_begin(env, c, *type);
     return rc;
 }
 

@@ -145,7 +145,7 @@ static enum rc ask(struct filter_link *l, struct filters *fl, enum filter_phase 
     filter_begin_request(&l->out, phase, fl->id, token);
     if (first.p)
         filter_add(&l->out, first);
-    filter_end(&l->out, parameter);
+    filter_end(&l->out, parameter.p ? parameter : STR("")); /* programs count on the field */
     TRY(link_flush(l, why));
     return read_answer(l, token, WORD_RESULT, answer, why);
 }

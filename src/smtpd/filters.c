@@ -242,6 +242,16 @@ static void tell_connect(struct session *s, const struct filter_facts *facts)
     }
 }
 
+static void tell_tls(struct session *s)
+{
+    const struct tls_session *t = s->access.tls;
+
+    if (t)
+        tell(s, EVENT_LINK_TLS, STR_NONE, STR_NONE,
+             arena_printf(s->filters->arena, STR_FMT ":" STR_FMT ":%d", STR_ARG(t->protocol),
+                          STR_ARG(t->cipher), t->bits));
+}
+
 bool filters_connect(struct session *s)
 {
     const struct filter_set *set = s->smtpd->filters;
@@ -265,6 +275,7 @@ bool filters_connect(struct session *s)
         }
     facts = facts_of(s, FILTER_CONNECT, STR_NONE);
     tell_connect(s, &facts);
+    tell_tls(s); /* wrapper mode */
     v = ask_all(s, FILTER_CONNECT, facts.rdns.p ? facts.rdns : STR(""),
                 s->access.client.address_text.n ? s->access.client.address_text : STR("local"));
     flush(s);
@@ -426,16 +437,6 @@ static void tell_rcpt(struct session *s, struct str arguments, bool done)
         tell(s, EVENT_TX_ENVELOPE, str_of(fl->message), STR_NONE,
              arena_printf(fl->arena, "%s%08lx", fl->message,
                           str_hash(address_in(arguments)) & 0xffffffff));
-}
-
-static void tell_tls(struct session *s)
-{
-    const struct tls_session *t = s->access.tls;
-
-    if (t)
-        tell(s, EVENT_LINK_TLS, STR_NONE, STR_NONE,
-             arena_printf(s->filters->arena, STR_FMT ":" STR_FMT ":%d", STR_ARG(t->protocol),
-                          STR_ARG(t->cipher), t->bits));
 }
 
 void filters_told(struct session *s, const struct command *c, struct str arguments, bool done)

@@ -166,6 +166,8 @@ void session_reply(struct session *s, struct str reply)
         sent = add_footer(s, apply_filter(s, reply));
     if (s->errors >= s->config->smtpd_soft_error_limit && s->config->smtpd_error_sleep_time > 0)
         sleep((unsigned)s->config->smtpd_error_sleep_time);
+    if (sent.n && (sent.p[0] == '4' || sent.p[0] == '5'))
+        board_count(&s->smtpd->env->board, COUNTER_smtp_reject, 1);
     filters_server_says(s, sent);
     wire_reply(&s->wire, sent);
     if (str_has_prefix(sent, STR("421")) || str_has_prefix(sent, STR("521")))

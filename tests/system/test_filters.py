@@ -1,9 +1,13 @@
 """Filters of SMTP sessions: conditions, programs that speak OpenSMTPD's protocol, chains of them."""
+import http.server
 import json
 import os
 import re
 import shutil
+import smtplib
 import subprocess
+import tempfile
+import threading
 
 import pytest
 
@@ -322,15 +326,71 @@ def test_reload_keeps_sessions(filtered):
 
 # ---- programs of others ----
 
-@pytest.mark.skipif(not os.path.exists("/usr/libexec/opensmtpd/filter-senderscore") and not os.environ.get("OPENSMTPD_FILTERS"),
-                    reason="package opensmtpd-filter-senderscore is not there")
-def test_filter_senderscore(filtered):
-    """Loopback has no reputation: the filter lets it pass and adds no header; its protocol handling is what counts."""
-    program = f"{os.environ.get('OPENSMTPD_FILTERS', '/usr/libexec/opensmtpd')}/filter-senderscore"
-    p = filtered("s proc s\n", "s")
-    p.master += f"s unix - n n - 0 filterd argv={program} -blockBelow 10 -scoreHeader\n"
-    p.write_config()
+@pytest.fixture(scope="module")
+def packaged(tmp_path_factory):
+    """Directory with the programs of Debian's filter packages, unpacked and not installed."""
+    if os.path.exists("/usr/libexec/opensmtpd/filter-senderscore") and os.path.exists("/usr/libexec/opensmtpd/filter-rspamd"):
+        return "/usr/libexec/opensmtpd"
+    where = os.path.join(tempfile.gettempdir(), "opensmtpd-filters")
+    if not os.path.exists(f"{where}/usr/libexec/opensmtpd/filter-rspamd"):
+        debs = tmp_path_factory.mktemp("debs")
+        r = subprocess.run(["apt-get", "-qq", "download", "opensmtpd-filter-senderscore", "opensmtpd-filter-rspamd"], cwd=debs,
+                           capture_output=True, text=True)
+        if r.returncode:
+            pytest.skip("the packages of filters cannot be had: " + r.stderr.strip())
+        for deb in debs.glob("*.deb"):
+            subprocess.run(["dpkg-deb", "-x", deb, where], check=True)
+    return f"{where}/usr/libexec/opensmtpd"
+
+
+def with_program(filtered, *words):
+    p = filtered("x proc x\n", "")
     p.stop()
-    p.start()
+    p.main["smtpd_filters"] = "x"
+    p.master += f"x unix - n n - 0 filterd argv={' '.join(words)}\n"
+    p.write_config()
+    return p.start()
+
+
+def test_filter_senderscore(filtered, packaged):
+    """Loopback has no reputation: the filter lets it pass; its protocol handling is what counts."""
+    p = with_program(filtered, f"{packaged}/filter-senderscore", "-blockBelow", "10", "-scoreHeader")
     p.send("bob@v.test")
     assert "hello" in open(p.wait_mail("bob")[0]).read()
+
+
+class Rspamd(http.server.BaseHTTPRequestHandler):
+    """Answers as rspamd does: what has "buy" in it is spam, what has "virus" is refused."""
+
+    def do_POST(self):
+        text = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append((dict(self.headers), text))
+        action = "add header" if b"buy" in text else "reject" if b"virus" in text else "no action"
+        answer = json.dumps({"action": action, "score": 7.5, "required_score": 5, "symbols": {"TEST": {"score": 7.5}}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_filter_rspamd(filtered, packaged):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rspamd)
+    server.seen = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        p = with_program(filtered, f"{packaged}/filter-rspamd", "-url", f"http://127.0.0.1:{server.server_port}")
+        p.send("bob@v.test", text="Subject: a\r\n\r\nhello\r\n.dot\r\n")
+        p.send("bob@v.test", text="Subject: b\r\n\r\nbuy this\r\n")
+        with pytest.raises(smtplib.SMTPDataError) as e:
+            p.send("bob@v.test", text="Subject: c\r\n\r\nvirus\r\n")
+        assert e.value.smtp_code == 550
+        texts = [open(f).read() for f in p.wait_mail("bob", 2)]
+        assert {("buy" in t, "X-Spam: " in t or "X-Spam-Action: add header" in t) for t in texts} == {(True, True), (False, False)}
+        assert any("hello\n.dot\n" in t for t in texts)
+        headers = server.seen[0][0]
+        assert headers["From"] == "sender@example.test" and headers["Rcpt"] == "bob@v.test"
+    finally:
+        server.shutdown()

@@ -556,3 +556,11 @@ def test_of_a_system_from_smtpd_conf(site, grammar, head):
         assert run("update", "table", "nosuch").returncode == 1
     assert run("remove", run("show", "queue").stdout.split("|")[grammar == "2011"]).stdout == "1 envelope removed\n"
     assert run("stop").stdout == "command succeeded\n"
+
+
+def test_profile(system):
+    ctl(system, "profile", "imsg", check=True)
+    system.send("bob@v.test")
+    system.send("x@far.test")
+    system.wait_log(r"defer\[?.*profile-imsg: defer bounce_append \d+\.\d{6}|bounce\[\d+\]: profile-imsg: defer bounce_append \d+\.\d{6}")
+    ctl(system, "unprofile", "imsg", check=True)
