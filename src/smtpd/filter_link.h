@@ -29,7 +29,7 @@ struct filters { /* of a session */
     char content_token[17];
     struct buf line; /* of the content, while it is longer than a piece */
     enum rc content_rc;
-    char last_class; /* of the latest reply: '2' */
+    char last_class, last_subclass; /* of the latest reply: '2' and '5' of 250 */
 };
 
 struct verdict_of_filters {

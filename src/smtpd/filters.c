@@ -61,30 +61,36 @@ static void give_up(struct session *s, struct verdict_of_filters *v)
                          STR_ARG(s->config->myhostname))};
 }
 
-static void report_response(struct session *s, const struct filter *f, enum filter_phase phase,
-                            const struct filter_line *answer)
+/* What the filters together have said; asked also when nobody is concerned. */
+static void tell_response(struct session *s, enum filter_phase phase, enum filter_decision decision,
+                          struct str parameter)
 {
     struct filters *fl = s->filters;
+    struct str name = str_of(phase == FILTER_CONNECT ? "connected" : filter_phase_name(phase));
+    struct str word = str_of(filter_decision_name(decision));
 
     for (size_t i = 0; i < fl->n; i++) {
         struct buf *b = link_event(&fl->links[i], EVENT_FILTER_RESPONSE, fl->id);
         if (b == NULL)
             continue;
-        filter_add(b, str_of(filter_phase_name(phase)));
-        if (answer->parameter.p)
-            filter_add(b, str_of(filter_decision_name(answer->decision)));
-        filter_end(b, answer->parameter.p ? answer->parameter
-                                          : str_of(filter_decision_name(answer->decision)));
+        filter_add(b, name);
+        if (parameter.p)
+            filter_add(b, word);
+        filter_end(b, parameter.p ? parameter : word);
     }
-    if (answer->decision != DECIDE_REPORT)
-        return;
+}
+
+static void tell_report(struct session *s, const struct filter *f, struct str text)
+{
+    struct filters *fl = s->filters;
+
     for (size_t i = 0; i < fl->n; i++) {
         struct buf *b = link_event(&fl->links[i], EVENT_FILTER_REPORT, fl->id);
         if (b == NULL)
             continue;
         filter_add(b, f->is_program ? STR("proc") : STR("builtin"));
         filter_add(b, f->name);
-        filter_end(b, answer->parameter);
+        filter_end(b, text);
     }
 }
 
@@ -101,7 +107,6 @@ static enum rc ask_one(struct session *s, size_t i, enum filter_phase phase, str
     if (f->is_program) {
         TRY(link_ask(&fl->links[i], fl, phase, first, parameter, answer, &s->why));
         board_count(&s->smtpd->env->board, COUNTER_filter_answers, 1);
-        report_response(s, f, phase, answer);
         return RC_OK;
     }
     if (f->phase == phase) {
@@ -109,7 +114,6 @@ static enum rc ask_one(struct session *s, size_t i, enum filter_phase phase, str
         if (filter_matches(f, &facts)) {
             answer->decision = f->decision;
             answer->parameter = f->text;
-            report_response(s, f, phase, answer);
         }
     }
     return RC_OK;
@@ -128,8 +132,8 @@ static struct str without_brackets(enum filter_phase phase, struct str text)
 }
 
 /* The filters in turn. first: a field before the parameter (connect). */
-static struct verdict_of_filters ask_all(struct session *s, enum filter_phase phase,
-                                         struct str first, struct str parameter)
+static struct verdict_of_filters ask_in_turn(struct session *s, enum filter_phase phase,
+                                             struct str first, struct str parameter)
 {
     struct filters *fl = s->filters;
     struct verdict_of_filters v = {.decision = DECIDE_PROCEED, .text = parameter};
@@ -141,8 +145,8 @@ static struct verdict_of_filters ask_all(struct session *s, enum filter_phase ph
             return v;
         }
         switch (answer.decision) {
-        case DECIDE_PROCEED:
-        case DECIDE_REPORT: break;
+        case DECIDE_PROCEED: break;
+        case DECIDE_REPORT: tell_report(s, fl->set->list[i], answer.parameter); break;
         case DECIDE_BYPASS: return v;
         case DECIDE_JUNK:
             if (phase < FILTER_MAIL_FROM)
@@ -164,6 +168,21 @@ static struct verdict_of_filters ask_all(struct session *s, enum filter_phase ph
             return v;
         }
     }
+    return v;
+}
+
+static struct verdict_of_filters ask_all(struct session *s, enum filter_phase phase,
+                                         struct str first, struct str parameter)
+{
+    struct filters *fl = s->filters;
+    bool junk = fl->junk_session || fl->junk_message;
+    struct verdict_of_filters v = ask_in_turn(s, phase, first, parameter);
+    bool has_text = v.decision != DECIDE_PROCEED;
+
+    if (!junk && (fl->junk_session || fl->junk_message) && !has_text)
+        tell_response(s, phase, DECIDE_JUNK, STR_NONE);
+    else
+        tell_response(s, phase, v.decision, has_text ? v.text : STR_NONE);
     return v;
 }
 
@@ -292,12 +311,15 @@ void filters_greeted(struct session *s)
     flush(s);
 }
 
-static void end_transaction(struct session *s, enum filter_event e)
+/* how: tx-commit is told by the caller; tx-rollback here. */
+static void end_transaction(struct session *s, enum filter_event how)
 {
     struct filters *fl = s->filters;
 
+    if (fl->message[0] && how == EVENT_TX_ROLLBACK)
+        tell(s, how, STR_NONE, STR_NONE, str_of(fl->message));
     if (fl->message[0])
-        tell(s, e, STR_NONE, STR_NONE, str_of(fl->message));
+        tell(s, EVENT_TX_RESET, STR_NONE, STR_NONE, str_of(fl->message));
     fl->message[0] = '\0';
     fl->junk_message = false;
 }
@@ -308,7 +330,7 @@ void filters_disconnect(struct session *s)
 
     if (fl == NULL)
         return;
-    end_transaction(s, EVENT_TX_RESET);
+    end_transaction(s, EVENT_TX_ROLLBACK);
     if (s->reason && strcmp(s->reason, "timeout") == 0)
         tell(s, EVENT_TIMEOUT, STR_NONE, STR_NONE, STR_NONE);
     tell(s, EVENT_LINK_DISCONNECT, STR_NONE, STR_NONE, STR_NONE);
@@ -403,8 +425,10 @@ void filters_server_says(struct session *s, struct str reply)
 
     if (s->filters == NULL)
         return;
-    if (reply.n > 3)
+    if (reply.n > 3) {
         s->filters->last_class = reply.p[0];
+        s->filters->last_subclass = reply.p[1];
+    }
     while (rest.n)
         tell(s, EVENT_PROTOCOL_SERVER, STR_NONE, STR_NONE, str_cut(&rest, '\n'));
 }
@@ -432,11 +456,17 @@ static void tell_rcpt(struct session *s, struct str arguments, bool done)
 {
     struct filters *fl = s->filters;
 
-    tell(s, EVENT_TX_RCPT, str_of(fl->message), result_of(s, done), address_in(arguments));
     if (done)
         tell(s, EVENT_TX_ENVELOPE, str_of(fl->message), STR_NONE,
              arena_printf(fl->arena, "%s%08lx", fl->message,
                           str_hash(address_in(arguments)) & 0xffffffff));
+    tell(s, EVENT_TX_RCPT, str_of(fl->message), result_of(s, done), address_in(arguments));
+}
+
+/* 50x: the command itself was wrong, so it was none of the transaction. */
+static bool was_understood(const struct session *s)
+{
+    return !(s->filters->last_class == '5' && s->filters->last_subclass == '0');
 }
 
 void filters_told(struct session *s, const struct command *c, struct str arguments, bool done)
@@ -448,7 +478,7 @@ void filters_told(struct session *s, const struct command *c, struct str argumen
     switch (c->id) {
     case CMD_HELO:
     case CMD_EHLO:
-        end_transaction(s, EVENT_TX_RESET);
+        end_transaction(s, EVENT_TX_ROLLBACK);
         if (done)
             tell(s, EVENT_LINK_IDENTIFY, str_of(c->name), STR_NONE, arguments);
         break;
@@ -463,9 +493,15 @@ void filters_told(struct session *s, const struct command *c, struct str argumen
                                      : STR("fail"),
              STR_NONE, s->access.sasl_username.p ? s->access.sasl_username : STR(""));
         break;
-    case CMD_MAIL: tell_mail(s, arguments, done); break;
-    case CMD_RCPT: tell_rcpt(s, arguments, done); break;
-    case CMD_RSET: end_transaction(s, EVENT_TX_RESET); break;
+    case CMD_MAIL:
+        if (was_understood(s))
+            tell_mail(s, arguments, done);
+        break;
+    case CMD_RCPT:
+        if (was_understood(s))
+            tell_rcpt(s, arguments, done);
+        break;
+    case CMD_RSET: end_transaction(s, EVENT_TX_ROLLBACK); break;
     case CMD_DATA:
         if (!done && fl->message[0] && s->access.sender.p)
             tell(s, EVENT_TX_DATA, str_of(fl->message), STR_NONE, result_of(s, false));
@@ -498,10 +534,22 @@ void filters_content_begins(struct session *s)
 
     if (fl == NULL)
         return;
-    if ((fl->junk_session || fl->junk_message) && s->t.submission)
-        submit_prepend_header(s->t.submission, STR("X-Spam: yes"));
     tell(s, EVENT_TX_DATA, str_of(fl->message), STR_NONE, STR("ok"));
     fl->content_rc = filtered_begin(fl, &s->why);
+    if (fl->junk_session || fl->junk_message)
+        transaction_header(s, STR("X-Spam: yes"));
+}
+
+/* What stands in front of the content is content for filters. */
+bool filters_take_header(struct session *s, struct str header)
+{
+    struct str rest = header;
+
+    if (s->filters == NULL || !s->filters->has_content)
+        return false;
+    while (rest.n)
+        filters_line(s, str_cut(&rest, '\n'), false);
+    return true;
 }
 
 void filters_line(struct session *s, struct str line, bool more)
@@ -535,6 +583,8 @@ bool filters_content_ends(struct session *s, struct str *reply)
     *reply = STR_NONE;
     if (fl == NULL)
         return true;
+    if (!s->t.chunking)
+        filters_client_says(s, STR("."));
     if (fl->has_content && fl->content_rc == RC_OK)
         fl->content_rc = filtered_end(fl, take_filtered, s, &s->why);
     if (fl->content_rc != RC_OK)
@@ -557,9 +607,6 @@ void filters_message(struct session *s, bool queued)
     if (queued && fl->message[0])
         tell(s, EVENT_TX_COMMIT, str_of(fl->message), STR_NONE,
              arena_printf(fl->arena, "%ld", message_size(s)));
-    else if (fl->message[0])
-        tell(s, EVENT_TX_ROLLBACK, STR_NONE, STR_NONE, str_of(fl->message));
-    fl->message[0] = '\0';
-    fl->junk_message = false;
+    end_transaction(s, queued ? EVENT_TX_COMMIT : EVENT_TX_ROLLBACK);
     flush(s);
 }

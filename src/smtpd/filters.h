@@ -27,6 +27,8 @@ void filters_server_says(struct session *s, struct str reply);
 /* DATA, or the first BDAT. False: *reply is the answer. */
 bool filters_data(struct session *s, struct str *reply);
 void filters_content_begins(struct session *s); /* after 354: headers of ours, report */
+/* A header of ours, in front of the content; false: no filter wants to see it. */
+bool filters_take_header(struct session *s, struct str header);
 void filters_line(struct session *s, struct str line, bool more);
 /* The content is complete: it goes through the filters into the message. False: *reply is the
  * answer. */

@@ -186,6 +186,7 @@ bool transaction_open(struct session *s); /* the queue file; answers itself when
 void transaction_done(
     struct session *s); /* forget the message; its file goes unless it was finished */
 void transaction_begin_content(struct session *s);
+void transaction_header(struct session *s, struct str header); /* in front of the content */
 /* True: queued. *reply: what the client gets; p == NULL: nothing more, it was answered or is cut
  * off. */
 bool transaction_finish(struct session *s, struct str *reply);

@@ -175,8 +175,10 @@ static void received_login(struct session *s, struct buf *b)
     buf_addc(b, ')');
 }
 
-static void prepend(struct session *s, struct str header)
+void transaction_header(struct session *s, struct str header)
 {
+    if (filters_take_header(s, header))
+        return;
     if (s->t.submission)
         submit_prepend_header(s->t.submission, header);
     else if (s->t.spooled)
@@ -215,7 +217,7 @@ static void add_received(struct session *s)
     } else {
         buf_addf(&b, ";\n\t%s", date);
     }
-    prepend(s, buf_str(&b));
+    transaction_header(s, buf_str(&b));
 }
 
 void transaction_begin_content(struct session *s)
@@ -229,10 +231,10 @@ void transaction_begin_content(struct session *s)
     if (s->on_stdin)
         return; /* pickup adds Received: */
     for (size_t i = 0; i < actions->headers.n; i++)
-        prepend(s, actions->headers.v[i]);
+        transaction_header(s, actions->headers.v[i]);
     add_received(s);
     if (s->t.requiretls && s->config->requiretls_esmtp_header)
-        prepend(s, STR("Require-TLS-ESMTP: yes"));
+        transaction_header(s, STR("Require-TLS-ESMTP: yes"));
     if (s->smtpd->signatures)
         s->t.scan = signature_scan_new(s->smtpd->signatures, s->access.arena);
 }
