@@ -13,7 +13,7 @@
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { TIMEOUT_MS = 2000, PATIENCE_MS = 1000 };
+enum { TIMEOUT_MS = 2000, PATIENCE_MS = 10 * 1000 };
 
 struct tls_manager {
     char *socket, *queue_directory;

@@ -13,12 +13,11 @@
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { KEYS = 4, NAME_BYTES = 16, SECRET_BYTES = 32 };
+enum { KEYS = 4, NAME_BYTES = 16, SECRET_BYTES = 32, OWN_SECONDS = 60 };
 
 struct ticket_key {
     unsigned char name[NAME_BYTES], cipher[SECRET_BYTES], mac[SECRET_BYTES];
     long until; /* wall clock: seals new tickets; it opens old ones for as long again */
-    bool own;
 };
 
 struct tls_tickets {
@@ -96,9 +95,12 @@ static void keep(struct tls_tickets *t, const struct ticket_key *k)
     pthread_mutex_unlock(&t->lock);
 }
 
+/* For a short time when there should be a tlsmgr: it may be back soon. */
 static bool make_own(struct tls_tickets *t, struct ticket_key *k)
 {
-    *k = (struct ticket_key){.until = clock_seconds() + t->lifetime, .own = true};
+    long life = t->manager && t->lifetime > OWN_SECONDS ? OWN_SECONDS : t->lifetime;
+
+    *k = (struct ticket_key){.until = clock_seconds() + life};
     return RAND_bytes(k->name, sizeof k->name) == 1 &&
            RAND_bytes(k->cipher, sizeof k->cipher) == 1 && RAND_bytes(k->mac, sizeof k->mac) == 1;
 }

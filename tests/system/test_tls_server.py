@@ -14,6 +14,7 @@ import time
 import pytest
 
 from conftest import SLOW, TOP, free_port, wait_until
+from test_access import Policy
 from tls_client import Authority, Secure, client
 
 
@@ -180,6 +181,23 @@ def test_certificate_rules(postern, ca, rules, known):
         assert text == f"5.7.1 <{prints['cert']}>: Client certificate rejected: go away".encode()
 
 
+def test_policy_server_is_told(postern, ca):
+    with Policy(lambda r: "DUNNO") as server:
+        p = postern(settings(ca, smtpd_tls_CAfile=ca.file, smtpd_tls_ask_ccert="yes",
+                             smtpd_recipient_restrictions=f"check_policy_service inet:127.0.0.1:{server.server_address[1]}"))
+        with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
+            s.secure()
+            s.ehlo()
+            s.mail("a@example.test")
+            s.rcpt("u@example.test")
+        server.shutdown()
+    told, = server.requests
+    assert [told[n] for n in ("ccert_subject", "ccert_issuer", "ccert_fingerprint", "ccert_pubkey_fingerprint", "encryption_protocol",
+                              "encryption_cipher", "encryption_keysize", "tls_sni")] == [
+        "user.example.test", "Test+20CA", ca.fingerprint("user"), ca.key_fingerprint("user"), "TLSv1.3", "TLS_AES_256_GCM_SHA384", "256",
+        "mx.example.test"]
+
+
 def test_needed_certificate(postern, ca, tmp_path):
     p = postern(settings(ca, "encrypt", smtpd_tls_CAfile=ca.file, smtpd_tls_req_ccert="yes"))
     with Secure(p.port, client(certificate=f"{ca.dir}/user.pem")) as s:
@@ -289,6 +307,11 @@ def test_without_tlsmgr(postern, ca):
     ({"smtpd_tls_loglevel": "9"}, "smtpd_tls_loglevel"),
     ({"smtpd_tls_CAfile": "%s/mx.key"}, "smtpd_tls_CAfile: cannot read certificates"),
     ({"tls_server_sni_maps": "nosuch:x"}, "nosuch"),
+    ({"smtpd_recipient_restrictions": "check_ccert_access { inline:{{a = b}}, { search_order = colour } }, reject"},
+     'check_ccert_access: search_order: unexpected "colour"'),
+    ({"smtpd_recipient_restrictions": "check_ccert_access { inline:{{a = b}}, { order = cert_fingerprint } }, reject"},
+     'check_ccert_access: unknown option "order"'),
+    ({"tls_session_ticket_cipher": "aes-256-gcm"}, "is no CBC cipher"),
     ({"tls_config_file": "/nonexistent/openssl.cnf"}, "tls_config_file = /nonexistent/openssl.cnf"),
     ({"tls_ssl_options": "NO_SUCH"}, 'tls_ssl_options: unknown option "NO_SUCH"'),
     ({"smtpd_tls_eecdh_grade": "best"}, "smtpd_tls_eecdh_grade"),
