@@ -162,7 +162,8 @@ def system(prefix, dns):
         "smtpd_pop_before_smtp_maps": f"inline:{{ {address('QS54')}=x, 127.77.201.9=x }}", "dns_resolver_file": dns.file,
         "smtpd_content_signatures_default": f"{top}/signatures", "smtpd_tls_security_level": "may",
         "smtpd_tls_chain_files": f"{top}/cert.pem", "smtpd_sasl_type": "file", "smtpd_sasl_path": f"texthash:{top}/users",
-        "smtpd_client_event_limit_exceptions": "", "smtpd_client_connection_count_limit": "0"})
+        "smtpd_client_event_limit_exceptions": "", "smtpd_client_connection_count_limit": "0",
+        "smtpd_authorized_xclient_hosts": "127.77.210.1"})
     p.top = top
     with open(f"{top}/signatures", "w") as f:
         f.write("# programs\nTVqQAAMAA\n")
@@ -283,6 +284,19 @@ def test_deny_closes_without_a_byte(system):
     with Client(system.port, "127.77.200.1", greet=False) as c:
         assert c.closed()
     system.wait_log(r"reject: CONNECT from .*127\.77\.200\.1.*denied")
+
+
+def test_xclient_looks_again(system):
+    """Who the connected host speaks for decides about the settings."""
+    with Client(system.port, "127.77.210.1") as c:
+        c.talk((f"XCLIENT ADDR={address('QS16')}", "220"), EHLO, ("MAIL FROM:<>", "554 5.7.1"))
+        c.talk((f"XCLIENT ADDR={address('QS11')}", "220"), EHLO, ("MAIL FROM:<>", "250"), ("RSET", "250"))
+        c.talk((f"XCLIENT ADDR={address('QS02')}", "220"))
+        assert "STARTTLS" in c.cmd("EHLO c.test")
+        c.talk((f"XCLIENT ADDR={address('QS39')}", "554 mx.local.test Go away!"), ("EHLO x", "503 5.5.1"))
+    with Client(system.port, "127.77.210.1") as c:
+        assert c.cmd("XCLIENT ADDR=127.77.200.1") == ""
+        assert c.closed()
 
 
 def test_F33_QS01_auth_for_this_client_only(system):

@@ -1,4 +1,7 @@
 /* Overlays that sessions share, and settings of a client. */
+#include <pthread.h>
+#include <stdlib.h>
+
 #include "config/client_settings.h"
 #include "config/overlays.h"
 #include "unit/unit.h"
@@ -81,6 +84,62 @@ static void test_overlays(void **unused)
     assert_int_equal(overlay_take(o, c, &bad, 1, &six, &why), RC_CONFIG);
     overlays_free(o);
     config_free(c);
+}
+
+/* Many threads, few places: whoever holds an overlay sees its own settings. */
+struct crowd {
+    struct overlays *overlays;
+    struct config *config;
+    unsigned seed;
+};
+
+static enum rc make_nothing(void *context, const struct config *config, void **state,
+                            struct why *why)
+{
+    (void)context;
+    (void)why;
+    *state = (void *)config;
+    return RC_OK;
+}
+
+static void *come_and_go(void *context)
+{
+    struct crowd *c = context;
+
+    for (int i = 0; i < 300; i++) {
+        const struct overlay *o;
+        char value[16];
+        long n = rand_r(&c->seed) % 9 + 1;
+        snprintf(value, sizeof value, "%ld", n);
+        o = take(c->overlays, c->config, value);
+        if (o->config->smtpd_recipient_limit != n || o->state != o->config)
+            abort();
+        overlay_give(c->overlays, o);
+    }
+    return NULL;
+}
+
+static void test_threads(void **unused)
+{
+    struct overlays_user user = {make_nothing, NULL, NULL};
+    struct config *config = base();
+    struct overlays *o = overlays_new(&user, 3);
+    struct crowd crowd[4];
+    pthread_t threads[4];
+    size_t there, made;
+
+    (void)unused;
+    for (unsigned i = 0; i < COUNT(crowd); i++) {
+        crowd[i] = (struct crowd){o, config, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &crowd[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT(threads); i++)
+        pthread_join(threads[i], NULL);
+    overlays_count(o, &there, &made);
+    assert_int_equal(there, 3);
+    assert_true(made >= 9);
+    overlays_free(o);
+    config_free(config);
 }
 
 static const struct {
@@ -195,6 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overlays),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_translation),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_every_variable_names_a_parameter),
