@@ -67,6 +67,11 @@ void parse_complaint(struct parser *p, const char *format, ...)
     add_message(p, true, arena_copy(p->arena, buf_str(&b)));
 }
 
+void parse_note(struct parser *p, struct str text)
+{
+    add_message(p, true, text);
+}
+
 bool parse_once(struct parser *p, bool before, const char *what)
 {
     return before ? parse_error(p, "%s", what) : true;

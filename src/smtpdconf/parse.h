@@ -35,6 +35,9 @@ bool parse_error(struct parser *p, const char *format, ...) PRINTF_LIKE(2, 3); /
 /* About no line: "smtpd: TEXT". The statement goes on. */
 void parse_complaint(struct parser *p, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* A finished line that is an error. */
+void parse_note(struct parser *p, struct str text);
+
 /* "X already specified..." when it was set before; false then. */
 bool parse_once(struct parser *p, bool before, const char *what);
 

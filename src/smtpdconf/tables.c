@@ -164,8 +164,8 @@ bool parse_table_file(struct parser *p, struct conf_table *t)
     bool is_list, ok = true;
 
     if (rc != RC_OK) {
-        parse_complaint(p, STR_FMT ": %s", STR_ARG(t->path),
-                        rc == RC_NONE ? "No such file or directory" : why.text);
+        parse_note(p, arena_printf(p->arena, STR_FMT ": %s", STR_ARG(t->path),
+                                   rc == RC_NONE ? "fopen: No such file or directory" : why.text));
         return parse_error(p, "invalid configuration file " STR_FMT " for table " STR_FMT,
                            STR_ARG(t->path), STR_ARG(t->name));
     }

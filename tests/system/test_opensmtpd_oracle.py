@@ -51,6 +51,9 @@ OWN = {
     "word that begins with a slash": "table a /etc/aliases\nmatch for any reject\n",
     "delimiter": "smtp sub-addr-delim \"++\"\nmatch for any reject\n",
     "size as number": "smtp max-message-size 1000\nmatch for any reject\n",
+    "table file": "table t file:/nonexistent\nmatch for any reject\n",
+    "manual": "table a { root = me }\nlisten on lo\naction l mbox alias <a>\naction o relay\nmatch for local action l\n"
+              "match for any action o\nmatch !from src 10.0.0.1 mail-from \"@example.com\" for any \\\n      reject\n",
     "no line end": "match for any reject",
 }
 
