@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from conftest import SLOW, TOP, Instance, Raw, alive, descendants, free_port, wait_until
+from conftest import BUILD, SLOW, TOP, Instance, Raw, alive, descendants, free_port, wait_until
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 IS_ROOT = os.getuid() == 0
@@ -756,3 +756,58 @@ def test_example_of_a_small_site(site, certificate):
         c.sendmail("ann@example.org", ["friend@far.test"], "Subject: out\r\n\r\nhello\r\n")
     got = provider.wait(s)[0]
     assert got[2] == ["friend@far.test"] and got[4] == "\0club\0word" and "client.test" not in got[3]
+
+
+# ---- filters of smtpd.conf ----
+
+FILTER = r'''#!/usr/bin/python3
+import sys
+for line in sys.stdin:
+    if line.startswith("config|ready"):
+        print("register|filter|smtp-in|rcpt-to\nregister|ready", flush=True)
+    elif line.startswith("filter|"):
+        kind, version, when, way, phase, session, token, *rest = line.rstrip("\n").split("|")
+        answer = "reject|550 not by filter" if "no@" in rest[0] else "proceed"
+        print(f"filter-result|{session}|{token}|{answer}", flush=True)
+'''
+
+
+def test_filters(site):
+    s = site("", start=False)
+    with open(f"{s.dir}/filter", "w") as f:
+        f.write(FILTER)
+    os.chmod(f"{s.dir}/filter", 0o755)
+    s.write('table bad { "@bad.test", "worse@*" }\n'
+            'filter "sender" phase mail-from match mail-from <bad> reject "550 not from there"\n'
+            f'filter "prog" proc-exec "{s.dir}/filter"\nfilter "all" chain {{ "sender", "prog" }}\n'
+            f'listen on 127.0.0.1 port {s.port} filter "all"\n'
+            f'action "l" maildir "{s.mail}/%{{dest.user}}" user {USER}\nmatch from any for any action "l"\n')
+    s.start()
+    assert say(s, "EHLO c.test", "MAIL FROM:<x@bad.test>")[-1] == "550 not from there", s.logs()[-2000:]
+    assert rcpt(s, "no@y.test") == "550 not by filter", s.logs()[-2000:]
+    assert rcpt(s, "yes@y.test").startswith("250")
+    send(s, "yes@y.test")
+    box(s, "yes")
+
+
+@pytest.mark.parametrize("grammar", ["current", "2011"])
+def test_S045_S110_database_of_makemap(site, grammar):
+    if "hash" not in subprocess.run([f"{BUILD}/bin/postconf", "-m"], capture_output=True, text=True).stdout.split():
+        pytest.skip("this build has no Berkeley DB")
+    s = site("", start=False)
+    path = f"{s.dir}/aliases"
+    with open(path, "w") as f:
+        f.write("bob: ann\nlist: ann, bea\n")
+    r = subprocess.run(["makemap", "-t", "aliases", path], executable=f"{s.prefix}/sbin/smtpctl", capture_output=True, text=True,
+                       env={**os.environ, "MAIL_CONFIG": s.base})
+    assert r.returncode == 0 and os.path.exists(f"{path}.db"), r.stderr
+    head = f"listen on 127.0.0.1 port {s.port}\n"
+    s.write(head + (f'table al db:{path}.db\naction "l" maildir "{s.mail}/%{{dest.user}}" alias <al> user {USER}\nmatch for local action "l"\n'
+                    if grammar == "current" else
+                    f'map al {{ source db "{path}.db" }}\naccept for local alias al deliver to maildir "{s.mail}/%u" as {USER}\n'))
+    s.start()
+    send(s, "bob@localhost")
+    box(s, "ann")
+    send(s, "list@localhost")
+    box(s, "ann", 2)
+    box(s, "bea")
