@@ -1,4 +1,5 @@
 /* Start the suite with the configuration that was made. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -50,6 +51,24 @@ static bool is_running(const struct generator *g)
     return fd >= 0 && fd_lock(fd, true, false, &why) != RC_OK;
 }
 
+/* Mail that the original has not delivered yet cannot be taken over. */
+static void warn_of_old_queue(void)
+{
+    static const char queue[] = "/var/spool/smtpd/queue";
+    DIR *dir = opendir(queue);
+    const struct dirent *e;
+    bool found = false;
+
+    while (dir && (e = readdir(dir)))
+        found = found || e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    if (found)
+        fprintf(stderr,
+                "warn: %s is not empty: let OpenSMTPD deliver that mail, it is not taken over\n",
+                queue);
+}
+
 /* Options of the command line that postfix(1) has, too; everything else stands in the files. */
 int run_suite(struct generator *g)
 {
@@ -70,6 +89,7 @@ int run_suite(struct generator *g)
         return 1;
     }
     link_control_socket(g);
+    warn_of_old_queue();
     setenv("MAIL_CONFIG", g->dir.p, 1);
     if (o->debug)
         (void)dup2(STDERR_FILENO, STDOUT_FILENO);
