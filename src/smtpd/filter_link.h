@@ -25,6 +25,7 @@ struct filters { /* of a session */
     unsigned long tokens;
     bool junk_session, junk_message;
     bool broken;      /* a program is gone */
+    bool refused;     /* the command at hand, by a filter */
     bool has_content; /* somebody wants to see the content */
     char content_token[17];
     struct buf line; /* of the content, while it is longer than a piece */

@@ -193,6 +193,7 @@ static bool refuses(const struct verdict_of_filters *v)
 
 static bool obey(struct session *s, const struct verdict_of_filters *v)
 {
+    s->filters->refused = refuses(v);
     if (!refuses(v))
         return true;
     session_reply(s, v->text);
@@ -383,6 +384,11 @@ static struct str address_in(struct str arguments)
     return str_cut(&rest, ' ');
 }
 
+static bool is_closed(struct str arguments)
+{
+    return str_index(arguments, '<') < 0 || str_index(arguments, '>') >= 0;
+}
+
 static struct str with_parameter(struct filters *fl, enum filter_phase phase, struct str arguments,
                                  struct str old, struct str new)
 {
@@ -405,6 +411,9 @@ bool filters_command(struct session *s, const struct command *c, struct str *arg
 
     if (fl == NULL || fl->broken || !phase_of(c, &phase))
         return true;
+    fl->refused = false;
+    if (has_address(phase) && !is_closed(*arguments))
+        return true; /* smtpd says what is wrong with it */
     arena_reset(fl->arena);
     parameter = has_address(phase) ? address_in(*arguments) : *arguments;
     v = ask_all(s, phase, STR_NONE, parameter);
@@ -463,10 +472,12 @@ static void tell_rcpt(struct session *s, struct str arguments, bool done)
     tell(s, EVENT_TX_RCPT, str_of(fl->message), result_of(s, done), address_in(arguments));
 }
 
-/* 50x: the command itself was wrong, so it was none of the transaction. */
+/* 50x: the command itself was wrong. Neither that nor what a filter has refused is of the
+ * transaction. */
 static bool was_understood(const struct session *s)
 {
-    return !(s->filters->last_class == '5' && s->filters->last_subclass == '0');
+    return !s->filters->refused &&
+           !(s->filters->last_class == '5' && s->filters->last_subclass == '0');
 }
 
 void filters_told(struct session *s, const struct command *c, struct str arguments, bool done)

@@ -1,27 +1,34 @@
-"""Output shapes of smtpctl compared with Debian's own (a private copy in namespaces of its own; nothing is installed)."""
+"""smtpctl and what filters are told, compared with Debian's own (a private copy in namespaces of its own; nothing is installed)."""
+import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import tempfile
 
 import pytest
 
 from conftest import SLOW, TOP, free_port, wait_until
+from test_filters import filtered  # noqa: F401
+from test_opensmtpd import site  # noqa: F401
 from test_smtpctl import ctl, defer, system  # noqa: F401
 
 # runs in a mount namespace: accounts, spool and sockets of the other system are nobody else's
-SCRIPT = r"""
+BEGIN = r"""
 set -e
 mount --bind {tmp}/passwd /etc/passwd; mount --bind {tmp}/group /etc/group
 mount -t tmpfs tmpfs /run; mount -t tmpfs -o mode=755 tmpfs /var/spool; mount -t tmpfs -o mode=755 tmpfs /var/lib
 mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd; chmod 711 /var/spool/smtpd
 mount -t tmpfs -o mode=755,size=20m tmpfs /mnt
 cp {where}/usr/sbin/smtpctl {where}/usr/sbin/smtpd /mnt/; chgrp opensmtpq /mnt/smtpctl; chmod 2555 /mnt/smtpctl
-mkdir -p /run/lib; echo {where}/usr/lib/x86_64-linux-gnu > /run/lib/conf; ldconfig -f /run/lib/conf -C /run/lib/cache -N 2>/dev/null || true
 export LD_LIBRARY_PATH={where}/usr/lib/x86_64-linux-gnu
-printf '%s\n' 'listen on 127.0.0.1 port {port}' 'action r relay host smtp://127.0.0.1:{dead}' 'match from any for any action r' > /run/smtpd.conf
+printf '%s\n' {conf} > /run/smtpd.conf
 /mnt/smtpd -d -f /run/smtpd.conf > /run/log 2>&1 &
 for i in $(seq 100); do [ -S /run/smtpd.sock ] && break; sleep 0.1; done
+"""
+
+CONTROL = r"""
 /usr/bin/python3 -c "
 import smtplib, time
 for i in range(100):
@@ -37,21 +44,45 @@ run show mta paused; run pause mta from 127.0.0.1 for far.test; run show mta pau
 kill %1; wait || true
 """
 
+DIALOGUE = ["EHLO me.test", "NOOP", "MAIL FROM:<ann@a.test> SIZE=10", "RCPT TO:<bob@v.test>", "RCPT TO:<bad", "RSET", "MAIL FROM:<ann@a.test>",
+            "RCPT TO:<bob@v.test>", "DATA", "Subject: x\r\n\r\nhi\r\n..x\r\n.", "FOO", "MAIL FROM:<eve@a.test>", "QUIT"]
+TALK = r"""
+import socket, sys, time
+for i in range(100):
+    try: s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); break
+    except OSError: time.sleep(0.1)
+f = s.makefile('rwb')
+def reply():
+    while f.readline()[3:4] == b'-': pass
+reply()
+for line in eval(sys.argv[2]):
+    f.write(line.encode() + b'\r\n'); f.flush(); reply()
+f.read()
+time.sleep(1)
+"""
 
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory):
+
+def run_theirs(tmp, conf, script, **words):
+    """Start Debian's smtpd with this configuration in a namespace and run a script beside it."""
     if os.getuid() != 0:
         pytest.skip("needs root")
     where = os.path.join(tempfile.gettempdir(), "opensmtpd-oracle")
     r = subprocess.run([f"{TOP}/tests/opensmtpd-oracle", where], capture_output=True, text=True)
     if r.returncode:
         pytest.skip("the package opensmtpd cannot be had: " + r.stderr.strip())
-    tmp = tmp_path_factory.mktemp("oracle")
     for name, more in (("passwd", "opensmtpd:x:991:991::/var/lib/opensmtpd/empty:/usr/sbin/nologin\nopensmtpq:x:992:992::/nonexistent:/usr/sbin/nologin\n"),
                        ("group", "opensmtpd:x:991:\nopensmtpq:x:992:\n")):
         (tmp / name).write_text(open(f"/etc/{name}").read() + more)
-    script = SCRIPT.format(tmp=tmp, where=where, port=free_port(), dead=free_port())
-    r = subprocess.run(["unshare", "-m", "--fork", "--pid", "--mount-proc", "bash", "-c", script], capture_output=True, text=True, timeout=120 * SLOW)
+    conf = " ".join(shlex.quote(line) for line in conf)
+    text = BEGIN.format(tmp=tmp, where=where, conf=conf) + script.format(**words)
+    return subprocess.run(["unshare", "-m", "--fork", "--pid", "--mount-proc", "bash", "-c", text], capture_output=True, text=True, timeout=120 * SLOW)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    port = free_port()
+    r = run_theirs(tmp_path_factory.mktemp("oracle"), [f"listen on 127.0.0.1 port {port}", f"action r relay host smtp://127.0.0.1:{free_port()}",
+                                                       "match from any for any action r"], CONTROL, port=port)
     if "== show queue\n" not in r.stdout or "|inet4|" not in r.stdout:
         pytest.skip("OpenSMTPD does not run here: " + (r.stderr + r.stdout)[-300:])
     return r.stdout
@@ -105,3 +136,49 @@ def test_same_shapes(theirs, system):
     assert {"uptime", "uptime.human", "smtp.session", "smtp.session.inet4", "scheduler.envelope", "control.session"} <= stats & ours
     assert part(theirs, f"remove {ident}") == "1 envelope removed\n" == ctl(system, "remove", mine, check=True).stdout
     assert part(theirs, "remove all") == "1 envelope removed\n" == ctl(system, "remove", "all", check=True).stdout
+
+
+ASKED = ["report|*", *(f"filter|{p}" for p in ("connect", "helo", "ehlo", "mail-from", "rcpt-to", "data", "data-line", "commit"))]
+ANSWERS = {"mail-from eve@a.test": "reject|550 not you"}
+
+
+def heard(text):
+    """What a filter was told in the session, without what differs by nature. Content: apart, as its place does not matter."""
+    lines = [f.split("|") for f in text.splitlines() if not f.startswith("config|")]
+    session = next(f[5] for f in lines if f[4] == "link-identify")
+    events, content, numbers = [], [], {}
+    for f in lines:
+        what, rest = f[4], f[7:] if f[0] == "filter" else f[6:]
+        if f[5] != session or what in ("protocol-server", "link-greeting"):
+            continue
+        if what == "link-connect":
+            rest = [rest[0], rest[1], *(x.split(":")[0] for x in rest[2:])]
+        if what.startswith("tx-"):
+            number = numbers.setdefault(rest[0], len(numbers))
+            rest = [number] if what in ("tx-envelope", "tx-commit") else [number, *rest[1:]]
+        if what == "data-line":
+            content.append("|".join(rest))
+        elif not (what == "filter-response" and rest[0] in ("noop", "rset", "quit")):
+            events.append((f[0], what, *rest))
+    return events, content[content.index("Subject: x"):]
+
+
+def test_filters_hear_the_same(filtered, tmp_path):
+    shutil.copy(f"{TOP}/tests/system/filter_program.py", tmp_path / "filter.py")
+    (tmp_path / "f.json").write_text(json.dumps({"register": ASKED, "log": str(tmp_path / "theirs.log"), "answers": ANSWERS}))
+    (tmp_path / "talk.py").write_text(TALK)
+    port = free_port()
+    r = run_theirs(tmp_path, [f'filter f proc-exec "/usr/bin/python3 {tmp_path}/filter.py {tmp_path}/f.json" user root',
+                              f"listen on 127.0.0.1 port {port} filter f", f"action r relay host smtp://127.0.0.1:{free_port()}",
+                              "match from any for any action r"],
+                   "/usr/bin/python3 {talk} {port} {dialogue}; kill %1; wait || true", talk=tmp_path / "talk.py", port=port,
+                   dialogue=shlex.quote(repr(DIALOGUE)))
+    if not os.path.exists(tmp_path / "theirs.log") or "link-disconnect" not in (tmp_path / "theirs.log").read_text():
+        pytest.skip("OpenSMTPD does not run here: " + (r.stderr + r.stdout)[-300:])
+    p = filtered("f proc f\n", "f", {"f": {"register": ASKED, "answers": ANSWERS}})
+    subprocess.run(["/usr/bin/python3", tmp_path / "talk.py", str(p.port), repr(DIALOGUE)], check=True, timeout=60 * SLOW)
+    want = heard((tmp_path / "theirs.log").read_text())
+    got = wait_until(lambda: (t := open(p.heard["f"]).read()).count("link-identify") and ("report", "link-disconnect") in heard(t)[0] and heard(t),
+                     what="end of session")
+    for mine, other in zip(got, want):
+        assert mine == other
