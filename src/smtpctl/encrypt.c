@@ -1,11 +1,14 @@
 /* encrypt [string]: the hash of a password for a credentials table. */
-#include <crypt.h>
+#ifdef HAVE_CRYPT
+#    include <crypt.h>
+#endif
 #include <stdlib.h>
 
 #include "smtpctl/smtpctl.h"
 
 enum { PASSWORD_MAX = 512 };
 
+#ifdef HAVE_CRYPT
 static int print_hash(const char *password)
 {
     char setting[CRYPT_GENSALT_OUTPUT_SIZE];
@@ -23,6 +26,15 @@ static int print_hash(const char *password)
     free(data);
     return hash ? STATUS_DONE : STATUS_FAILED;
 }
+
+#else
+static int print_hash(const char *password)
+{
+    (void)password;
+    fputs("smtpctl: this build has no libcrypt; make one with libcrypt-dev\n", stderr);
+    return STATUS_FAILED;
+}
+#endif
 
 /* Without a string: each line of standard input. */
 int do_encrypt(struct smtpctl *s)
