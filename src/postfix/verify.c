@@ -97,8 +97,8 @@ static bool is_needed(struct str command)
 static bool is_worth_asking(struct str command, bool thorough)
 {
     static const char *const first[] = {"smtpd", NULL};
-    static const char *const others[] = {"bounce", "cleanup",         "discard", "error", "lmtp",
-                                         "local",  "pickup",          "pipe",    "qmqpd", "smtp",
+    static const char *const others[] = {"bounce", "cleanup",         "discard",  "error",   "lmtp",
+                                         "local",  "pickup",          "pipe",     "qmqpd",   "smtp",
                                          "spawn",  "trivial-rewrite", "smtpfwdd", "virtual", NULL};
 
     return is_one_of(command, first) || (thorough && is_one_of(command, others));

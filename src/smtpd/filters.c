@@ -171,15 +171,19 @@ static struct verdict_of_filters ask_in_turn(struct session *s, enum filter_phas
     return v;
 }
 
+static bool is_junk(const struct session *s)
+{
+    return s->filters->junk_session || s->filters->junk_message;
+}
+
 static struct verdict_of_filters ask_all(struct session *s, enum filter_phase phase,
                                          struct str first, struct str parameter)
 {
-    struct filters *fl = s->filters;
-    bool junk = fl->junk_session || fl->junk_message;
+    bool was_junk = is_junk(s);
     struct verdict_of_filters v = ask_in_turn(s, phase, first, parameter);
     bool has_text = v.decision != DECIDE_PROCEED;
 
-    if (!junk && (fl->junk_session || fl->junk_message) && !has_text)
+    if (!was_junk && is_junk(s) && !has_text)
         tell_response(s, phase, DECIDE_JUNK, STR_NONE);
     else
         tell_response(s, phase, v.decision, has_text ? v.text : STR_NONE);
