@@ -431,3 +431,25 @@ def test_no_login_before_starttls(postern, provider):
     p.send("a@far.example", sender="")
     p.wait_log(r"to=<a@far.example>, .*status=bounced \(host localhost.* said: 554")
     assert "sasl_username" not in provider.logs()
+
+
+@pytest.mark.threads
+@pytest.mark.parametrize("type_", TYPES)
+def test_many_at_once(tmp_path, type_):
+    """Sessions are threads of one process, and share the library."""
+    with AuthServer("SCRAM-SHA-256 CRAM-MD5 PLAIN") as s:
+        table = password_file(tmp_path, {s.hop: "user:secret"})
+        with Agent(**{**OPEN, "smtp_helo_timeout": "60s"}, smtp_sasl_password_maps=table, smtp_sasl_type=type_,
+                   smtp_connection_cache_on_demand="no") as agent:
+            results = []
+
+            def client():
+                with agent.connect() as c:
+                    for _ in range(5):
+                        results.append(status(agent.deliver(s.hop, connection=c)[0])["status"])
+            threads = [threading.Thread(target=client) for _ in range(8)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+        assert results == ["sent"] * 40 and len(s.logins) == 40
