@@ -1,5 +1,7 @@
 #include "auth/srs.h"
 
+#include <string.h>
+
 #ifdef HAVE_OPENSSL
 #    include <openssl/evp.h>
 #    include <openssl/hmac.h>
@@ -173,6 +175,13 @@ static enum rc forward_again(const struct srs *s, struct str host, struct str us
     return make(s, "SRS1", parts, 2, rest, a, out, why);
 }
 
+/* Bytes that end a part, and those that no address has. */
+static bool is_fit(struct address_parts at)
+{
+    return str_index(at.domain, '=') < 0 && memchr(at.domain.p, 0, at.domain.n) == NULL &&
+           memchr(at.local.p, 0, at.local.n) == NULL;
+}
+
 enum rc srs_forward(const struct srs *s, struct str sender, time_t now, struct arena *a,
                     struct str *out, struct why *why)
 {
@@ -180,7 +189,8 @@ enum rc srs_forward(const struct srs *s, struct str sender, time_t now, struct a
     struct str rest;
     char days[3];
 
-    if (s == NULL || at.local.n == 0 || at.domain.n == 0 || str_eq_nocase(at.domain, s->domain))
+    if (s == NULL || at.local.n == 0 || at.domain.n == 0 || str_eq_nocase(at.domain, s->domain) ||
+        !is_fit(at))
         return RC_NONE;
     if (is_rewritten(at.local, '0', &rest))
         return forward_again(s, at.domain, rest, a, out, why);

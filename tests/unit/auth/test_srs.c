@@ -50,7 +50,7 @@ static void test_both_ways(void **state)
 
 static const struct {
     const char *sender;
-} alone[] = {{""}, {"postmaster"}, {"ann@us.test"}, {"ann@US.test"}};
+} alone[] = {{""}, {"postmaster"}, {"ann@us.test"}, {"ann@US.test"}, {"ann@a=b.test"}};
 
 static void test_left_alone(void **state)
 {
