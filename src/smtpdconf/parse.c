@@ -18,6 +18,7 @@ static void add_message(struct parser *p, bool is_error, struct str text)
         vec_add(p->arena, &p->conf->messages, ((struct conf_message){is_error, text}));
 }
 
+PRINTF_LIKE(2, 0)
 static void report(struct parser *p, const char *format, va_list args)
 {
     AUTO_BUF b;
