@@ -393,10 +393,10 @@ def test_oauth2_example(postern, tmp_path):
 @pytest.mark.parametrize("type_", TYPES)
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"])
 def test_debians_postfix_with_dovecot(postern, postfix, tmp_path, type_, mechanism):  # noqa: F811
-    real = postfix({"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "mynetworks": "192.0.2.1",
-                    "smtpd_relay_restrictions": "permit_sasl_authenticated, reject", "default_transport": "discard:"})
-    dovecot = Dovecot(tmp_path / "dovecot", f"{real.spool}/private/auth").start()
+    dovecot = Dovecot(tmp_path / "dovecot", f"{tmp_path}/auth").start()  # first: smtpd greets nobody without it
     try:
+        real = postfix({"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": f"{tmp_path}/auth", "mynetworks": "192.0.2.1",
+                        "smtpd_relay_restrictions": "permit_sasl_authenticated, reject", "default_transport": "discard:"})
         table = password_file(tmp_path, {"127.0.0.1": f"anna:{USERS['anna']}"})
         p = postern({**OPEN, "relayhost": f"[127.0.0.1]:{real.port}", "mydestination": "", "smtp_sasl_password_maps": table, "smtp_sasl_type": type_,
                      "smtp_sasl_mechanism_filter": mechanism.lower(), "smtp_tls_security_level": "may"})
