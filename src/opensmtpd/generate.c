@@ -24,6 +24,7 @@ struct str generate_place(struct generator *g, const struct conf_place *place)
     return arena_printf(g->arena, STR_FMT ":%d", STR_ARG(place->file), place->line);
 }
 
+PRINTF_LIKE(3, 0)
 static void note(struct generator *g, const struct conf_place *place, const char *format,
                  va_list args, bool is_error)
 {
