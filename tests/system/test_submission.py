@@ -263,7 +263,8 @@ def test_postdrop_refuses(postern, data):
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_postdrop_interrupted(postern, sig):
     p = postern(start=False)
-    c = subprocess.Popen([f"{p.prefix}/sbin/postdrop", "-r"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "MAIL_CONFIG": p.etc})
+    c = subprocess.Popen([f"{p.prefix}/sbin/postdrop", "-r"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "MAIL_CONFIG": p.etc},
+                         preexec_fn=lambda: signal.signal(sig, signal.SIG_DFL))  # not ignored by a background job
     c.stdin.write(good()[:-2])
     c.stdin.flush()
     assert c.stdout.read(10)
