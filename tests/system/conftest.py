@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import pathlib
 import pwd
 import re
 import shutil
@@ -84,6 +85,14 @@ def free_port():
         with contextlib.suppress(OSError), socket.socket() as s:
             s.bind(("127.0.0.1", PORTS[_port]))
             return PORTS[_port]
+
+
+def reachable(path):
+    """pytest's own directories are private: let services that are somebody else through, and leave /tmp alone."""
+    for d in (str(path), *map(str, pathlib.Path(path).parents)):
+        if d.startswith(tempfile.gettempdir() + "/") and os.stat(d).st_uid == os.getuid():
+            os.chmod(d, 0o755)
+    return path
 
 
 def alive(pid):

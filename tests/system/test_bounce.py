@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from conftest import reachable
+
 ROOT = os.getuid() == 0
 USER = "daemon" if ROOT else __import__("pwd").getpwuid(os.getuid()).pw_name
 SENDER = f"{USER}@example.test"
@@ -319,9 +321,7 @@ def test_templates(postern, tmp_path):
     file = tmp_path / "bounce.cf"
     file.write_text("# ours\nfailure_template = <<END\nSubject: Did not work\nFrom: Postman <postman>\nCharset: iso-8859-1\n\n"
                     "At $myhostname, $maximal_queue_lifetime_hours hours.\nEND\n")
-    os.chmod(tmp_path, 0o755)
-    for d in list(tmp_path.parents)[:3]:
-        os.chmod(d, 0o755)
+    reachable(tmp_path)
     p = postern({**GONE, "bounce_template_file": str(file), "enable_threaded_bounces": "yes"})
     sendmail(p, "-f", SENDER, "u@gone.test", text="Subject: x\nMessage-Id: <m1@x.test>\nReferences: <m0@x.test>\n\nhello\n")
     m, text, status, original = report(p)

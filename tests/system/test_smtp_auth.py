@@ -8,7 +8,7 @@ import threading
 import pytest
 from agent import CLOSE, Agent
 from auth_server import AuthServer, b64, password_file
-from conftest import TOP, wait_until
+from conftest import TOP, reachable, wait_until
 from sasl_peers import USERS, Dovecot
 from test_oracle import oracle_root, postfix  # noqa: F401 (fixtures)
 from test_smtp_agent import status
@@ -30,9 +30,7 @@ def deliver(server, tmp_path, entries=None, sender="sender@src.example", **main)
 
 @pytest.fixture(autouse=True)
 def readable(tmp_path):
-    for d in (tmp_path, *tmp_path.parents):
-        if str(d).startswith("/tmp/") and os.stat(d).st_uid == os.getuid():
-            os.chmod(d, 0o755)
+    reachable(tmp_path)
 
 
 @pytest.mark.parametrize("type_", TYPES)

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import BUILD, wait_until
+from conftest import BUILD, reachable, wait_until
 
 TYPES = subprocess.run([f"{BUILD}/bin/postconf", "-m"], capture_output=True, text=True, env={**os.environ, "MAIL_CONFIG": "/nonexistent"}).stdout.split()
 INDEXED = [t for t in ("hash", "btree", "lmdb", "cdb") if t in TYPES]
@@ -164,10 +164,7 @@ def test_folding_and_utf8(tool):
 @pytest.mark.parametrize("kind", INDEXED)
 def test_owner_and_mode(tool, kind):
     made = tool.dir / f"t.{FILES[kind]}"
-    tool.dir.chmod(0o755)
-    for parent in tool.dir.parents:
-        if str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
+    reachable(tool.dir)
     source = tool.dir / tool.write("t", "a b\n")
     source.chmod(0o640)
     shutil.chown(source, "mail", "games")

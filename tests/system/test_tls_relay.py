@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from agent import FakeServer
-from conftest import TOP
+from conftest import TOP, reachable
 from dns_server import NameServer
 from test_oracle import oracle_root, postfix  # noqa: F401 (fixtures)
 from tls_peer import Authority, TlsServer, der, fingerprint
@@ -157,8 +157,7 @@ def test_reload_with_new_authority(postern, ca, tmp_path_factory):
     top = os.path.dirname(other.pem)
     file = f"{top}/trusted.pem"
     open(file, "w").write(open(other.pem).read())
-    for d in (top, os.path.dirname(top), os.path.dirname(os.path.dirname(top))):
-        os.chmod(d, 0o755)
+    reachable(top)
     p = postern(client_settings(ca, s.port, smtp_tls_security_level="verify", smtp_tls_CAfile=file, minimal_backoff_time="1s", queue_run_delay="1s"))
     p.send(f"{USER}@example.test")
     p.wait_log("Server certificate not trusted")
