@@ -106,6 +106,11 @@ static void conclude(const struct config *config, enum verdict v, long waited,
 
 /* ---- one file of rules ---- */
 
+static void close_rules(void *context)
+{
+    rules_file_close(context);
+}
+
 static enum rc explain_rules(const struct question *q, struct access_context *c,
                              const struct config *config, struct explanation *e, struct why *why)
 {
@@ -119,12 +124,12 @@ static enum rc explain_rules(const struct question *q, struct access_context *c,
     if (realpath(q->rules_file, path) == NULL)
         return FAIL(why, RC_CONFIG, "%s: %m", q->rules_file);
     TRY(rules_file_open(str_of(path), c->log, &step.rules, why));
+    arena_defer(e->arena, close_rules, step.rules); /* the explanation points into it */
     c->list = ACCESS_RECIPIENT;
     c->sender = str_of(q->sender);
     c->recipient = str_of(q->recipient);
     v = access_run(&program, c);
     conclude(config, v, c->delay_seconds, e);
-    rules_file_close(step.rules);
     return RC_OK;
 }
 
