@@ -330,8 +330,9 @@ static void test_ipsvd(void **unused)
         for (const struct file *f = v->files; f < v->files + 3 && f->name; f++) {
             struct str path = arena_printf(a, STR_FMT "/%s", STR_ARG(dir), f->name);
             assert_int_equal(file_replace(path.p, str_of(f->text), 0644, &why), RC_OK);
-            /* 0100: root reads it all the same */
-            assert_int_equal(chmod(path.p, f->mode | (getuid() ? 0400 : 0)), 0);
+            /* a program that only root can read is no test for others */
+            mode_t more = getuid() && (f->mode & 0100) ? 0400 : 0;
+            assert_int_equal(chmod(path.p, f->mode | more), 0);
         }
         check_ipsvd(v, name, &env);
         rc = table_compile(name, &env, &why);
