@@ -43,6 +43,8 @@ def place():
 
 def write(path, text, mode=0o644):
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path):
+        os.chmod(path, 0o600)
     with open(path, "w") as f:
         f.write(text)
     os.chmod(path, mode)
