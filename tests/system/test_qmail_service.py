@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, TOP, free_port, wait_until
+from conftest import SLOW, SLOW, TOP, free_port, wait_until
 
 OPEN = "127.0.0."
 
@@ -216,6 +216,7 @@ def limit_of(pid):
     return next(int(line.split()[3]) for line in open(f"/proc/{pid}/limits") if line.startswith("Max data size"))
 
 
+@pytest.mark.skipif(SLOW > 1, reason="sanitizers reserve address space without measure")
 def test_F02_memory_limit(postern):
     assert "memory limit 3000000 is too low" in (lambda p: (p.run("postfix", "check"), time.sleep(0), start_quietly(p), p.logs())[-1])(
         postern({"smtpd_memory_limit": "3000000"}, start=False))
@@ -228,6 +229,7 @@ def test_F02_memory_limit(postern):
         b.cmd("QUIT")
 
 
+@pytest.mark.skipif(SLOW > 1, reason="sanitizers reserve address space without measure")
 def test_F02_a_session_without_memory_ends_alone(postern):
     """The limit is a little above what the process needs to start; many recipients are more than it has."""
     least = least_memory(postern)
