@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, SLOW, TOP, free_port, wait_until
+from conftest import SLOW, TOP, free_port, wait_until
 
 OPEN = "127.0.0."
 
