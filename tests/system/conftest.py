@@ -72,9 +72,10 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-# Below the ports that the kernel gives to clients, so that nobody else comes by one before it is used; test processes that run side
-# by side begin at different places.
-PORTS = range(10000, 32000)
+# Below the ports that the kernel gives to clients, so that nobody else comes by one before it is used, or once it is not used any more;
+# test processes that run side by side have ranges of their own.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+PORTS = range(10000 + _worker * 2750, 10000 + (_worker + 1) * 2750)
 _port = os.getpid() * 397 % len(PORTS)
 
 
