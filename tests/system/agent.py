@@ -198,9 +198,9 @@ class Agent:
         threading.Thread(target=loop, daemon=True).start()
         return requests
 
-    def connect(self):
+    def connect(self, patience=60):
         c = socket.socket(socket.AF_UNIX)
-        c.settimeout(60 * SLOW)
+        c.settimeout(patience * SLOW)
         c.connect(f"{self.spool}/private/agent")
         assert read_message(c)[0] == "agent_ready", self.logs()
         return c

@@ -194,7 +194,7 @@ def test_changed_password_table(tmp_path):
 
             def again():
                 try:
-                    return status(agent.deliver(s.hop, connection=agent.connect())[0])["status"] == "sent"
+                    return status(agent.deliver(s.hop, connection=agent.connect(patience=3))[0])["status"] == "sent"
                 except (OSError, EOFError):
                     return True  # it has ended
             wait_until(again, what="the new password")
