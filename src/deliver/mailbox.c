@@ -50,21 +50,28 @@ static void failed(struct delivery *d, const struct mailbox *m, const char *kind
 
 /* ---- maildir ---- */
 
-/* Path below the maildir, made with the directories when they are missing. */
-static int create_in_tmp(const char *maildir, const char *tmp)
+/* tmp comes last: another delivery at the same time that finds it finds the others as well. */
+static bool make_maildir(const char *maildir)
 {
-    static const char *const parts[] = {"", "tmp", "new", "cur"};
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    static const char *const parts[] = {"", "new", "cur", "tmp"};
     char path[PATH_MAX];
     struct why why;
 
-    if (fd >= 0 || errno != ENOENT)
-        return fd;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         snprintf(path, sizeof path, "%s%s", maildir, parts[i]);
         if (dir_make(path, 0700, &why) != RC_OK)
-            return -1;
+            return false;
     }
+    return true;
+}
+
+/* Path below the maildir, made with the directories when they are missing. */
+static int create_in_tmp(const char *maildir, const char *tmp)
+{
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0 || errno != ENOENT || !make_maildir(maildir))
+        return fd;
     return open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
@@ -83,7 +90,7 @@ static enum rc move_to_new(struct delivery *d, const char *dir, const char *tmp,
     snprintf(new, sizeof new, "%snew/%lu.V%lxI%lxM%lu." STR_FMT, dir, (unsigned long)now.tv_sec,
              (unsigned long)st.st_dev, (unsigned long)st.st_ino,
              (unsigned long)(now.tv_nsec / 1000), STR_ARG(d->env->config->myhostname));
-    if (rename(tmp, new) < 0)
+    if (rename(tmp, new) < 0 && (errno != ENOENT || !make_maildir(dir) || rename(tmp, new) < 0))
         return FAIL(why, RC_TEMP, "rename to %s: %m", new);
     if (fsync(fd) < 0) {
         int error = errno;

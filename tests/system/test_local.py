@@ -40,6 +40,19 @@ def local(postern):
     return make
 
 
+def test_maildir_without_new(postern):
+    """What is missing of a maildir is made, also when a delivery has begun."""
+    p = postern()
+    for part in ("new", "cur"):
+        p.send(f"{USER}@example.test")
+        p.wait_mail(USER)
+        shutil.rmtree(f"{p.mail}/{USER}/{part}")
+    p.send(f"{USER}@example.test")
+    p.wait_log("status=sent", count=3)
+    p.wait_empty()
+    assert "bounced" not in p.logs()
+
+
 def test_alias_to_user(local):
     p = local(postmaster=USER)
     p.send("postmaster@example.test")
