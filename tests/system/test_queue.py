@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import SLOW, wait_until
+from conftest import SLOW, free_port, wait_until
 
 QUICK = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s"}
 PATIENT = {"minimal_backoff_time": "1h", "maximal_backoff_time": "1h", "queue_run_delay": "1h"}
@@ -102,12 +102,6 @@ def sink():
         s.close()
 
 
-def unused_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def relay(port, **kw):
     return {"default_transport": f"smtp:[127.0.0.1]:{port}", "relayhost": "", **kw}
 
@@ -133,7 +127,7 @@ def pid_of(p, program):
 # ---- attempts ----
 
 def test_tried_again_until_it_works(postern, sink):
-    port = unused_port()
+    port = free_port()
     p = postern(relay(port, **QUICK))
     p.send("u@far.test")
     p.wait_log(r"to=<u@far\.test>, relay=none, .*dsn=4\.4\.1, status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Connection refused\)", count=2)
@@ -147,7 +141,7 @@ def test_tried_again_until_it_works(postern, sink):
 
 
 def test_time_stamp_is_the_next_attempt(postern):
-    p = postern(relay(unused_port(), minimal_backoff_time="100s", maximal_backoff_time="200s"))
+    p = postern(relay(free_port(), minimal_backoff_time="100s", maximal_backoff_time="200s"))
     p.send("u@far.test")
     p.wait_log(r"status=deferred")
     path = wait_until(lambda: p.queue_files("deferred"), what="deferred file")[0]
@@ -158,7 +152,7 @@ def test_time_stamp_is_the_next_attempt(postern):
 
 
 def test_dead_destination_is_left_alone(postern):
-    p = postern(relay(unused_port(), smtp_initial_destination_concurrency="1", smtp_destination_concurrency_limit="1", **PATIENT))
+    p = postern(relay(free_port(), smtp_initial_destination_concurrency="1", smtp_destination_concurrency_limit="1", **PATIENT))
     for i in range(4):
         p.send(f"u{i}@far.test")
     p.wait_log(r"status=deferred", count=4)
@@ -168,7 +162,7 @@ def test_dead_destination_is_left_alone(postern):
 
 @pytest.mark.threads
 def test_flush_forgets_dead_destinations(postern, sink):
-    port = unused_port()
+    port = free_port()
     p = postern(relay(port, **PATIENT))
     for i in range(3):
         p.send(f"u{i}@far.test")
@@ -181,7 +175,7 @@ def test_flush_forgets_dead_destinations(postern, sink):
 
 
 def test_flush_one_message_and_one_site(postern, sink):
-    port = unused_port()
+    port = free_port()
     p = postern(relay(port, fast_flush_domains="one.test", **PATIENT))
     for to in ("a@one.test", "b@two.test", "c@two.test"):
         p.send(to)
@@ -381,7 +375,7 @@ def restart(p, between=lambda: None):
 
 
 def deferred_three(postern, **kw):
-    p = postern(relay(unused_port(), **{**PATIENT, **kw}))
+    p = postern(relay(free_port(), **{**PATIENT, **kw}))
     for i in range(3):
         p.send(f"u{i}@far.test")
     p.wait_log(r"status=deferred", count=3)
@@ -427,7 +421,7 @@ def test_queue_is_changed_behind_our_back(postern):
 # ---- postqueue ----
 
 def test_listing_for_people(postern):
-    p = postern(relay(unused_port(), **PATIENT))
+    p = postern(relay(free_port(), **PATIENT))
     assert p.run("postqueue", "-p").stdout == "Mail queue is empty\n"
     p.send(["a@far.test", "b@far.test"])
     p.send("c@far.test", sender="")
@@ -461,7 +455,7 @@ def test_active_mail_is_shown_as_such(postern, sink):
 
 
 def test_json(postern):
-    p = postern(relay(unused_port(), enable_long_queue_ids="yes", **PATIENT))
+    p = postern(relay(free_port(), enable_long_queue_ids="yes", **PATIENT))
     p.send("a@far.test", text="Subject: x\r\n\r\n" + "y" * 1000 + "\r\n")
     p.wait_log(r"status=deferred")
     e = wait_until(lambda: (found := listing(p)) and found[0]["queue_name"] == "deferred" and found[0], what="deferred message")
@@ -523,7 +517,7 @@ def test_expire(postern):
 
 
 def test_requeue(postern, sink):
-    port = unused_port()
+    port = free_port()
     p = postern(relay(port, **PATIENT))
     p.send("u@far.test")
     p.wait_log(r"status=deferred")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from agent import CLOSE, FakeServer
-from conftest import wait_until
+from conftest import free_port, wait_until
 
 
 def relay(postern, server, **main):
@@ -85,7 +85,7 @@ def test_refusal_comes_back_with_the_diagnosis(postern):
 
 
 def test_dead_site_is_left_alone(postern):
-    s = FakeServer()
+    s = FakeServer(port=free_port())
     s.close()
     p = relay(postern, s, minimal_backoff_time="300s", smtp_destination_recipient_limit="2")
     p.send([f"u{i}@far.example" for i in range(40)])  # 20 deliveries
