@@ -128,7 +128,28 @@ def wait_until(test, timeout=15, what="condition"):
     raise AssertionError(f"{what}: not within {timeout * SLOW} s")
 
 
-class Instance:
+class Logging:
+    """Somebody who writes into the file self.log."""
+
+    def logs(self):
+        try:
+            return open(self.log, errors="replace").read()
+        except OSError:
+            return ""
+
+    def wait_log(self, pattern, timeout=15, count=1):
+        rx = re.compile(pattern)
+
+        def hits():
+            found = [line for line in self.logs().splitlines() if rx.search(line)]
+            return found if len(found) >= count else None
+        try:
+            return wait_until(hits, timeout)
+        except AssertionError:
+            raise AssertionError(f"the log never showed {count} x {pattern!r}:\n{self.logs()[-5000:]}") from None
+
+
+class Instance(Logging):
     """One private running mail system. main: main.cf settings beside DEFAULT_MAIN; master_extra: more master.cf lines."""
 
     def __init__(self, directory, prefix, main=None, master=None, master_extra="", smtpd_args=""):
@@ -218,23 +239,6 @@ class Instance:
                 s.settimeout(5 * SLOW)
                 return s.recv(3)
         return wait_until(greeted, 15, f"SMTP greeting\n{self.logs()[-3000:]}")
-
-    def logs(self):
-        try:
-            return open(self.log, errors="replace").read()
-        except OSError:
-            return ""
-
-    def wait_log(self, pattern, timeout=15, count=1):
-        rx = re.compile(pattern)
-
-        def hits():
-            found = [line for line in self.logs().splitlines() if rx.search(line)]
-            return found if len(found) >= count else None
-        try:
-            return wait_until(hits, timeout)
-        except AssertionError:
-            raise AssertionError(f"the log never showed {count} x {pattern!r}:\n{self.logs()[-5000:]}") from None
 
     def queue_files(self, *queues):
         out = []

@@ -14,7 +14,7 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, TOP, Instance, Raw, alive, descendants, free_port, wait_until
+from conftest import SLOW, TOP, Instance, Logging, Raw, alive, descendants, free_port, wait_until
 from dns_server import NameServer
 
 ROOT = os.getuid() == 0
@@ -403,7 +403,7 @@ def test_changed_rules_are_read_bad_ones_are_not(postern):
     rewrite(path, "noto:ALL:*:ALL:552 three\nnonsense\n")
     wait_until(lambda: answer(p) and "line 2: unknown action" in p.logs(), what="a complaint")
     assert answer(p) == 551
-    assert "the rules read before stay in force" in p.logs()
+    p.wait_log("the rules read before stay in force")
     assert p.run("postfix", "-c", p.etc, "reload").returncode  # refused as well
     assert answer(p) == 551
     rewrite(path, "noto:ALL:*:ALL:553 four\n")
@@ -680,7 +680,7 @@ def test_F10_F12_F54_users_and_modes(fwdd, spool, prefix):
 
 # ---- obtuse-smtpd ----
 
-class Obtuse:
+class Obtuse(Logging):
     """obtuse-smtpd in a home of its own. Its log, and that of smtpfwdd, is a file."""
 
     def __init__(self, prefix, rules, *options):
@@ -710,11 +710,6 @@ class Obtuse:
         r = self.run("-D", "-l", "127.0.0.1", "-p", str(self.port), *options)
         assert r.returncode == 0, (r, self.logs())
         return self
-
-    def logs(self):
-        with contextlib.suppress(OSError):
-            return open(self.log, errors="replace").read()
-        return ""
 
     def files(self):
         return sorted(glob.glob(f"{self.home}/spool/smtpd*"))
@@ -790,7 +785,8 @@ def test_F01_F06_F14_F21_F52_F57_daemon_spools(obtuse, prefix, mailer):
     assert os.readlink(f"/proc/{smtpd}/root") == o.home
     assert re.search(r"^Uid:\t(?!0\t)(\d+)\t\1\t\1\t\1$", open(f"/proc/{smtpd}/status").read(), re.M)
     # F56: it logs though there is no /dev/log in the jail
-    assert not os.path.exists(f"{o.home}/dev/log") and re.search(r"obtuse/smtpd\[\d+\]: smtpd\w{6}: spooled: from=<a@b\.test>", o.logs())
+    assert not os.path.exists(f"{o.home}/dev/log")
+    o.wait_log(r"obtuse/smtpd\[\d+\]: smtpd\w{6}: spooled: from=<a@b\.test>")
     # F11, F58: smtpfwdd hands it on
     r = subprocess.run([f"{prefix}/sbin/smtpfwdd", "-d", f"{o.home}/spool", "-u", "daemon", "-g", "daemon", "-s", mailer.path, "--once"],
                        env=o.env, capture_output=True, text=True)
@@ -837,12 +833,12 @@ def test_F61_natively_with_a_queue(obtuse, mailer):
     with Raw(o.port) as c:
         assert dialogue(c).startswith("250 2.0.0 Ok: queued as")
     mailer.wait(1)
-    wait_until(lambda: re.search(r"to=<joe@bar\.com>, relay=smtpfwdd, .*dsn=4\.3\.0, status=deferred \(temporary failure", o.logs()), what="deferral")
+    o.wait_log(r"to=<joe@bar\.com>, relay=smtpfwdd, .*dsn=4\.3\.0, status=deferred \(temporary failure")
     mailer.status(0)
     queue = lambda *a: subprocess.run([f"{o.prefix}/sbin/postqueue", "-c", f"{o.home}/etc/postern", *a], env=o.env, capture_output=True, text=True)
     assert "joe@bar.com" in queue("-p").stdout  # F51
     queue("-f")
-    wait_until(lambda: re.search(r"forwarded to 1 recipients by ", o.logs()), 30, "delivery\n" + o.logs()[-2000:])
+    o.wait_log(r"forwarded to 1 recipients by ", 30)
     assert mailer.calls()[-1][0] == ["-oi", "-f", "a@b.test", "joe@bar.com"]
     wait_until(lambda: "empty" in queue("-p").stdout, what="an empty queue")
 
