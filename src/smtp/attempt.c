@@ -5,6 +5,7 @@
 #include "auth/srs.h"
 #include "global/address.h"
 #include "smtp/generic.h"
+#include "smtp/protect.h"
 #include "smtp/session.h"
 #include "util/clock.h"
 
@@ -217,4 +218,5 @@ void attempt_lost(struct attempt *at, struct session *s, enum rc rc, const char 
     dsn.mta_type = STR("dns");
     dsn.mta_name = arena_copy(at->arena, str_of(s->host));
     attempt_site(at, &dsn);
+    at->tls.retry = s->tls && protect_may_go_in_clear(at, s);
 }

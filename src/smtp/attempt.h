@@ -24,7 +24,7 @@ struct attempt_tls {
     bool asked; /* the sender wants REQUIRETLS (RFC 8689) */
     enum requiretls requiretls; /* ... and this is what it means here */
     bool not_required;          /* "TLS-Required: no" */
-    bool retry;                 /* the handshake failed: try again without */
+    bool retry;                 /* TLS failed: try again without */
     const char *missing;        /* of REQUIRETLS, for the log: "nocertmatch" ...; NULL: nothing */
 };
 

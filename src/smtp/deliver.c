@@ -106,10 +106,13 @@ static void try_hosts(struct attempt *at, const struct nexthop *hop, const struc
         if (!reuse(at, hop->text, &h->address)) {
             attempt_next_host(at);
             s = session_open(at, hop, h, best, &connected);
-            if (s == NULL && at->tls.retry) {
-                protect_without(at);
-                s = session_open(at, hop, h, best, &connected);
-            }
+            if (s)
+                (void)!use(at, s);
+        }
+        if (at->tls.retry && at->left > 0) {
+            attempt_next_host(at);
+            protect_without(at);
+            s = session_open(at, hop, h, best, &connected);
             if (s)
                 (void)!use(at, s);
         }
@@ -169,10 +172,13 @@ static bool try_nexthop(struct attempt *at, struct str text)
     if (hop.path.n) {
         if (!reuse(at, text, NULL) && protect_choose(at, &hop, NULL)) {
             struct session *s = session_open_unix(at, &hop);
-            if (s == NULL && at->tls.retry) {
-                protect_without(at);
-                s = session_open_unix(at, &hop);
-            }
+            if (s)
+                (void)!use(at, s);
+        }
+        if (at->tls.retry && at->left > 0) {
+            struct session *s;
+            protect_without(at);
+            s = session_open_unix(at, &hop);
             if (s)
                 (void)!use(at, s);
         }

@@ -261,13 +261,20 @@ static bool refuse(struct attempt *at, struct session *s, const char *status, co
     return false;
 }
 
-/* A password must not travel in clear because somebody has disturbed a handshake. */
-static bool may_go_in_clear(struct attempt *at, const struct session *s)
+/*
+ * What disturbs a handshake once may be gone soon, so mail waits for TLS through one retry first. A
+ * password never travels in clear because somebody has disturbed a handshake.
+ */
+bool protect_may_go_in_clear(struct attempt *at, const struct session *s)
 {
+    const struct deliver_request *q = &at->d->request;
+    bool probe = q->flags & (DELIVER_MTA_VERIFY | DELIVER_USER_VERIFY);
     struct account account;
     struct why why;
 
     if (at->tls.policy.level > TLS_LEVEL_MAY || s->smtp->set.tls_wrappermode)
+        return false;
+    if (!probe && q->active_sec - q->arrival_sec < s->smtp->config->minimal_backoff_time)
         return false;
     return s->smtp->authentication == NULL ||
            account_find(at, str_of(s->host), s->key, &account, &why) == RC_NONE;
@@ -282,7 +289,7 @@ static bool handshake_failed(struct attempt *at, struct session *s, enum rc rc,
         log_warning(&at->smtp->log, "TLS to %s: %s", s->relay, why->text);
         return refuse(at, s, "4.7.5", "client TLS configuration problem");
     }
-    if (may_go_in_clear(at, s)) {
+    if (protect_may_go_in_clear(at, s)) {
         at->tls.retry = true;
         return false;
     }
@@ -334,7 +341,7 @@ static bool starttls(struct attempt *at, struct session *s)
     session_limit(s, at->smtp->set.starttls_timeout, 0);
     rc = session_read(s, &reply);
     if (rc != RC_OK) {
-        if (rc != RC_TIMEOUT && may_go_in_clear(at, s)) {
+        if (rc != RC_TIMEOUT && protect_may_go_in_clear(at, s)) {
             s->broken = at->tls.retry = true;
             return false;
         }

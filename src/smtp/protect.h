@@ -42,7 +42,8 @@ bool protect_choose(struct attempt *at, const struct nexthop *hop, const struct 
  */
 bool protect_session(struct attempt *at, struct session *s);
 
-/* After a handshake that failed: the same server in clear, where the level is may. */
+/* After a handshake or a session over TLS that failed: is the same server worth a try in clear? */
+bool protect_may_go_in_clear(struct attempt *at, const struct session *s);
 void protect_without(struct attempt *at);
 
 /* A kept session is used again. */

@@ -8,7 +8,7 @@ import tempfile
 import time
 
 import pytest
-from agent import FEATURES, Agent, FakeServer
+from agent import CLOSE, FEATURES, Agent, FakeServer
 from tls_peer import Authority, TlsServer, der, fingerprint, openssl, spki
 
 
@@ -144,12 +144,38 @@ def alert(s):
     s.sendall(b"\x15\x03\x03\x00\x02\x02\x28")  # handshake failure
 
 
+def old():
+    """Mail that has waited through a retry."""
+    return {"arrival_sec": int(time.time()) - 600}
+
+
 @pytest.mark.parametrize("trick", [hang_up, truncate, alert])
 def test_may_falls_back_on_a_new_connection(agent, ca, trick):
+    """But not at once: whatever disturbs TLS may be gone at the next attempt."""
     a = agent(smtp_tls_security_level="may")
     with TlsServer(ca.localhost, starttls=trick) as s:
-        assert outcome(a, s.hop)[::2] == ("may:none", "sent")
-        assert s.connections == 2 and len(s.messages) == 1
+        assert outcome(a, s.hop) == ("may:none", "4.7.5", "deferred", "Cannot start TLS: handshake failure")
+        assert s.connections == 1 and not s.messages
+        assert outcome(a, s.hop, **old())[::2] == ("may:none", "sent")
+        assert s.connections == 3 and len(s.messages) == 1
+
+
+def test_how_long_tls_is_waited_for(agent, ca):
+    a = agent(smtp_tls_security_level="may", minimal_backoff_time="2h")
+    with TlsServer(ca.localhost, starttls=alert) as s:
+        assert outcome(a, s.hop, **old())[2] == "deferred"
+        assert outcome(a, s.hop, arrival_sec=int(time.time()) - 7300)[2] == "sent"
+        assert outcome(a, s.hop, flags=512)[2] == "deliverable"  # sendmail -bv asks once
+
+
+def test_session_over_tls_that_breaks(agent, ca):
+    """TLS begins, and then the connection is lost each time."""
+    with TlsServer(ca.localhost, MAIL=lambda arg, state: CLOSE if state["number"] != 3 else None) as s:
+        a = agent(smtp_tls_security_level="may")
+        assert outcome(a, s.hop)[1:3] == ("4.4.2", "deferred") and s.connections == 1
+        assert outcome(a, s.hop, **old())[::2] == ("may:none", "sent")
+        assert s.connections == 3
+        assert outcome(agent(smtp_tls_security_level="encrypt"), s.hop, **old())[1:3] == ("4.4.2", "deferred")
 
 
 @pytest.mark.parametrize("trick", [hang_up, truncate, alert])
@@ -166,7 +192,7 @@ def test_a_server_that_stalls(agent, ca, level, status):
     a = agent(smtp_tls_security_level=level, smtp_starttls_timeout="1s")
     with TlsServer(ca.localhost, starttls=lambda s: time.sleep(60)) as s:
         start = time.time()
-        assert outcome(a, s.hop)[2] == status
+        assert outcome(a, s.hop, **old())[2] == status
         assert time.time() - start < 15
 
 
@@ -198,7 +224,7 @@ def test_plaintext_behind_the_reply(agent, ca, level):
 def test_garbage_instead_of_tls(agent, ca, level):
     a = agent(smtp_tls_security_level=level)
     with TlsServer(ca.localhost, starttls=garbage) as s:
-        got = outcome(a, s.hop)
+        got = outcome(a, s.hop, **old())
         assert got[2] == "deferred" if level == "encrypt" else got[2] in ("sent", "deferred")
         assert (got[2] == "sent") == bool(s.messages)
 
@@ -654,9 +680,9 @@ def test_no_password_in_clear_after_a_handshake_that_failed(agent, ca):
     main = {"smtp_tls_security_level": "may", "smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous"}
     with TlsServer(ca.localhost, starttls=alert, features=(*FEATURES, "AUTH PLAIN LOGIN")) as s:
         a = agent(**main, smtp_sasl_password_maps=f"inline:{{ {{ {s.hop} = anna:secret }} }}")
-        assert outcome(a, s.hop)[1:] == ("4.7.5", "deferred", "Cannot start TLS: handshake failure")
+        assert outcome(a, s.hop, **old())[1:] == ("4.7.5", "deferred", "Cannot start TLS: handshake failure")
         assert s.connections == 1 and not [c for c in s.commands if c.startswith("AUTH")]
-        assert outcome(a, local(s))[2] == "sent"  # no account there: nothing to protect
+        assert outcome(a, local(s), **old())[2] == "sent"  # no account there: nothing to protect
 
 
 def test_lifetime_of_sessions(agent, ca):
