@@ -21,7 +21,7 @@ enum rc addr_parse(struct str text, unsigned port, struct addr *out, struct why 
         s = (struct str){s.p + 1, s.n - 2};
     if (str_has_prefix_nocase(s, STR("IPv6:")))
         s = str_from(s, 5);
-    if (s.n == 0 || s.n >= sizeof copy)
+    if (s.n == 0 || s.n >= sizeof copy || str_index(s, '\0') >= 0)
         return FAIL(why, RC_PERM, "bad address: " STR_FMT, STR_ARG(text));
     memcpy(copy, s.p, s.n);
     copy[s.n] = '\0';

@@ -32,6 +32,15 @@ static void addresses(void **state)
     }
 }
 
+/* What C would take for the end is none. */
+static void no_zero_bytes(void **state)
+{
+    struct addr a;
+
+    (void)state;
+    assert_int_equal(addr_parse(STR("1.2.3.4\0.5"), 25, &a, NULL), RC_PERM);
+}
+
 static void networks(void **state)
 {
     static const struct {
@@ -91,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
+        cmocka_unit_test(no_zero_bytes),
         cmocka_unit_test(networks),
         cmocka_unit_test(hosts_and_ports),
     };
