@@ -52,10 +52,7 @@ static void add_service(struct import *i, const char *directory, struct str tabl
     s.maxproc = str_is_digits(sessions) ? sessions : STR("20");
     add_setting(i, &s, "smtpd_client_instruction_maps", tables);
     if (str_to_long(memory, 1, LONG_MAX, &bytes))
-        import_note(i,
-                    "%s/env/SOFTLIMIT:1: \"" STR_FMT "\": a session here needs more memory than "
-                    "qmail-smtpd; -o smtpd_memory_limit=BYTES sets a limit, smtpd tells the least",
-                    directory, STR_ARG(memory));
+        add_setting(i, &s, "smtpd_memory_limit", memory);
     vec_add(i->arena, &i->services, s);
 }
 

@@ -11,7 +11,7 @@
 #include "service/runtime.h"
 #include "util/file.h"
 
-enum { SESSION_NEEDS = 4 * 1024 * 1024 }; /* stack, buffers, some tables */
+enum { SESSION_NEEDS = 8 * 1024 * 1024 }; /* stack, buffers, some tables */
 
 /* -o and NAME_memory_limit, COMMAND_memory_limit, service_memory_limit of main.cf. */
 static enum rc wanted_limit(const struct runtime *r, long *bytes, struct why *why)
@@ -51,22 +51,33 @@ static void say_last_words(int status, void *runtime)
                         MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* A limit that suits a smaller program (3000000 is usual for qmail-smtpd) must not keep mail out.
+ */
+static long raise_limit(const struct runtime *r, long bytes, long least)
+{
+    if (bytes >= least)
+        return bytes;
+    log_warning(&r->env.log,
+                "memory limit %ld is too low: service %s needs at least %ld bytes, which is its "
+                "limit now; raise service_memory_limit or %s_memory_limit, or set it to 0",
+                bytes, r->env.name, least, r->process_name);
+    return least;
+}
+
 enum rc limit_memory(struct runtime *r, struct why *why)
 {
-    long bytes = 0, least;
+    long bytes = 0;
+    rlim_t limit;
 
     TRY(wanted_limit(r, &bytes, why));
     if (bytes == 0 || r->options.on_stdin)
         return RC_OK;
-    least = mapped_bytes() + SESSION_NEEDS;
-    if (bytes < least)
-        return FAIL(why, RC_CONFIG,
-                    "memory limit %ld is too low: service %s needs at least %ld bytes; raise "
-                    "service_memory_limit or %s_memory_limit, or set it to 0",
-                    bytes, r->env.name, least, r->process_name);
-    if (setrlimit(RLIMIT_AS, &(struct rlimit){(rlim_t)bytes, (rlim_t)bytes}) < 0 ||
-        setrlimit(RLIMIT_DATA, &(struct rlimit){(rlim_t)bytes, (rlim_t)bytes}) < 0)
-        return FAIL(why, RC_TEMP, "memory limit %ld: %m", bytes);
+    limit = (rlim_t)raise_limit(r, bytes, mapped_bytes() + SESSION_NEEDS);
+    if (r->options.check)
+        return RC_OK;
+    if (setrlimit(RLIMIT_AS, &(struct rlimit){limit, limit}) < 0 ||
+        setrlimit(RLIMIT_DATA, &(struct rlimit){limit, limit}) < 0)
+        return FAIL(why, RC_TEMP, "memory limit %ld: %m", (long)limit);
     on_exit(say_last_words, r);
     return RC_OK;
 }

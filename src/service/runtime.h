@@ -67,7 +67,8 @@ struct runtime {
 /* Who mail_owner is: env.mail_uid, env.mail_gid. */
 enum rc find_mail_owner(struct runtime *r, struct why *why) MUST_USE;
 
-/* service_memory_limit, before the first session. RC_CONFIG: too low to work with. */
+/* service_memory_limit, before the first session. What is too low to work with is raised, with a
+ * warning; at a check nothing else happens. */
 enum rc limit_memory(struct runtime *r, struct why *why) MUST_USE;
 
 /* Chroot, identity, sandbox: what stands between start() and the first session. */

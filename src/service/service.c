@@ -167,8 +167,10 @@ static enum rc prepare(struct runtime *r, int argc, char **argv, struct why *why
         r->env.loop = loop_new();
     if (service->start)
         TRY(service->start(&r->env, &r->state, why));
-    if (r->options.check)
+    if (r->options.check) {
+        TRY(limit_memory(r, why));
         exit(0);
+    }
     if (!r->options.on_stdin) /* it acts for the user who runs it, with that user's rights */
         TRY(confine(r, why));
     TRY(limit_memory(r, why));
