@@ -172,6 +172,24 @@ static void log_trouble(struct session *s)
                 s->why.text, STR_ARG(s->access.client.label));
 }
 
+/* The settings of the rule, on top of this session's own name. */
+static enum rc take_overlay(struct session *s, const struct instruction *i)
+{
+    struct config_setting name[OWN_NAME_SETTINGS];
+    VEC(struct config_setting) all = {0};
+    size_t n = peer_own_name(s, name);
+
+    if (n == 0)
+        return overlay_take(s->process->overlays, s->base_config, i->settings, i->n_settings,
+                            &s->rule.overlay, &s->why);
+    for (size_t k = 0; k < n; k++)
+        vec_add(s->arena, &all, name[k]);
+    for (size_t k = 0; k < i->n_settings; k++)
+        vec_add(s->arena, &all, i->settings[k]);
+    return overlay_take(s->process->overlays, s->base_config, all.v, all.n, &s->rule.overlay,
+                        &s->why);
+}
+
 static void take_settings(struct session *s)
 {
     struct instruction *i = &s->rule.instruction;
@@ -181,8 +199,7 @@ static void take_settings(struct session *s)
                                                : GATE_OPEN;
     if (i->n_settings == 0 || s->rule.gate != GATE_OPEN)
         return;
-    if (overlay_take(s->process->overlays, s->process_config, i->settings, i->n_settings,
-                     &s->rule.overlay, &s->why) != RC_OK) {
+    if (take_overlay(s, i) != RC_OK) {
         s->rule.overlay = NULL;
         s->rule.gate = GATE_UNAVAILABLE;
         log_trouble(s);

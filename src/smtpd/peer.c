@@ -204,28 +204,36 @@ static void free_config(void *config)
     config_free(config);
 }
 
+size_t peer_own_name(const struct session *s, struct config_setting settings[OWN_NAME_SETTINGS])
+{
+    if (s->own_name.n == 0)
+        return 0;
+    settings[0] = (struct config_setting){STR("myhostname"), s->own_name, STR_NONE};
+    settings[1] = (struct config_setting){STR("myorigin"), s->base_config->myorigin, STR_NONE};
+    return OWN_NAME_SETTINGS;
+}
+
 /* smtpd_hostname_maps: this session's name, by the address that the client has chosen. */
 static void find_own_name(struct session *s)
 {
-    struct config_setting settings[] = {{STR("myhostname"), STR(""), STR_NONE},
-                                        {STR("myorigin"), s->config->myorigin, STR_NONE}};
+    struct config_setting settings[OWN_NAME_SETTINGS];
     struct config *own = NULL;
-    struct str name;
     enum rc rc;
 
     if (s->smtpd->hostnames == NULL)
         return;
-    rc = maps_get(s->smtpd->hostnames, s->access.client.server_address, s->arena, &name, &s->why);
-    if (rc == RC_OK) {
-        settings[0].value = name;
-        rc = config_overlay(s->config, settings, 2, &own, &s->why);
-    }
+    rc = maps_get(s->smtpd->hostnames, s->access.client.server_address, s->arena, &s->own_name,
+                  &s->why);
+    if (rc == RC_OK)
+        rc = config_overlay(s->base_config, settings, peer_own_name(s, settings), &own, &s->why);
     if (rc == RC_OK) {
         arena_defer(s->arena, free_config, own);
         s->config = s->process_config = s->access.config = own;
-    } else if (rc != RC_NONE) {
-        log_warning(&s->log, "smtpd_hostname_maps: %s", s->why.text);
+        return;
     }
+    s->own_name = STR_NONE;
+    if (rc != RC_NONE)
+        log_warning(&s->log, "smtpd_hostname_maps: %s", s->why.text);
 }
 
 enum rc peer_find(struct session *s, int fd)

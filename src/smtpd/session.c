@@ -35,7 +35,7 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
 
     s->smtpd = s->process = smtpd;
     /* under stress another one than that of the process */
-    s->config = s->process_config = env->config;
+    s->config = s->process_config = s->base_config = env->config;
     s->arena = arena;
     s->log = s->message_log = env->log;
     s->on_stdin = env->on_stdin;

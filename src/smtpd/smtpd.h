@@ -118,8 +118,10 @@ struct transaction {
 struct session {
     struct smtpd *smtpd; /* of the overlay, when the client has settings of its own */
     const struct config *config;
-    struct smtpd *process; /* without overlay */
-    const struct config *process_config;
+    struct smtpd *process;               /* without overlay */
+    const struct config *process_config; /* without overlay: base_config, or with own_name */
+    const struct config *base_config;    /* lives as long as the process */
+    struct str own_name;                 /* of smtpd_hostname_maps; empty: myhostname */
     struct session_rule rule;
     struct arena *arena;
     struct log log;         /* without queue id: of the connection */
@@ -164,6 +166,9 @@ void session_broke(struct session *s, enum rc rc); /* a read failed: RC_EOF, RC_
 /* peer.c: who is it? Fills s->access.client. RC_NONE: nobody to talk to. */
 enum rc peer_find(struct session *s, int fd);
 void peer_label(struct session *s);
+enum { OWN_NAME_SETTINGS = 2 };
+/* What smtpd_hostname_maps changes in this session; how many. */
+size_t peer_own_name(const struct session *s, struct config_setting settings[OWN_NAME_SETTINGS]);
 enum rc ehlo_keywords_parse(struct str list, unsigned *bits, struct why *why) MUST_USE;
 void peer_is_known(struct session *s); /* look up what depends on the client's name and address */
 
