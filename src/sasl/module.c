@@ -3,11 +3,13 @@
 #include <dlfcn.h>
 
 #include "sasl/login.h"
+#include "sasl/patience.h"
 
 /* What only modules call: named here, so that it is linked into every program that loads one. */
 __attribute__((used)) static void (*const for_modules[])(void) = {
     (void (*)(void))login_decode,
     (void (*)(void))login_mechanism_is_safe,
+    (void (*)(void))patience_new,
 };
 
 enum rc login_module_load(const char *module, const char *symbol, const struct table_env *env,

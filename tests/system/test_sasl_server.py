@@ -11,6 +11,7 @@ import smtplib
 import socket
 import socketserver
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -716,6 +717,31 @@ def test_cyrus_saslauthd(cyrus):
                 imap.shutdown()
     finally:
         shutil.rmtree(run, ignore_errors=True)
+    no_secret(p)
+
+
+@pytest.mark.threads
+def test_saslauthd_that_hangs(cyrus):
+    """It takes the request and never answers: no session waits for ever, and other mail goes on."""
+    run = tempfile.mkdtemp(prefix="sa-", dir="/tmp")
+    os.chmod(run, 0o755)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{run}/mux")
+        os.chmod(f"{run}/mux", 0o777)
+        listener.listen(10)
+        p = cyrus(f"pwcheck_method: saslauthd\nsaslauthd_path: {run}/mux\nmech_list: PLAIN LOGIN\n", {"smtpd_timeout": "300"}).start()
+        with p.raw(timeout=60) as first, p.raw(timeout=60) as second:
+            for s in first, second:
+                ehlo(s)
+                s.send("AUTH PLAIN " + plain("anna", USERS["anna"]) + "\r\n")
+            with p.raw() as other:
+                ehlo(other)
+                assert other.cmd("MAIL FROM:<>").startswith("250 ")
+            for s in first, second:
+                assert s.reply() == "454 4.7.0 Temporary authentication failure: Connection lost to authentication server"
+                assert s.cmd("NOOP").startswith("250 ")
+        p.wait_log(r"SASL PLAIN authentication failed: Connection lost to authentication server \(Cyrus SASL: no answer within 30 s; is saslauthd well\?\)")
+    shutil.rmtree(run, ignore_errors=True)
     no_secret(p)
 
 

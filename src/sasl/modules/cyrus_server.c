@@ -1,28 +1,48 @@
 /*
  * Cyrus SASL, the server's side. smtpd_sasl_path names the configuration file (smtpd.conf) in
  * cyrus_sasl_config_path or the library's own places. The library is told to use mutexes, for
- * sessions are threads; each exchange has a connection of its own.
+ * sessions are threads; each exchange has a connection of its own. The library waits for saslauthd
+ * and for files without any limit, so its work on an exchange is done with one (patience.h).
  */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "config/config.h"
 #include "sasl/modules/cyrus.h"
+#include "sasl/patience.h"
 #include "sasl/server.h"
 #include "table/driver.h"
 
+enum {
+    ANSWER_MS = 30000,
+    STUCK_MAX = 100, /* threads of a process that wait for a saslauthd that hangs */
+};
+
 struct cyrus {
     struct arena *arena;
+    struct patience *patience;
+    long timeout_ms;
     const struct log *log;
     const char *service, *realm, *hostname;
     sasl_callback_t callbacks[2];
 };
 
-struct exchange {
-    struct arena *arena;
+/* What the library works on. */
+struct dialogue {
+    struct arena *arena; /* its own: when the library hangs, this outlives the session */
     sasl_conn_t *connection;
-    bool first; /* no response was taken yet: the mechanism is not started */
-    const char *mechanism;
+    const char *mechanism; /* NULL: it was all over */
+    bool begun;
+    struct str message; /* p == NULL: none */
+    const char *out;
+    unsigned out_n;
+    int rc;
+};
+
+struct exchange {
+    struct arena *arena; /* of the session */
+    struct cyrus *cyrus;
+    struct dialogue *dialogue; /* NULL: it is lost in the library */
 };
 
 static const struct {
@@ -100,7 +120,7 @@ static struct str property(struct exchange *x, int which)
 {
     const void *value = NULL;
 
-    if (sasl_getprop(x->connection, which, &value) != SASL_OK || value == NULL)
+    if (sasl_getprop(x->dialogue->connection, which, &value) != SASL_OK || value == NULL)
         return STR_NONE;
     return arena_copy(x->arena, str_of(value));
 }
@@ -119,48 +139,78 @@ static bool is_trouble(int rc)
     }
 }
 
-static enum login_status judge(struct exchange *x, int rc, const char *out, unsigned n,
-                               struct login_reply *reply)
+static enum login_status judge(struct exchange *x, struct login_reply *reply)
 {
-    if (rc == SASL_CONTINUE || (rc == SASL_OK && n > 0)) {
+    struct dialogue *d = x->dialogue;
+
+    if (d->rc == SASL_CONTINUE || (d->rc == SASL_OK && d->out_n > 0)) {
         /* SMTP has no place for data with success: the client answers with nothing */
-        reply->text = login_encode(x->arena, (struct str){out, n});
-        if (rc == SASL_OK)
-            x->first = false, x->mechanism = NULL;
+        reply->text = login_encode(x->arena, (struct str){d->out, d->out_n});
+        if (d->rc == SASL_OK)
+            d->mechanism = NULL;
         return LOGIN_MORE;
     }
     reply->username = property(x, SASL_USERNAME);
-    if (rc == SASL_OK)
+    if (d->rc == SASL_OK)
         return LOGIN_OK;
     if (reply->username.n == 0)
         reply->username = property(x, SASL_AUTHUSER);
-    reply->reason = arena_copy(x->arena, str_of(sasl_errstring(rc, NULL, NULL)));
-    return is_trouble(rc) ? LOGIN_TROUBLE : LOGIN_FAILED;
+    reply->reason = arena_copy(x->arena, str_of(sasl_errstring(d->rc, NULL, NULL)));
+    return is_trouble(d->rc) ? LOGIN_TROUBLE : LOGIN_FAILED;
+}
+
+static void dialogue_step(void *context)
+{
+    struct dialogue *d = context;
+    unsigned n = (unsigned)d->message.n;
+
+    d->out = NULL;
+    d->out_n = 0;
+    if (d->begun)
+        d->rc = sasl_server_step(d->connection, d->message.p, n, &d->out, &d->out_n);
+    else
+        d->rc = sasl_server_start(d->connection, d->mechanism, d->message.p, n, &d->out, &d->out_n);
+    d->begun = true;
+    if (n)
+        login_forget((char *)d->message.p, n);
+}
+
+static void dialogue_free(void *context)
+{
+    struct dialogue *d = context;
+
+    if (d->connection)
+        sasl_dispose(&d->connection);
+    arena_free(d->arena);
+}
+
+static enum login_status run(struct exchange *x, struct login_reply *reply)
+{
+    struct cyrus *s = x->cyrus;
+    struct why why = {0};
+    enum rc rc =
+        patience_call(s->patience, dialogue_step, dialogue_free, x->dialogue, s->timeout_ms, &why);
+
+    if (rc == RC_OK)
+        return judge(x, reply);
+    if (rc == RC_TIMEOUT)
+        x->dialogue = NULL;
+    reply->reason = STR(LOGIN_SERVER_LOST);
+    reply->detail = arena_printf(x->arena, "Cyrus SASL: %s; is saslauthd well?", why.text);
+    return LOGIN_TROUBLE;
 }
 
 static enum login_status cyrus_step(void *exchange, struct str response, struct login_reply *reply)
 {
     struct exchange *x = exchange;
-    const char *out = NULL;
-    unsigned n = 0;
-    struct str message;
-    int rc;
+    struct dialogue *d = x->dialogue;
 
-    if (login_decode(x->arena, response, response.n, &message, NULL) != RC_OK)
+    if (login_decode(d->arena, response, response.n, &d->message, NULL) != RC_OK)
         return LOGIN_MALFORMED;
-    if (x->mechanism == NULL) { /* it was all over */
-        reply->username = property(x, SASL_USERNAME);
-        return message.n == 0 ? LOGIN_OK : LOGIN_MALFORMED;
-    }
-    if (x->first)
-        rc = sasl_server_start(x->connection, x->mechanism, message.p, (unsigned)message.n, &out,
-                               &n);
-    else
-        rc = sasl_server_step(x->connection, message.p, (unsigned)message.n, &out, &n);
-    x->first = false;
-    if (message.n)
-        login_forget((char *)message.p, message.n);
-    return judge(x, rc, out, n, reply);
+    if (d->mechanism)
+        return run(x, reply);
+    reply->username = property(x, SASL_USERNAME);
+    return d->message.n == 0 ? LOGIN_OK : LOGIN_MALFORMED;
 }
 
 static enum login_status cyrus_begin(void *state, const struct login_peer *peer, struct arena *a,
@@ -168,31 +218,26 @@ static enum login_status cyrus_begin(void *state, const struct login_peer *peer,
                                      struct login_reply *reply)
 {
     struct exchange *x = arena_new_of(a, struct exchange);
-    const char *out = NULL;
+    struct arena *own = arena_new(1024);
     struct why why;
-    unsigned n = 0;
-    int rc;
 
-    x->arena = a;
-    x->mechanism = arena_text(a, mechanism);
-    x->first = true;
-    if (new_connection(state, peer, a, &x->connection, &why) != RC_OK) {
+    *x = (struct exchange){a, state, arena_new_of(own, struct dialogue)};
+    x->dialogue->arena = own;
+    x->dialogue->mechanism = arena_text(own, mechanism);
+    *exchange = x;
+    if (new_connection(state, peer, own, &x->dialogue->connection, &why) != RC_OK) {
         reply->reason = arena_copy(a, str_of(why.text));
         return LOGIN_TROUBLE;
     }
-    *exchange = x;
-    if (initial.p)
-        return cyrus_step(x, initial, reply);
-    rc = sasl_server_start(x->connection, x->mechanism, NULL, 0, &out, &n);
-    x->first = false;
-    return judge(x, rc, out, n, reply);
+    return initial.p ? cyrus_step(x, initial, reply) : run(x, reply);
 }
 
 static void cyrus_end(void *exchange)
 {
     struct exchange *x = exchange;
 
-    sasl_dispose(&x->connection);
+    if (x->dialogue)
+        dialogue_free(x->dialogue);
 }
 
 /* ---- life ---- */
@@ -205,6 +250,7 @@ static enum rc cyrus_open(const struct login_server_options *o, void **state, st
 
     s->arena = a;
     s->log = o->log;
+    s->timeout_ms = o->timeout_ms ? o->timeout_ms : ANSWER_MS;
     s->service = arena_text(a, o->service);
     s->realm = o->realm.n ? arena_text(a, o->realm) : NULL;
     s->hostname = arena_text(a, o->config->myhostname);
@@ -222,6 +268,7 @@ static enum rc cyrus_open(const struct login_server_options *o, void **state, st
                     ".conf in cyrus_sasl_config_path",
                     STR_ARG(o->path), sasl_errstring(rc, NULL, NULL), STR_ARG(o->path));
     }
+    s->patience = patience_new(STUCK_MAX);
     *state = s;
     return RC_OK;
 }
@@ -230,6 +277,8 @@ static void cyrus_close(void *state)
 {
     struct cyrus *s = state;
 
+    if (!patience_free(s->patience)) /* the process ends; a thread is still in the library */
+        return;
     sasl_server_done();
     arena_free(s->arena);
 }
