@@ -4,7 +4,7 @@
 #include <regex.h>
 
 #include "access/rules.h"
-#include "util/map.h"
+#include "util/networks.h"
 
 enum text_kind { TEXT_ANY, TEXT_EXACT, TEXT_WILD, TEXT_REGEX };
 
@@ -69,7 +69,7 @@ struct rule {
 
 /* ---- index: which rules can fit? ---- */
 
-enum key_kind { KEY_EXACT, KEY_SUFFIX, KEY_PREFIX, KEY_NETWORK, KEYS };
+enum key_kind { KEY_EXACT, KEY_SUFFIX, KEY_PREFIX, KEY_NETWORK };
 
 struct postings { /* numbers of rules, ascending */
     unsigned *v;
@@ -77,9 +77,9 @@ struct postings { /* numbers of rules, ascending */
 };
 
 struct rules_index {
-    struct map map; /* field, kind, length or bits, bytes -> postings */
+    struct map map; /* field, kind, text -> postings */
     bool lengths[FIELDS][KEY_NETWORK][RULES_TOKEN_MAX + 1];
-    bool bits4[33], bits6[129];
+    struct networks networks; /* -> postings */
     struct postings always;
 };
 

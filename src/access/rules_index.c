@@ -100,21 +100,13 @@ static struct str key_bytes(char out[KEY_MAX], enum rule_field field, enum key_k
     return (struct str){out, text.n + 2};
 }
 
-/* Family, bits, and the address bytes that count. */
-static struct str network_bytes(char out[KEY_MAX], const struct addr *base, int bits)
+static void add_posting(struct rules *r, struct postings *p, unsigned number)
 {
-    bool v4 = addr_family(base) == AF_INET;
-    const char *bytes = v4 ? (const char *)&base->in.sin_addr : (const char *)&base->in6.sin6_addr;
-    char text[20] = {v4 ? '4' : '6', (char)bits};
-    size_t n = (size_t)(bits + 7) / 8;
-
-    memcpy(text + 2, bytes, n);
-    if (bits % 8)
-        text[1 + n] = (char)(text[1 + n] & (0xff00 >> bits % 8));
-    return key_bytes(out, FIELD_SOURCE, KEY_NETWORK, (struct str){text, n + 2});
+    if (p->n == 0 || p->v[p->n - 1] != number)
+        vec_add(r->arena, p, number);
 }
 
-static void add_posting(struct rules *r, struct str key, unsigned number)
+static struct postings *postings_of_text(struct rules *r, struct str key)
 {
     struct postings *p = map_get(&r->index.map, key);
 
@@ -122,27 +114,31 @@ static void add_posting(struct rules *r, struct str key, unsigned number)
         p = arena_new_of(r->arena, struct postings);
         map_put(&r->index.map, key, p);
     }
-    if (p->n == 0 || p->v[p->n - 1] != number)
-        vec_add(r->arena, p, number);
+    return p;
+}
+
+static struct postings *postings_of_network(struct rules *r, const struct network *network)
+{
+    struct postings *p = networks_get(&r->index.networks, &network->base, network->bits);
+
+    if (p == NULL) {
+        p = arena_new_of(r->arena, struct postings);
+        networks_put(&r->index.networks, network, p);
+    }
+    return p;
 }
 
 static void file_under(struct rules *r, enum rule_field field, const struct key *key,
                        unsigned number)
 {
     char bytes[KEY_MAX];
-    int bits;
 
-    if (key->kind != KEY_NETWORK) {
-        r->index.lengths[field][key->kind][key->text.n] = true;
-        add_posting(r, key_bytes(bytes, field, key->kind, key->text), number);
+    if (key->kind == KEY_NETWORK) {
+        add_posting(r, postings_of_network(r, key->network), number);
         return;
     }
-    bits = key->network->bits;
-    if (addr_family(&key->network->base) == AF_INET)
-        r->index.bits4[bits] = true;
-    else
-        r->index.bits6[bits] = true;
-    add_posting(r, network_bytes(bytes, &key->network->base, bits), number);
+    r->index.lengths[field][key->kind][key->text.n] = true;
+    add_posting(r, postings_of_text(r, key_bytes(bytes, field, key->kind, key->text)), number);
 }
 
 static void file_rule(struct rules *r, struct arena *scratch, unsigned number)
@@ -174,6 +170,7 @@ void rules_index_build(struct rules *r)
     AUTO_ARENA scratch = arena_new(16 * 1024);
 
     map_init(&r->index.map);
+    networks_init(&r->index.networks);
     for (size_t i = 0; i < r->list.n; i++) {
         file_rule(r, scratch, (unsigned)i);
         arena_reset(scratch);
@@ -182,41 +179,38 @@ void rules_index_build(struct rules *r)
 
 /* ---- looking up ---- */
 
-static void add_cursor(const struct rules *r, const struct rule_query *q, struct str key,
-                       rule_cursors *out)
+static void add_cursor(const struct rule_query *q, const struct postings *p, rule_cursors *out)
 {
-    const struct postings *p = map_get(&r->index.map, key);
-
     if (p)
         vec_add(q->c->arena, out, ((struct rule_cursor){p->v, p->v + p->n}));
+}
+
+static void add_text(const struct rules *r, const struct rule_query *q, enum rule_field field,
+                     enum key_kind kind, struct str text, rule_cursors *out)
+{
+    char bytes[KEY_MAX];
+
+    if (r->index.lengths[field][kind][text.n])
+        add_cursor(q, map_get(&r->index.map, key_bytes(bytes, field, kind, text)), out);
 }
 
 static void find_text(const struct rules *r, const struct rule_query *q, enum rule_field field,
                       struct str text, rule_cursors *out)
 {
-    char bytes[KEY_MAX];
-
-    if (text.n <= RULES_TOKEN_MAX && r->index.lengths[field][KEY_EXACT][text.n])
-        add_cursor(r, q, key_bytes(bytes, field, KEY_EXACT, text), out);
+    if (text.n <= RULES_TOKEN_MAX)
+        add_text(r, q, field, KEY_EXACT, text, out);
     for (size_t n = 1; n <= text.n && n <= RULES_TOKEN_MAX; n++) {
-        if (r->index.lengths[field][KEY_SUFFIX][n])
-            add_cursor(r, q, key_bytes(bytes, field, KEY_SUFFIX, str_tail(text, n)), out);
-        if (r->index.lengths[field][KEY_PREFIX][n])
-            add_cursor(r, q, key_bytes(bytes, field, KEY_PREFIX, str_head(text, n)), out);
+        add_text(r, q, field, KEY_SUFFIX, str_tail(text, n), out);
+        add_text(r, q, field, KEY_PREFIX, str_head(text, n), out);
     }
 }
 
 static void find_networks(const struct rules *r, const struct rule_query *q, rule_cursors *out)
 {
     const struct addr *a = &q->c->client.address;
-    bool v4 = addr_family(a) == AF_INET;
-    char bytes[KEY_MAX];
 
-    if (!v4 && addr_family(a) != AF_INET6)
-        return;
-    for (int bits = 0; bits <= (v4 ? 32 : 128); bits++)
-        if (v4 ? r->index.bits4[bits] : r->index.bits6[bits])
-            add_cursor(r, q, network_bytes(bytes, a, bits), out);
+    for (int bits = networks_max_bits(a); bits >= 0; bits--)
+        add_cursor(q, networks_get(&r->index.networks, a, bits), out);
 }
 
 void rules_index_find(const struct rules *r, const struct rule_query *q, rule_cursors *out)
@@ -224,7 +218,7 @@ void rules_index_find(const struct rules *r, const struct rule_query *q, rule_cu
     const struct postings *always = &r->index.always;
 
     if (always->n)
-        vec_add(q->c->arena, out, ((struct rule_cursor){always->v, always->v + always->n}));
+        add_cursor(q, always, out);
     find_text(r, q, FIELD_SOURCE, q->name, out);
     find_text(r, q, FIELD_SOURCE, q->address_text, out);
     find_networks(r, q, out);

@@ -1,35 +1,10 @@
 /* Evaluation of check rules: lists, tokens, and the search for the first rule that matches. */
 #include <limits.h>
-#include <stdint.h>
 
 #include "access/ident.h"
 #include "access/restrictions.h"
 #include "access/rule.h"
 #include "config/config.h"
-
-/* "*" matches any run, also an empty one. Only the latest star has to be tried again. */
-static bool wild_matches(struct str pattern, struct str text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
-
-    while (t < text.n) {
-        if (p < pattern.n && pattern.p[p] == '*') {
-            star = p++;
-            mark = t;
-        } else if (p < pattern.n && pattern.p[p] == text.p[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.n && pattern.p[p] == '*')
-        p++;
-    return p == pattern.n;
-}
 
 bool text_matches(const struct text_pattern *p, struct str lower, bool *trouble)
 {
@@ -39,7 +14,7 @@ bool text_matches(const struct text_pattern *p, struct str lower, bool *trouble)
     switch (p->kind) {
     case TEXT_ANY: return true;
     case TEXT_EXACT: return str_eq(p->text, lower);
-    case TEXT_WILD: return wild_matches(p->text, lower);
+    case TEXT_WILD: return str_fits(lower, p->text);
     default:
         code = regexec(p->regex, lower.p ? lower.p : "", 0, &range, REG_STARTEND);
         *trouble = *trouble || (code != 0 && code != REG_NOMATCH);

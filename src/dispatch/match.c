@@ -3,30 +3,6 @@
 
 /* ---- text that a list knows ---- */
 
-/* '*' stands for any characters; case is ignored. */
-static bool pattern_matches(struct str pattern, struct str name)
-{
-    size_t i = 0, j = 0, star = (size_t)-1, mark = 0;
-
-    while (j < name.n) {
-        if (i < pattern.n && pattern.p[i] == '*') {
-            star = i++;
-            mark = j;
-        } else if (i < pattern.n && to_lower(pattern.p[i]) == to_lower(name.p[j])) {
-            i++;
-            j++;
-        } else if (star != (size_t)-1) {
-            i = star + 1;
-            j = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (i < pattern.n && pattern.p[i] == '*')
-        i++;
-    return i == pattern.n;
-}
-
 static bool expressions_match(const struct list *l, struct str text, struct arena *a)
 {
     const char *line = arena_text(a, text);
@@ -37,12 +13,23 @@ static bool expressions_match(const struct list *l, struct str text, struct aren
     return false;
 }
 
+/* Is one of the ends of text among those of the list? */
+static bool ends_have(const struct map *ends, struct str lower)
+{
+    for (size_t i = 0; ends->n && i <= lower.n; i++)
+        if (map_get(ends, str_from(lower, i)))
+            return true;
+    return false;
+}
+
 static bool list_has(const struct list *l, struct str text, struct arena *a)
 {
-    if (map_get(&l->exact, arena_lower(a, text)))
+    struct str lower = arena_lower(a, text);
+
+    if (map_get(&l->exact, lower) || ends_have(&l->ends, lower))
         return true;
     for (size_t i = 0; i < l->patterns.n; i++)
-        if (pattern_matches(l->patterns.v[i], text))
+        if (str_fits(text, l->patterns.v[i]))
             return true;
     return false;
 }
@@ -97,8 +84,7 @@ bool address_matches(struct str pattern, struct str local, struct str domain)
     struct str user = at < 0 ? pattern : str_head(pattern, (size_t)at);
     struct str where = at < 0 ? STR("") : str_from(pattern, (size_t)at + 1);
 
-    return (user.n == 0 || pattern_matches(user, local)) &&
-           (where.n == 0 || pattern_matches(where, domain));
+    return (user.n == 0 || str_fits(local, user)) && (where.n == 0 || str_fits(domain, where));
 }
 
 /* user@domain, user, @domain; with patterns in either part. */
@@ -119,6 +105,10 @@ static enum rc address_in(const struct condition *c, const struct dispatch_facts
         rc = c->table ? table_has(c->table, key, a, why)
                       : (map_get(&c->list->exact, key) ? RC_OK : RC_NONE);
     }
+    if (rc == RC_NONE && c->list &&
+        (ends_have(&c->list->ends, arena_lower(a, local)) ||
+         ends_have(&c->list->domain_ends, arena_lower(a, domain))))
+        return RC_OK;
     for (size_t i = 0; rc == RC_NONE && c->list && i < c->list->patterns.n; i++)
         if (address_matches(c->list->patterns.v[i], local, domain))
             rc = RC_OK;
@@ -138,10 +128,7 @@ static enum rc client_in(const struct condition *c, const struct dispatch_facts 
         return name_in(c, str_of(text), a, why);
     if (f->is_submission)
         return map_get(&c->list->exact, STR("local")) ? RC_OK : RC_NONE;
-    for (size_t i = 0; i < c->list->networks.n; i++)
-        if (network_has(&c->list->networks.v[i], &f->client))
-            return RC_OK;
-    return RC_NONE;
+    return networks_have(&c->list->networks, &f->client) ? RC_OK : RC_NONE;
 }
 
 static bool has_name(const struct dispatch_facts *f)

@@ -62,12 +62,26 @@ static void add_entry(struct dispatch *d, struct list *l, struct str entry)
 
     entry = arena_copy(d->arena, entry);
     vec_add(d->arena, &l->entries, entry);
-    if (str_index(entry, '*') >= 0)
-        vec_add(d->arena, &l->patterns, entry);
-    else
+    if (str_rindex(entry, '*') < 0)
         map_put(&l->exact, arena_lower(d->arena, entry), l);
+    else if (str_rindex(entry, '*') == 0 && str_index(entry, '@') < 0)
+        map_put(&l->ends, arena_lower(d->arena, str_from(entry, 1)), l);
+    else if (str_has_prefix(entry, STR("@*")) && str_rindex(entry, '*') == 1)
+        map_put(&l->domain_ends, arena_lower(d->arena, str_from(entry, 2)), l);
+    else
+        vec_add(d->arena, &l->patterns, entry);
     if (network_parse(text, &network, NULL) == RC_OK)
-        vec_add(d->arena, &l->networks, network);
+        networks_put(&l->networks, &network, l);
+}
+
+static void list_done(void *context)
+{
+    struct list *l = context;
+
+    map_done(&l->exact);
+    map_done(&l->ends);
+    map_done(&l->domain_ends);
+    networks_done(&l->networks);
 }
 
 static enum rc add_list(struct dispatch *d, struct str name, struct why *why)
@@ -79,7 +93,10 @@ static enum rc add_list(struct dispatch *d, struct str name, struct why *why)
                     name.n ? "there is one of that name" : "it needs a name");
     l->name = arena_copy(d->arena, name);
     map_init(&l->exact);
-    arena_defer(d->arena, (void (*)(void *))map_done, &l->exact);
+    map_init(&l->ends);
+    map_init(&l->domain_ends);
+    networks_init(&l->networks);
+    arena_defer(d->arena, list_done, l);
     vec_add(d->arena, &d->lists, l);
     return RC_OK;
 }

@@ -4,7 +4,7 @@
 #include <regex.h>
 
 #include "dispatch/dispatch.h"
-#include "util/map.h"
+#include "util/networks.h"
 
 enum fact {
     FACT_ANY,
@@ -25,10 +25,12 @@ enum fact {
 struct list { /* entries are what they are used as: names, addresses, networks, expressions */
     struct str name;
     VEC(struct str) entries;
-    struct map exact;             /* entries without '*', in lower case */
-    VEC(struct str) patterns;     /* those with */
-    VEC(struct network) networks; /* those that are one */
-    VEC(regex_t *) expressions;   /* when used with ~ */
+    struct map exact;           /* entries without '*', in lower case */
+    struct map ends;            /* those with one '*', in front: what stands behind it */
+    struct map domain_ends;     /* "@*end" */
+    VEC(struct str) patterns;   /* the others with '*' */
+    struct networks networks;   /* those that are one */
+    VEC(regex_t *) expressions; /* when used with ~ */
 };
 
 struct condition {

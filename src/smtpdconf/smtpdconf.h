@@ -229,6 +229,3 @@ struct relay_url {
     unsigned port;
 };
 enum rc relay_url_parse(struct str text, struct relay_url *out, struct why *why) MUST_USE;
-
-/* Does a name match a pattern with '*' for any characters? Case is ignored. */
-bool conf_pattern_matches(struct str pattern, struct str name);

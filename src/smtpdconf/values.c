@@ -1,4 +1,4 @@
-/* Delays, sizes, ports, names to listen on, relay URLs, patterns. */
+/* Delays, sizes, ports, names to listen on, relay URLs. */
 #include <errno.h>
 #include <ifaddrs.h>
 #include <limits.h>
@@ -171,27 +171,4 @@ enum rc relay_url_parse(struct str text, struct relay_url *out, struct why *why)
         u.host = (struct str){u.host.p + 1, u.host.n - 2};
     *out = u;
     return RC_OK;
-}
-
-bool conf_pattern_matches(struct str pattern, struct str name)
-{
-    size_t i = 0, j = 0, star = (size_t)-1, mark = 0;
-
-    while (j < name.n) {
-        if (i < pattern.n && pattern.p[i] == '*') {
-            star = i++;
-            mark = j;
-        } else if (i < pattern.n && to_lower(pattern.p[i]) == to_lower(name.p[j])) {
-            i++;
-            j++;
-        } else if (star != (size_t)-1) {
-            i = star + 1;
-            j = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (i < pattern.n && pattern.p[i] == '*')
-        i++;
-    return i == pattern.n;
 }

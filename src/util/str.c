@@ -1,6 +1,7 @@
 #include "util/str.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <strings.h>
 
 bool str_eq_nocase(struct str a, struct str b)
@@ -83,6 +84,30 @@ ssize_t str_find_nocase(struct str s, struct str text)
         if (str_eq_nocase((struct str){s.p + i, text.n}, text))
             return (ssize_t)i;
     return -1;
+}
+
+/* Only the latest star has to be tried again. */
+bool str_fits(struct str text, struct str pattern)
+{
+    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
+
+    while (t < text.n) {
+        if (p < pattern.n && pattern.p[p] == '*') {
+            star = p++;
+            mark = t;
+        } else if (p < pattern.n && to_lower(pattern.p[p]) == to_lower(text.p[t])) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.n && pattern.p[p] == '*')
+        p++;
+    return p == pattern.n;
 }
 
 struct str str_from(struct str s, size_t start)

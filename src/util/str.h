@@ -54,6 +54,9 @@ ssize_t str_index_any(struct str s, const char *set);
 ssize_t str_find(struct str s, struct str text);
 ssize_t str_find_nocase(struct str s, struct str text);
 
+/* Does text fit a pattern in which each '*' stands for any bytes, also none? Case is ignored. */
+bool str_fits(struct str text, struct str pattern);
+
 /* Views; offsets beyond the end give what there is. */
 struct str str_from(struct str s, size_t start);
 struct str str_head(struct str s, size_t n);

@@ -116,9 +116,50 @@ static void test_wrong(void **state)
     }
 }
 
+/* Each shape of an entry is found by the way it is filed. */
+static void test_entries(void **state)
+{
+    static const struct {
+        const char *entry, *sender;
+        bool matches;
+    } vectors[] = {
+        {"*", "a@b.test", true},
+        {"*son", "Johnson@b.test", true},
+        {"*son", "sonny@b.test", false},
+        {"@*.test", "a@b.TEST", true},
+        {"@*.test", "a@test", false},
+        {"*@b.test", "a@b.test", true},
+        {"*son@*.test", "johnson@b.test", true},
+        {"x*y@*", "xxyy@b.test", true},
+        {"x*y@*", "xxyyz@b.test", false},
+        {"@b.test", "a@b.test", true},
+        {"a", "a@b.test", true},
+        {"a@b.test", "A@B.test", true},
+        {"*.test", "a@b.test", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        AUTO_ARENA a = arena_new(1000);
+        struct dispatch_facts f = {.sender = str_of(vectors[i].sender), .recipient = STR("u@x")};
+        struct dispatch_answer answer;
+        struct dispatch *d = NULL;
+        struct why why = {0};
+        struct str text = arena_printf(
+            a, "list l\n other\n %s\naction x any\nmatch sender=l action x\n", vectors[i].entry);
+        assert_int_equal(dispatch_parse(text, "rules", &(struct table_env){NULL, NULL}, &d, &why),
+                         RC_OK);
+        assert_int_equal(dispatch_decide(d, &f, a, &answer, &why), RC_OK);
+        if (answer.accepted != vectors[i].matches)
+            fail_msg("%s, %s", vectors[i].entry, vectors[i].sender);
+        dispatch_close(d);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_wrong),
+                                       cmocka_unit_test(test_entries)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

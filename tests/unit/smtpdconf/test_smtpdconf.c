@@ -182,28 +182,12 @@ static void test_old_relay(void **state)
     assert_str(url.host, "mx.test");
 }
 
-static void test_patterns(void **state)
-{
-    static const struct {
-        const char *pattern, *name;
-        bool matches;
-    } rows[] = {
-        {"*.ex.org", "a.ex.org", true}, {"*.ex.org", "ex.org", false}, {"*", "", true},
-        {"a*c", "ABBC", true},          {"a*c", "abb", false},         {"ex.org", "EX.org", true},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++)
-        assert_int_equal(conf_pattern_matches(str_of(rows[i].pattern), str_of(rows[i].name)),
-                         rows[i].matches);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),   cmocka_unit_test(test_grammar),
         cmocka_unit_test(test_goes_on),   cmocka_unit_test(test_rule),
-        cmocka_unit_test(test_old_relay), cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_old_relay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 #include "unit/unit.h"
-#include "util/net.h"
+#include "util/networks.h"
 
 static void addresses(void **state)
 {
@@ -96,12 +96,49 @@ static void hosts_and_ports(void **state)
     }
 }
 
+static void network_sets(void **state)
+{
+    static const char *const members[] = {"10.0.0.0/8", "10.1.2.0/23", "192.0.2.7", "2001:db8::/33",
+                                          "203.0.113.128/25"};
+    static const struct {
+        const char *address;
+        bool is_in;
+    } vectors[] = {
+        {"10.200.1.1", true},          {"11.0.0.1", false},       {"192.0.2.7", true},
+        {"192.0.2.6", false},          {"2001:db8::1", true},     {"2001:db8:8000::", false},
+        {"2001:db8:7fff::", true},     {"203.0.113.127", false},  {"203.0.113.128", true},
+        {"::ffff:203.0.113.9", false}, {"::ffff:10.0.0.1", true},
+    };
+    struct networks set;
+    struct network n;
+    struct addr a = {0};
+
+    (void)state;
+    networks_init(&set);
+    for (size_t i = 0; i < COUNT(members); i++) {
+        assert_int_equal(network_parse(str_of(members[i]), &n, NULL), RC_OK);
+        networks_put(&set, &n, &set);
+    }
+    assert_false(networks_have(&set, &a));
+    for (size_t i = 0; i < COUNT(vectors); i++) {
+        assert_int_equal(addr_parse(str_of(vectors[i].address), 0, &a, NULL), RC_OK);
+        assert_int_equal(networks_have(&set, &a), vectors[i].is_in);
+    }
+    assert_int_equal(addr_parse(STR("10.1.3.9"), 0, &a, NULL), RC_OK);
+    assert_non_null(networks_get(&set, &a, 8));
+    assert_non_null(networks_get(&set, &a, 23));
+    assert_null(networks_get(&set, &a, 24));
+    assert_null(networks_get(&set, &a, 33));
+    networks_done(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),
         cmocka_unit_test(no_zero_bytes),
         cmocka_unit_test(networks),
+        cmocka_unit_test(network_sets),
         cmocka_unit_test(hosts_and_ports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,13 +90,41 @@ static void searches(void **state)
     assert_true(str_cmp(STR("a"), STR("ab")) < 0);
 }
 
+static void patterns(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool fits;
+    } vectors[] = {
+        {"*.ex.org", "a.ex.org", true},
+        {"*.ex.org", "ex.org", false},
+        {"*", "", true},
+        {"", "", true},
+        {"", "a", false},
+        {"**", "a", true},
+        {"a*c", "ABBC", true},
+        {"a*c", "abb", false},
+        {"ex.org", "EX.org", true},
+        {"*ab*ab", "aabab", true},
+        {"*ab*ab", "aab", false},
+        {"a*b*c", "a1b2b3c", true},
+        {"a*b*c", "a1b2b3", false},
+        {"*x*", "abc", false},
+        {"a?", "ab", false},
+        {"[a]", "[a]", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(vectors); i++)
+        assert_int_equal(str_fits(str_of(vectors[i].text), str_of(vectors[i].pattern)),
+                         vectors[i].fits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cuts_and_tokens),
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(utf8),
-        cmocka_unit_test(searches),
+        cmocka_unit_test(cuts_and_tokens), cmocka_unit_test(numbers),  cmocka_unit_test(utf8),
+        cmocka_unit_test(searches),        cmocka_unit_test(patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
