@@ -23,6 +23,7 @@ enum rc deliver_content(struct delivery *d, enum rc (*line)(void *, struct str, 
     record_reader_init(&r, d->fd, d->arena, d->request.data_offset);
     for (;;) {
         enum rc rc = record_read(&r, true, &type, &text, why);
+        service_progress(d->env);
         if (rc == RC_NONE)
             return FAIL(why, RC_TEMP, "queue file ends early");
         if (rc != RC_OK)

@@ -124,6 +124,7 @@ static bool take_file(void *context, struct str id, const char *path)
         m.orig_id = id;
     }
     done(s, &m, id, submit_file(&m, fd, &why), &why);
+    service_progress(s->env);
     return !service_is_draining(s->env);
 }
 

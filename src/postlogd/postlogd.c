@@ -7,10 +7,13 @@
  */
 #include "postlogd/postlogd.h"
 
+#include "config/config.h"
+
 static const struct service postlogd = {
     .name = "postlogd",
     .shape = SERVICE_LOOP,
     .privilege = RUN_AS_MAIL_OWNER,
+    .daemon_timeout = offsetof(struct config, postlogd_watchdog_timeout),
     .start = postlogd_start,
     .accepted = postlogd_accepted,
     .drain = postlogd_drain,

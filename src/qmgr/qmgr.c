@@ -8,6 +8,7 @@
  */
 #include "qmgr/qmgr.h"
 
+#include "config/config.h"
 #include "qmgr/start.h"
 
 static const struct service qmgr = {
@@ -15,6 +16,7 @@ static const struct service qmgr = {
     .shape = SERVICE_LOOP,
     .privilege = RUN_AS_MAIL_OWNER,
     .may = MAY_WRITE_QUEUE | MAY_WRITE_DATA,
+    .daemon_timeout = offsetof(struct config, qmgr_daemon_timeout),
     .start = qmgr_start,
     .confined = qmgr_confined,
     .accepted = qmgr_accepted,

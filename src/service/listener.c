@@ -46,6 +46,9 @@ void run_trigger(struct runtime *r, struct service_env *env, int fd)
         return;
     pthread_mutex_lock(&r->wakeup_lock);
     log_debug(&env->log, "wake-up, %zd bytes", n);
+    env->pulse = &r->wakeup_pulse;
+    service_progress(env);
     r->service->wakeup(env, r->state, (struct str){bytes, (size_t)n});
+    service_waits(env);
     pthread_mutex_unlock(&r->wakeup_lock);
 }

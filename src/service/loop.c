@@ -95,14 +95,12 @@ static void master_speaks(void *context, int events)
         drain(context);
 }
 
-/* The kernel ends a process that has not come back to its loop for daemon_timeout. */
-static void rearm_watchdog(void *context)
+static void still_alive(void *context)
 {
     struct runtime *r = context;
-    long seconds = r->config->daemon_timeout;
 
-    alarm((unsigned)seconds);
-    loop_after(r->env.loop, seconds * 1000 / 3, rearm_watchdog, r);
+    watchdog_wind(r);
+    loop_after(r->env.loop, watchdog_interval_ms(r), still_alive, r);
 }
 
 _Noreturn void loop_shape_run(struct runtime *r)
@@ -117,7 +115,8 @@ _Noreturn void loop_shape_run(struct runtime *r)
             loop_watch(loop, l->fd, LOOP_READ, l->is_fifo ? fifo_speaks : connection_is_there, r);
     }
     loop_watch(loop, r->status_fd, LOOP_READ, master_speaks, r);
-    rearm_watchdog(r);
+    watchdog_start(r);
+    still_alive(r);
     status_tell(r, STATUS_STARTED, 1);
     loop_run(loop);
     service_exit(&r->env);

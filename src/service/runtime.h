@@ -17,8 +17,16 @@
 
 enum { LISTENERS_MAX = 256 };
 
+/* What the watchdog looks at; see watchdog.c. */
+struct pulse {
+    atomic_ulong steps; /* odd: at work */
+    unsigned long seen; /* of the control thread */
+    long seen_ms;
+};
+
 /* One session that may be running. */
 struct slot {
+    struct pulse pulse;
     bool is_used;              /* lock */
     int fd;                    /* lock; -1: none yet */
     atomic_long idle_since_ms; /* in service_next() since then; 0: at work */
@@ -47,6 +55,9 @@ struct runtime {
     atomic_bool draining;
     _Atomic long looked_ms;      /* of the leader: when it asked has_changed() */
     pthread_mutex_t wakeup_lock; /* one wakeup() at a time */
+    struct pulse wakeup_pulse;
+    timer_t watchdog;
+    long look_again_ms; /* of the control thread */
 
     /* sessions */
     long capacity;        /* sessions at once */
@@ -89,6 +100,13 @@ void status_tell(struct runtime *r, enum status_word word, long value);
 bool status_read(struct runtime *r);   /* what master says; false: the process shall drain */
 void sessions_shed(struct runtime *r); /* end kept connections that are idle, when full */
 void sessions_look(struct runtime *r); /* see whether somebody waits to be accepted */
+
+void pulse_works(struct pulse *p);
+void pulse_waits(struct pulse *p);
+void watchdog_start(struct runtime *r);
+void watchdog_wind(struct runtime *r); /* the process got ahead */
+void watchdog_look(struct runtime *r); /* ends the process when a session is stuck */
+long watchdog_interval_ms(const struct runtime *r);
 
 /* Accept a connection; -1: there is none (any more). */
 int listener_accept(struct runtime *r, int listener, bool blocking);

@@ -7,6 +7,10 @@
  * no_new_privs, Landlock, seccomp; then sessions. A process drains when master closes its status
  * channel (reload), after max_use sessions, or after max_idle seconds without one: it stops
  * accepting, ends its sessions and exits.
+ *
+ * A process that is at work on one thing for daemon_timeout without progress ends, and master
+ * starts another: a LOOP service that does not come back to its loop, a session or wakeup() that
+ * does not call service_progress(), service_waits() or service_next().
  */
 #pragma once
 
@@ -64,6 +68,7 @@ struct service_env {
 
     struct runtime *runtime; /* private */
     struct slot *slot;       /* private: of this session */
+    struct pulse *pulse;     /* private: of this session or wakeup() */
 };
 
 struct service {
@@ -75,6 +80,8 @@ struct service {
                               service_process_sessions say; 1: always one; more: this many, also
                               where maxproc is 1 and means one process (pickup) */
 
+    size_t daemon_timeout;  /* offset in struct config, of a service that has another parameter than
+                               daemon_timeout; 0: none */
     const char *last_words; /* to the client, when memory has run out; NULL: none */
 
     /* Before privileges are dropped. *state is passed to all other functions. */
@@ -103,6 +110,10 @@ int service_main(const struct service *service, int argc, char **argv);
 
 /* Is this process asked to end after the current work? Sessions look at it between messages. */
 bool service_is_draining(const struct service_env *env);
+
+/* For the watchdog: one more step is done, or a client may now take its time. No system calls. */
+void service_progress(const struct service_env *env);
+void service_waits(const struct service_env *env);
 
 /* SESSION services with kept connections: let this process drain now, as has_changed() does before
  * a new connection. */

@@ -55,8 +55,15 @@ static enum rc wait_for_bytes(int fd, long timeout_ms, struct why *why)
 static void begin_to_wait(struct service_env *env, const struct ipc *c)
 {
     atomic_store(&env->slot->idle_since_ms, clock_ms());
+    service_waits(env);
     if (service_is_draining(env)) /* what the client has sent before can still be read */
         shutdown(c->fd, SHUT_RD);
+}
+
+static void end_of_wait(struct service_env *env)
+{
+    atomic_store(&env->slot->idle_since_ms, 0);
+    service_progress(env);
 }
 
 enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms, struct why *why)
@@ -71,7 +78,7 @@ enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms, st
     rc = wait_for_bytes(c->fd, timeout_ms, why);
     if (rc == RC_OK && drains_for_tables(env->runtime))
         return FAIL(why, RC_EOF, "a table has changed");
-    atomic_store(&env->slot->idle_since_ms, 0);
+    end_of_wait(env);
     return rc;
 }
 
@@ -110,7 +117,7 @@ enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type
     c->timeout_ms = 0;
     rc = ipc_next(c, type, why);
     c->timeout_ms = timeout_ms;
-    atomic_store(&env->slot->idle_since_ms, 0);
+    end_of_wait(env);
     if (rc == RC_OK)
         profile_begin(env, c, *type);
     return rc;
@@ -183,6 +190,7 @@ static struct slot *session_begins(struct runtime *r, int fd)
 static void session_ends(struct runtime *r, struct slot *s)
 {
     s->is_used = false;
+    pulse_waits(&s->pulse);
     r->running--;
     r->last_end_ms = clock_ms();
     if (atomic_load(&r->draining)) {
@@ -346,6 +354,8 @@ static void serve(struct runtime *r, struct slot *slot, int fd)
     struct service_env env = r->env;
 
     env.slot = slot;
+    env.pulse = &slot->pulse;
+    service_progress(&env);
     use_current_config(r, &env);
     if (r->service->wakeup) {
         if (!wait_for_input(fd, r->config->ipc_timeout * 1000))
@@ -478,6 +488,7 @@ static long idle_time_left(struct runtime *r)
 _Noreturn void session_shape_run(struct runtime *r)
 {
     set_up(r);
+    watchdog_start(r);
     status_tell(r, STATUS_STARTED, r->capacity);
     pthread_mutex_lock(&r->lock);
     start_worker(r);
@@ -488,7 +499,10 @@ _Noreturn void session_shape_run(struct runtime *r)
                               {.fd = draining ? -1 : r->status_fd, .events = POLLIN}};
         uint64_t count;
 
-        if (poll(p, 2, draining ? -1 : (int)idle_time_left(r)) <= 0)
+        long patience = watchdog_interval_ms(r), left = draining ? patience : idle_time_left(r);
+
+        watchdog_look(r);
+        if (poll(p, 2, (int)(left < patience ? left : patience)) <= 0)
             continue;
         if (p[0].revents)
             (void)!read(r->control_wake, &count, sizeof count);

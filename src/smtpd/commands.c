@@ -217,7 +217,9 @@ void command_next(struct session *s)
     if (s->config->smtpd_per_request_deadline)
         s->wire.stream.deadline_ms = clock_ms() + s->config->smtpd_timeout * 1000;
     s->wire.saw_bare_lf = false;
+    service_waits(s->env);
     rc = wire_command(&s->wire, &line, &s->why);
+    service_progress(s->env);
     if (rc == RC_PERM) {
         s->counters[CMD_UNKNOWN].total++;
         s->errors++;

@@ -40,6 +40,7 @@ static bool data_allowed(struct session *s)
 /* False: the session is over. */
 static bool take_line(struct session *s, struct str line, bool more)
 {
+    service_progress(s->env);
     if (!paranoid_takes_line(s, line, more))
         return false;
     if (message_status(s) == 0)

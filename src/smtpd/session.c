@@ -33,6 +33,7 @@ static struct session *session_new(struct service_env *env, struct smtpd *smtpd,
     struct arena *arena = arena_new(SESSION_ARENA + sizeof(struct session));
     struct session *s = arena_new_of(arena, struct session);
 
+    s->env = env;
     s->smtpd = s->process = smtpd;
     /* under stress another one than that of the process */
     s->config = s->process_config = s->base_config = env->config;

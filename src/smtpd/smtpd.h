@@ -116,6 +116,7 @@ struct transaction {
 };
 
 struct session {
+    const struct service_env *env;
     struct smtpd *smtpd; /* of the overlay, when the client has settings of its own */
     const struct config *config;
     struct smtpd *process;               /* without overlay */
