@@ -25,8 +25,10 @@ static enum rc open_lists(struct smtpd *s, struct why *why)
                       &s->sasl_exceptions, why);
 }
 
-/* With what a client without TLS is asked for, or one with it. */
-static bool has_mechanism(struct smtpd *s, bool is_encrypted, enum rc *rc, struct why *why)
+/* With what a client without TLS is asked for, or one with it. plaintext: one that shows a password
+ * to whoever listens. */
+static bool has_mechanism(struct smtpd *s, bool is_encrypted, bool plaintext, enum rc *rc,
+                          struct why *why)
 {
     AUTO_ARENA a = arena_new(1024);
     const struct login_peer peer = {
@@ -37,9 +39,46 @@ static bool has_mechanism(struct smtpd *s, bool is_encrypted, enum rc *rc, struc
 
     *rc = login_server_mechanisms(s->login, &peer, a, &list, why);
     while (*rc == RC_OK && str_token(&list, " ", &name))
-        if (match_get(s->sasl_filter, name, NULL) == RC_OK)
+        if (match_get(s->sasl_filter, name, NULL) == RC_OK &&
+            !(plaintext && login_mechanism_is_safe(name, LOGIN_NOPLAINTEXT)))
             return true;
     return false;
+}
+
+/* Can anybody but this machine connect? By the address in the service's name, or else by
+ * inet_interfaces. */
+static bool is_in_a_network(const struct smtpd *s)
+{
+    struct str list = s->config->inet_interfaces, word, name = str_of(s->env->name);
+    ssize_t colon = str_rindex(name, ':');
+
+    if (strcmp(s->env->type, "inet") != 0)
+        return false;
+    if (colon > 0)
+        list = str_head(name, (size_t)colon);
+    while (str_token(&list, LIST_SEPARATORS "[]", &word)) {
+        struct addr a;
+        bool is_address = addr_parse(word, 0, &a, NULL) == RC_OK;
+        if (is_address ? !addr_is_loopback(&a)
+                       : !str_eq_nocase(word, STR("loopback-only")) &&
+                             !str_eq_nocase(word, STR("localhost")))
+            return true;
+    }
+    return false;
+}
+
+/* "postfix start" and "postfix check" say it once. */
+static void warn_of_plaintext(struct smtpd *s)
+{
+    const struct config *c = s->config;
+    struct why why;
+    enum rc rc;
+
+    if (s->env->checking && !c->smtpd_tls_auth_only && s->tls_level != LEVEL_ENCRYPT &&
+        is_in_a_network(s) && has_mechanism(s, false, true, &rc, &why))
+        log_warning(&s->env->log,
+                    "takes passwords over connections without TLS; set smtpd_tls_auth_only = yes, "
+                    "or add noplaintext to smtpd_sasl_security_options");
 }
 
 /* A server that is not there yet will come; one that has nothing for us is a mistake. */
@@ -47,7 +86,7 @@ static enum rc check_mechanisms(struct smtpd *s, struct why *why)
 {
     enum rc rc;
 
-    if (has_mechanism(s, false, &rc, why) || has_mechanism(s, true, &rc, why))
+    if (has_mechanism(s, false, false, &rc, why) || has_mechanism(s, true, false, &rc, why))
         return RC_OK;
     if (rc == RC_TEMP) {
         log_warning(&s->env->log, "SASL: %s", why->text);
@@ -82,6 +121,7 @@ enum rc auth_open(struct smtpd *s, struct why *why)
     TRY(open_lists(s, why));
     if (login_server_open(&options, &s->login, why) == RC_OK) {
         TRY(check_mechanisms(s, why));
+        warn_of_plaintext(s);
         login_server_started(s->login);
         return RC_OK;
     }

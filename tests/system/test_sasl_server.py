@@ -353,6 +353,23 @@ def test_start_refuses(users, settings, words):
         assert r.returncode != 0 and words in r.stderr + r.stdout + users.logs(), (command, r)
 
 
+@pytest.mark.parametrize("settings,warns", [
+    ({"inet_interfaces": "all"}, True),
+    ({"inet_interfaces": "127.0.0.1"}, False),
+    ({"inet_interfaces": "all", "smtpd_tls_auth_only": "yes"}, False),
+    ({"inet_interfaces": "all", "smtpd_sasl_security_options": "noanonymous, noplaintext"}, False),
+    ({"inet_interfaces": "all", "smtpd_sasl_mechanism_filter": "scram-sha-256"}, False),
+])
+def test_passwords_in_clear(users, settings, warns):
+    """Whoever checks the configuration is told, in one line with the remedy."""
+    users.main.update(settings)
+    users.master += "2525 inet n - n - - smtpd -o smtpd_banner=x\n"
+    users.write_config()
+    r = users.run("postfix", "-c", users.etc, "check")
+    assert r.returncode == 0
+    assert r.stderr.count("takes passwords over connections without TLS; set smtpd_tls_auth_only = yes") == (1 if warns else 0), r
+
+
 # ---- Dovecot ----
 
 @pytest.fixture
