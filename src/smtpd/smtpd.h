@@ -111,7 +111,11 @@ struct transaction {
     bool chunking;               /* BDAT has begun */
     bool in_body;                /* the header is through; for smtpd_paranoid */
     struct signature_scan *scan; /* NULL: no signatures */
-    bool broken;                 /* a BDAT chunk was refused: discard the rest */
+    struct {                     /* count_hops() */
+        long n;
+        bool in_body, continues;
+    } hops;
+    bool broken; /* a BDAT chunk was refused: discard the rest */
     struct wire_content content;
 };
 
@@ -196,6 +200,9 @@ void transaction_header(struct session *s, struct str header); /* in front of th
 /* True: queued. *reply: what the client gets; p == NULL: nothing more, it was answered or is cut
  * off. */
 bool transaction_finish(struct session *s, struct str *reply);
+
+/* standalone.c: hopcount_limit, for what does not pass the submit library: SUBMIT_HOPS or 0. */
+unsigned count_hops(struct session *s, struct str line, bool more);
 
 /* content.c */
 bool has_space(struct session *s, long bytes);

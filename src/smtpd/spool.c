@@ -46,6 +46,7 @@ void spool_message_line(struct session *s, struct str line, bool more)
     long limit = s->config->message_size_limit;
 
     m->size += (long)line.n + !more;
+    m->status |= count_hops(s, line, more);
     if (limit > 0 && m->size > limit) {
         m->status |= SUBMIT_SIZE;
         return;

@@ -52,12 +52,32 @@ void standalone_recipient(struct session *s, const struct recipient *r)
     s->t.standalone->notify |= r->dsn_notify;
 }
 
+/* qmail-smtpd counts Delivered-To: as well, for each round through a qmail adds one. */
+unsigned count_hops(struct session *s, struct str line, bool more)
+{
+    bool continued = s->t.hops.continues;
+
+    s->t.hops.continues = more;
+    if (s->t.hops.in_body || continued)
+        return 0;
+    s->t.hops.in_body = line.n == 0;
+    if (!str_has_prefix_nocase(line, STR("Received:")) &&
+        !str_has_prefix_nocase(line, STR("Delivered-To:")))
+        return 0;
+    if (++s->t.hops.n < s->config->hopcount_limit)
+        return 0;
+    if (s->t.hops.n == s->config->hopcount_limit)
+        log_warning(&s->message_log, "message rejected: hopcount exceeded");
+    return SUBMIT_HOPS;
+}
+
 void standalone_line(struct session *s, struct str line, bool more)
 {
     struct standalone *m = s->t.standalone;
     long limit = s->config->message_size_limit;
 
     m->size += (long)line.n + !more;
+    m->status |= count_hops(s, line, more);
     if (limit > 0 && m->size > limit)
         m->status |= SUBMIT_SIZE;
     else if (fwrite(line.p, 1, line.n, m->content) != line.n ||

@@ -457,6 +457,22 @@ def test_F25_queue_program_refuses(system, vector, reply):
     assert f"TCPREMOTEIP={address(vector)}\n" in environment and f"QMAILQUEUE={path}\n" in environment
 
 
+def hops(n):
+    return "Received: x\r\n\tdelivered-to: y\r\n" * 40 + "delivered-to: z\r\n" * n + "\r\n" + "Received: x\r\n" * 60 + "."
+
+
+def test_F25_hops_are_counted_before_the_program(system):
+    """Fixed behaviour of qmail-smtpd; hopcount_limit is 50 and our own Received: is one."""
+    path = f"{system.top}/work/queue71"
+    with contextlib.suppress(OSError):
+        os.unlink(path + ".message")
+    with system.open("QS50") as c:
+        c.talk(EHLO, MAIL, (to(), OK), ("DATA", "354"), (hops(9), "554 5.4.0 Error: too many hops"))
+        assert not os.path.exists(path + ".message")
+        c.talk(MAIL, (to(), OK), ("DATA", "354"), (hops(8), "451 4.3.0"))
+    system.wait_log("hopcount exceeded")
+
+
 def test_F21_QS51_quiet(system):
     with system.open("QS51") as c:
         reply = c.talk(EHLO, MAIL, (to(), OK), ("DATA", "354"), ("Subject: x\r\n\r\nx\r\n.", "250 2.0.0"))
