@@ -1,4 +1,6 @@
 /* main.cf and master.cf of the private instance. */
+#include <unistd.h>
+
 #include "obtuse-smtpd/obtuse-smtpd.h"
 #include "util/buf.h"
 
@@ -26,6 +28,14 @@ static struct str one_line(struct arena *a, const char *text)
     return str_of(copy);
 }
 
+/* "user" or "user:group" */
+static struct str account(const struct obtuse *o)
+{
+    if (o->group == NULL || geteuid() != 0)
+        return str_of(o->user);
+    return arena_printf(o->arena, "%s:%s", o->user, o->group);
+}
+
 static void add_directories(const struct obtuse *o, struct buf *b)
 {
     const struct config *m = o->main;
@@ -37,6 +47,7 @@ static void add_directories(const struct obtuse *o, struct buf *b)
     set(b, "meta_directory", m->meta_directory.p);
     set(b, "sendmail_path", m->sendmail_path.p);
     set(b, "mail_owner", o->user);
+    set(b, "service_user", account(o).p);
     set(b, "setgid_group", m->setgid_group.p);
     set(b, "syslog_name", "obtuse");
     if (m->maillog_file.n) {
@@ -137,7 +148,7 @@ struct str instance_master(const struct obtuse *o)
         buf_addf(&b, "%s", port);
     buf_addf(&b, " inet n - y - - smtpd\n%s", common);
     if (!o->legacy_spool)
-        buf_addf(&b, "%ssmtpfwdd unix - n n - 10 smtpfwdd user=%s command=%s\n", queue, o->user,
-                 o->main->sendmail_path.p);
+        buf_addf(&b, "%ssmtpfwdd unix - n n - 10 smtpfwdd user=" STR_FMT " command=%s\n", queue,
+                 STR_ARG(account(o)), o->main->sendmail_path.p);
     return arena_copy(o->arena, buf_str(&b));
 }

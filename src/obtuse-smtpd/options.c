@@ -92,7 +92,7 @@ static void check_values(const struct obtuse *o)
         wrong(o, "option -i needs an absolute path name", o->pid_file);
 }
 
-/* Names or numbers. The mail system runs a service with the group of its user. */
+/* Names or numbers. Without -g the group is that of the user. */
 static void find_accounts(struct obtuse *o)
 {
     const struct passwd *p;
@@ -113,17 +113,16 @@ static void find_accounts(struct obtuse *o)
     o->gid = p->pw_gid;
     g = o->group ? getgrnam(o->group) : NULL;
     if (g)
-        id = (long)g->gr_gid;
+        o->gid = g->gr_gid;
     else if (o->group && !str_to_long(str_of(o->group), 0, INT_MAX, &id))
         wrong(o, "option -g: no such group", o->group);
-    if (o->group && (gid_t)id != o->gid)
-        wrong(o,
-              "option -g: this is not the group of the user; run usermod -g, or name a user who "
-              "has it",
-              o->group);
+    else if (o->group)
+        o->gid = (gid_t)id;
     if (o->uid == 0 || o->gid == 0)
         log_fatal(&o->command->log, EX_CONFIG,
-                  "user %s: obtuse-smtpd does not run as root; name another user with -u", o->user);
+                  "user %s, group %u: obtuse-smtpd does not run as root; name another user with -u "
+                  "and -g",
+                  o->user, o->gid);
 }
 
 /* Programs, log and accounts are those of the installation, also when it has no main.cf. */

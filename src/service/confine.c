@@ -30,6 +30,7 @@ enum rc find_mail_owner(struct runtime *r, struct why *why)
     const char *name = arena_text(r->arena, str_trim(user));
     const struct passwd *owner;
     const struct group *members;
+    long number = 0;
 
     r->env.mail_uid = geteuid();
     r->env.mail_gid = getegid();
@@ -51,11 +52,11 @@ enum rc find_mail_owner(struct runtime *r, struct why *why)
     if (group.p == NULL || str_trim(group).n == 0)
         return RC_OK;
     members = getgrnam(arena_text(r->arena, str_trim(group)));
-    if (members == NULL)
+    if (members == NULL && !str_to_long(str_trim(group), 1, INT_MAX, &number))
         return FAIL(why, RC_CONFIG,
                     "service_user = %s: no such group; create it, or name another one",
                     r->config->service_user.p);
-    r->env.mail_gid = members->gr_gid;
+    r->env.mail_gid = members ? members->gr_gid : (gid_t)number;
     return RC_OK;
 }
 

@@ -20,19 +20,20 @@ struct agent { /* read-only after start */
     long time_limit;
 };
 
-/* "user" or "user:group" */
+/* "user" or "user:group"; the group may be a number */
 static enum rc set_user(struct agent *s, struct arena *a, struct str value, struct why *why)
 {
     struct str group = value, user = str_cut(&group, ':');
     struct passwd *pw = getpwnam(arena_text(a, user));
     struct group *gr = group.n ? getgrnam(arena_text(a, group)) : NULL;
+    long number = pw ? (long)pw->pw_gid : 0;
 
-    if (pw == NULL || (group.n && gr == NULL))
+    if (pw == NULL || (group.n && gr == NULL && !str_to_long(group, 0, INT_MAX, &number)))
         return FAIL(why, RC_CONFIG,
                     "service %s: user=" STR_FMT ": no such account; create it or name another",
                     s->env->name, STR_ARG(value));
     s->uid = pw->pw_uid;
-    s->gid = gr ? gr->gr_gid : pw->pw_gid;
+    s->gid = gr ? gr->gr_gid : (gid_t)number;
     if (s->uid == 0 || s->gid == 0)
         return FAIL(why, RC_CONFIG,
                     "service %s: user=" STR_FMT

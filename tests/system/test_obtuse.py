@@ -2,8 +2,10 @@
 tests/data/obtuse-rules.tests.tsv."""
 import contextlib
 import glob
+import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -683,7 +685,7 @@ def test_F10_F12_F54_users_and_modes(fwdd, spool, prefix):
 class Obtuse(Logging):
     """obtuse-smtpd in a home of its own. Its log, and that of smtpfwdd, is a file."""
 
-    def __init__(self, prefix, rules, *options):
+    def __init__(self, prefix, rules, *options, group="daemon"):
         self.top = tempfile.mkdtemp(prefix="ob-", dir="/tmp")
         os.chmod(self.top, 0o755)
         self.home, self.log, self.prefix = f"{self.top}/h", f"{self.top}/log", prefix
@@ -695,7 +697,7 @@ class Obtuse(Logging):
                     "import_environment = MAIL_CONFIG MAIL_LOGTAG TZ LANG=C ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS\n")
         self.env = {**os.environ, "MAIL_CONFIG": etc}
         self.port = free_port()
-        self.options = ["-c", self.home, "-d", "/spool", "-u", "daemon", "-g", "daemon", "-L", *options]
+        self.options = ["-c", self.home, "-d", "/spool", "-u", "daemon", "-g", group, "-L", *options]
         r = self.run("--setup")
         assert r.returncode == 0, r
         with open(f"{self.home}/etc/smtpd_check_rules", "w") as f:
@@ -741,8 +743,8 @@ LISTING = ("# internal network 192.0.2.0/24, mail hub 198.51.100.5\nallow:192.0.
 def obtuse(prefix):
     made = []
 
-    def make(*options, rules=LISTING):
-        made.append(Obtuse(prefix, rules, *options))
+    def make(*options, rules=LISTING, **kw):
+        made.append(Obtuse(prefix, rules, *options, **kw))
         return made[-1]
     yield make
     for o in made:
@@ -796,8 +798,32 @@ def test_F01_F06_F14_F21_F52_F57_daemon_spools(obtuse, prefix, mailer):
 
 
 @needs_root
-def test_F55_inetd_serves_one_client(obtuse):
-    o = obtuse()
+@pytest.mark.parametrize("group,gid", [("mail", grp.getgrnam("mail").gr_gid), ("4242", 4242)])
+def test_F13_F54_any_group(obtuse, fwdd, mailer, group, gid):
+    """-g: the only group of the server, of its files, and of what hands them on."""
+    o = obtuse(group=group).start()
+    smtpd = None
+    with Raw(o.port) as c:
+        assert dialogue(c).startswith("250 2.0.0 Ok")
+        smtpd, = (p for p in descendants(o.master()) if "smtpd" in open(f"/proc/{p}/comm").read())
+        status = dict(line.split(":", 1) for line in open(f"/proc/{smtpd}/status"))
+    uid = pwd.getpwnam("daemon").pw_uid
+    assert status["Uid"].split() == [str(uid)] * 4 and status["Gid"].split() == [str(gid)] * 4 and status["Groups"].split() == [str(gid)]
+    st = os.stat(check_spooled(o))
+    assert (st.st_uid, st.st_gid) == (uid, gid)
+    with open(mailer.path) as f:
+        text = f.read()
+    with open(mailer.path, "w") as f:
+        f.write(text.replace("dir=", f"id -G >{mailer.dir}/groups\ndir=", 1))
+    os.chmod(mailer.dir, 0o777)
+    assert fwdd("-g", group, "--once", directory=f"{o.home}/spool").returncode == 0
+    assert not o.files() and open(f"{mailer.dir}/groups").read().split() == [str(gid)]
+
+
+@needs_root
+@pytest.mark.parametrize("group", ["daemon", "mail"])
+def test_F55_inetd_serves_one_client(obtuse, group):
+    o = obtuse(group=group)
     server = socket.create_server(("127.0.0.1", 0))
     client = Raw.__new__(Raw)
     client.s, client.buf = socket.create_connection(server.getsockname(), 15 * SLOW), b""
@@ -824,8 +850,9 @@ def test_inetd_on_another_address(obtuse):
 
 
 @needs_root
-def test_F61_natively_with_a_queue(obtuse, mailer):
-    o = obtuse("-o", "legacy_spool=no")
+@pytest.mark.parametrize("group", ["daemon", "mail"])
+def test_F61_natively_with_a_queue(obtuse, mailer, group):
+    o = obtuse("-o", "legacy_spool=no", group=group)
     with open(f"{o.env['MAIL_CONFIG']}/main.cf", "a") as f:
         f.write(f"sendmail_path = {mailer.path}\n")
     mailer.status(75)
@@ -882,6 +909,8 @@ def test_statuses_for_the_delivery_agent(postern, mailer, status, log):
     (["-x"], 64, "usage"),
     pytest.param(["-u", "no-such-user"], 64, "no-such-user", marks=needs_root),  # F54
     pytest.param(["-u", "root"], 78, "does not run as root", marks=needs_root),  # F10
+    pytest.param(["-u", "daemon", "-g", "root"], 78, "does not run as root", marks=needs_root),
+    pytest.param(["-u", "daemon", "-g", "0"], 78, "does not run as root", marks=needs_root),
     pytest.param(["-u", "daemon", "-g", "no-such-group"], 64, "no-such-group", marks=needs_root),
 ])
 def test_F10_F53_F54_wrong_options(prefix, args, status, words):
@@ -895,7 +924,7 @@ def test_F13_F14_options_become_parameters(prefix):
     r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", "-c", "/h", "-d", "/s", "-u", "daemon", "-g", "daemon", "-H", "-P", "-L", "-D", "-m", "own.test",
                         "-s", "12345", "-q", "x", "-l", "127.0.0.1", "-p", "2525", "-n"], env={**os.environ, "MAIL_CONFIG": f"{prefix}/etc"},
                        capture_output=True, text=True)
-    for line in ("queue_directory = /h", "smtpd_spool_directory = /s", "mail_owner = daemon", "smtpd_peername_lookup = no", "smtpd_paranoid = yes",
+    for line in ("queue_directory = /h", "smtpd_spool_directory = /s", "mail_owner = daemon", "service_user = daemon:daemon", "smtpd_peername_lookup = no", "smtpd_paranoid = yes",
                  "myhostname = own.test", "message_size_limit = 12345", "smtpd_brief_log = yes", "inet_interfaces = 127.0.0.1",
                  "smtpd_relay_restrictions = check_rules_file /h/etc/smtpd_check_rules, reject"):
         assert line in r.stdout.splitlines()
