@@ -3,16 +3,6 @@
 #include "config/config.h"
 #include "util/memory.h"
 
-static bool list_has(struct str list, const char *word)
-{
-    struct str token;
-
-    while (str_token(&list, LIST_SEPARATORS, &token))
-        if (str_eq_nocase(token, str_of(word)))
-            return true;
-    return false;
-}
-
 enum rc bounce_start(struct service_env *env, void **state, struct why *why)
 {
     struct bounce_state *s = NEW(struct bounce_state);
@@ -31,9 +21,9 @@ enum rc bounce_start(struct service_env *env, void **state, struct why *why)
     if (str_index(s->double_bounce, '@') < 0)
         s->double_bounce = arena_printf(a, STR_FMT "@" STR_FMT, STR_ARG(c->double_bounce_sender),
                                         STR_ARG(c->myorigin));
-    s->copy_bounces = list_has(c->notify_classes, "bounce");
-    s->double_bounces = s->copy_bounces || list_has(c->notify_classes, "2bounce");
-    s->copy_delays = list_has(c->notify_classes, "delay");
+    s->copy_bounces = str_list_has_nocase(c->notify_classes, STR("bounce"));
+    s->double_bounces = s->copy_bounces || str_list_has_nocase(c->notify_classes, STR("2bounce"));
+    s->copy_delays = str_list_has_nocase(c->notify_classes, STR("delay"));
     *state = s;
     return RC_OK;
 }

@@ -191,13 +191,13 @@ static bool is_listed(struct str list, const struct addr *at)
 
 static bool protocol_is_on(struct str protocols, int family)
 {
-    struct str word;
+    return str_list_has_nocase(protocols, STR("all")) ||
+           str_list_has_nocase(protocols, family == AF_INET ? STR("ipv4") : STR("ipv6"));
+}
 
-    while (str_token(&protocols, LIST_SEPARATORS, &word))
-        if (str_eq_nocase(word, STR("all")) ||
-            str_eq_nocase(word, family == AF_INET ? STR("ipv4") : STR("ipv6")))
-            return true;
-    return false;
+bool config_has_protocol(const struct config *config, int family)
+{
+    return protocol_is_on(config->inet_protocols, family);
 }
 
 static bool has_network(struct str list, struct str network)

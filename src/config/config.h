@@ -85,6 +85,9 @@ const char *config_default_dir(void);
  */
 enum rc config_get(const struct config *config, struct str name, struct str *value) MUST_USE;
 
+/* Does inet_protocols name this family (AF_INET, AF_INET6)? */
+bool config_has_protocol(const struct config *config, int family);
+
 /* Does main.cf or an override set it? (False: the value is the default.) */
 bool config_is_set(const struct config *config, struct str name);
 

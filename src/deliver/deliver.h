@@ -52,6 +52,11 @@ enum rc deliver_start(struct service_env *env, struct deliver_shared **out,
 /* For has_changed() of an agent: was TRANSPORT_delivery_status_filter replaced? */
 bool deliver_tables_have_changed(const struct deliver_shared *shared);
 
+/* start() and has_changed() of an agent that keeps nothing else: its state is the deliver_shared.
+ */
+enum rc deliver_agent_start(struct service_env *env, void **state, struct why *why) MUST_USE;
+bool deliver_agent_has_changed(struct service_env *env, void *state);
+
 /* Serve one connection from qmgr until it closes; agent_ready is sent first. idle (may be NULL):
    called when no request came for a second, and at the end, e.g. to close cached SMTP connections.
  */

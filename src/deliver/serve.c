@@ -41,6 +41,21 @@ enum rc deliver_start(struct service_env *env, struct deliver_shared **out, stru
     return RC_OK;
 }
 
+enum rc deliver_agent_start(struct service_env *env, void **state, struct why *why)
+{
+    struct deliver_shared *shared = NULL;
+
+    TRY(deliver_start(env, &shared, why));
+    *state = shared;
+    return RC_OK;
+}
+
+bool deliver_agent_has_changed(struct service_env *env, void *state)
+{
+    (void)env;
+    return deliver_tables_have_changed(state);
+}
+
 /* Whatever the agent did not report is tried again. */
 static void defer_forgotten(struct delivery *d)
 {

@@ -6,15 +6,6 @@
  */
 #include "deliver/deliver.h"
 
-static enum rc start(struct service_env *env, void **state, struct why *why)
-{
-    struct deliver_shared *shared = NULL;
-
-    TRY(deliver_start(env, &shared, why));
-    *state = shared;
-    return RC_OK;
-}
-
 static void discard_request(void *context, struct delivery *d)
 {
     struct dsn dsn = dsn_simple("2.0.0", d->request.nexthop);
@@ -28,20 +19,14 @@ static void session(struct service_env *env, void *state, int fd)
     deliver_serve(env, state, fd, discard_request, NULL, NULL);
 }
 
-static bool has_changed(struct service_env *env, void *state)
-{
-    (void)env;
-    return deliver_tables_have_changed(state);
-}
-
 static const struct service discard = {
     .name = "discard",
     .shape = SERVICE_SESSION,
     .privilege = RUN_AS_MAIL_OWNER,
     .may = MAY_WRITE_QUEUE,
-    .start = start,
+    .start = deliver_agent_start,
     .session = session,
-    .has_changed = has_changed,
+    .has_changed = deliver_agent_has_changed,
 };
 
 int main(int argc, char **argv)

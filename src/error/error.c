@@ -8,15 +8,6 @@
 #include "deliver/deliver.h"
 #include "global/dsn.h"
 
-static enum rc start(struct service_env *env, void **state, struct why *why)
-{
-    struct deliver_shared *shared = NULL;
-
-    TRY(deliver_start(env, &shared, why));
-    *state = shared;
-    return RC_OK;
-}
-
 static void report_text(void *context, struct delivery *d)
 {
     const struct service_env *env = context;
@@ -37,20 +28,14 @@ static void session(struct service_env *env, void *state, int fd)
     deliver_serve(env, state, fd, report_text, NULL, env);
 }
 
-static bool has_changed(struct service_env *env, void *state)
-{
-    (void)env;
-    return deliver_tables_have_changed(state);
-}
-
 static const struct service error = {
     .name = "error",
     .shape = SERVICE_SESSION,
     .privilege = RUN_AS_MAIL_OWNER,
     .may = MAY_WRITE_QUEUE,
-    .start = start,
+    .start = deliver_agent_start,
     .session = session,
-    .has_changed = has_changed,
+    .has_changed = deliver_agent_has_changed,
 };
 
 int main(int argc, char **argv)

@@ -145,25 +145,20 @@ static long answer(struct flush_state *s, const struct log *log, const struct fl
     }
 }
 
+static enum rc serve(struct service_env *env, void *state, struct ipc *c, struct arena *a,
+                     struct why *why)
+{
+    struct flush_request request = {0};
+    struct status_reply reply = {0};
+
+    TRY(ipc_read_flush_request(c, a, &request, NULL, why));
+    reply.status = answer(state, &env->log, &request, a);
+    return ipc_send_status_reply(c, &reply, -1, why);
+}
+
 void flush_session(struct service_env *env, void *state, int fd)
 {
-    AUTO_ARENA a = arena_new(4096);
-    struct ipc client;
-    struct why why = {0};
-    enum ipc_type type;
-
-    ipc_init(&client, dup(fd), env->config->ipc_timeout * 1000);
-    while (service_next(env, &client, &type, &why) == RC_OK) {
-        struct flush_request request = {0};
-        struct status_reply reply = {0};
-        if (ipc_read_flush_request(&client, a, &request, NULL, &why) != RC_OK)
-            break;
-        reply.status = answer(state, &env->log, &request, a);
-        if (ipc_send_status_reply(&client, &reply, -1, &why) != RC_OK)
-            break;
-        arena_reset(a);
-    }
-    ipc_done(&client);
+    service_answer(env, state, fd, serve);
 }
 
 /* Purge and refresh triggers: nothing is kept here that could be out of date. */

@@ -9,21 +9,11 @@
 #include "table/table.h"
 #include "util/memory.h"
 
-static bool list_has(struct str list, const char *word)
-{
-    struct str token;
-
-    while (str_token(&list, LIST_SEPARATORS, &token))
-        if (str_eq_nocase(token, str_of(word)))
-            return true;
-    return false;
-}
-
 static unsigned origins(struct str list)
 {
-    return (list_has(list, "alias") ? 1u << FROM_ALIAS : 0) |
-           (list_has(list, "forward") ? 1u << FROM_FORWARD : 0) |
-           (list_has(list, "include") ? 1u << FROM_INCLUDE : 0);
+    return (str_list_has_nocase(list, STR("alias")) ? 1u << FROM_ALIAS : 0) |
+           (str_list_has_nocase(list, STR("forward")) ? 1u << FROM_FORWARD : 0) |
+           (str_list_has_nocase(list, STR("include")) ? 1u << FROM_INCLUDE : 0);
 }
 
 static enum rc open_maps(struct service_env *env, struct local_state *s, struct why *why)
@@ -85,9 +75,9 @@ enum rc local_start(struct service_env *env, void **out, struct why *why)
     s->may_command = origins(c->allow_mail_to_commands);
     s->may_file = origins(c->allow_mail_to_files);
     s->propagate = origins(c->propagate_unmatched_extensions);
-    s->mark_command = list_has(c->prepend_delivered_header, "command");
-    s->mark_file = list_has(c->prepend_delivered_header, "file");
-    s->mark_forward = list_has(c->prepend_delivered_header, "forward");
+    s->mark_command = str_list_has_nocase(c->prepend_delivered_header, STR("command"));
+    s->mark_file = str_list_has_nocase(c->prepend_delivered_header, STR("file"));
+    s->mark_forward = str_list_has_nocase(c->prepend_delivered_header, STR("forward"));
     *out = s;
     return RC_OK;
 }

@@ -60,13 +60,7 @@ static bool ipv6_works(void)
 
 static bool protocol_is_on(const struct config *c, int family)
 {
-    struct str rest = c->inet_protocols, word;
-
-    while (str_token(&rest, LIST_SEPARATORS, &word))
-        if (str_eq_nocase(word, STR("all")) ||
-            str_eq_nocase(word, family == AF_INET ? STR("ipv4") : STR("ipv6")))
-            return family == AF_INET || ipv6_works();
-    return false;
+    return config_has_protocol(c, family) && (family == AF_INET || ipv6_works());
 }
 
 static enum rc add_numeric(const struct config *c, struct endpoint_list *list, const char *v4,

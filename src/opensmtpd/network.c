@@ -10,12 +10,10 @@
 
 static bool is_wanted(const struct generator *g, const struct conf_listen *l, int family)
 {
-    struct str protocols = g->base->inet_protocols;
-    bool all = str_find(protocols, STR("all")) >= 0;
+    bool other_is_wanted = l && (family == AF_INET ? l->inet6 : l->inet4);
 
-    if (family == AF_INET)
-        return !(l && l->inet6) && (all || str_find(protocols, STR("ipv4")) >= 0);
-    return family == AF_INET6 && !(l && l->inet4) && (all || str_find(protocols, STR("ipv6")) >= 0);
+    return (family == AF_INET || family == AF_INET6) && !other_is_wanted &&
+           config_has_protocol(g->base, family);
 }
 
 static void add(struct generator *g, struct str_vec *list, const struct conf_listen *l,

@@ -75,26 +75,17 @@ bool is_running(struct postmulti *m, const struct instance *i)
     return call_postfix(m, i, command, true) == 0;
 }
 
-static bool is_in(struct str list, const char *word)
-{
-    struct str item;
-
-    while (str_token(&list, LIST_SEPARATORS, &item))
-        if (str_eq(item, str_of(word)))
-            return true;
-    return false;
-}
-
 /* An instance that is not enabled is checked where others start, and is not controlled. */
 static int run_one(struct postmulti *m, const struct instance *i)
 {
     const struct config *primary = m->instances[0].config;
+    struct str command = str_of(*m->o->args);
     char word[] = "check";
     char *check[] = {word, NULL};
 
-    if (!i->is_enabled && is_in(primary->postmulti_start_commands, *m->o->args))
+    if (!i->is_enabled && str_list_has(primary->postmulti_start_commands, command))
         return call_postfix(m, i, check, false);
-    if (!i->is_enabled && is_in(primary->postmulti_control_commands, *m->o->args))
+    if (!i->is_enabled && str_list_has(primary->postmulti_control_commands, command))
         return 0;
     return call_postfix(m, i, m->o->args, false);
 }
@@ -102,7 +93,7 @@ static int run_one(struct postmulti *m, const struct instance *i)
 /* Stop in the reverse order of start. */
 int run_postfix(struct postmulti *m)
 {
-    bool stops = is_in(m->instances[0].config->postmulti_stop_commands, *m->o->args);
+    bool stops = str_list_has(m->instances[0].config->postmulti_stop_commands, str_of(*m->o->args));
     int status = 0;
     size_t n;
     struct instance **found = instances_select(m, stops != m->o->reverse, &n);

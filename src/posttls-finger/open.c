@@ -1,16 +1,6 @@
 #include "posttls-finger/finger.h"
 #include "wire/client.h"
 
-static bool has_word(struct str list, const char *word)
-{
-    struct str token;
-
-    while (str_token(&list, LIST_SEPARATORS, &token))
-        if (str_eq_nocase(token, str_of(word)))
-            return true;
-    return false;
-}
-
 static enum rc open_resolver(struct finger *f, struct why *why)
 {
     bool dane =
@@ -32,7 +22,7 @@ static enum rc open_dane(struct finger *f, struct why *why)
 {
     f->dane.force_insecure = f->config->smtp_tls_force_insecure_host_tlsa_lookup;
     f->dane.insecure_mx = f->config->smtp_tls_dane_insecure_mx_policy;
-    f->dane.dnssec = has_word(f->config->smtp_host_lookup, "dns");
+    f->dane.dnssec = str_list_has_nocase(f->config->smtp_host_lookup, STR("dns"));
     f->dane.why_not = "hosts are not looked up by DNS; see option -h";
     return tlsa_digests_parse(f->config->tls_dane_digests, &f->dane.digests, why);
 }

@@ -56,9 +56,10 @@ static void warn_unapproved(const struct service_env *env, const struct proxymap
                 p->writes ? "proxy_write_maps" : "proxy_read_maps");
 }
 
-static enum rc serve(struct service_env *env, struct proxymap *p, struct ipc *c, struct arena *a,
+static enum rc serve(struct service_env *env, void *state, struct ipc *c, struct arena *a,
                      struct why *why)
 {
+    struct proxymap *p = state;
     struct table_request request;
     struct table_reply reply = {0};
     struct why words = {0};
@@ -81,24 +82,7 @@ static enum rc serve(struct service_env *env, struct proxymap *p, struct ipc *c,
 
 static void session(struct service_env *env, void *state, int fd)
 {
-    AUTO_ARENA a = arena_new(4096);
-    enum ipc_type type;
-    struct why why = {0};
-    struct ipc c;
-    enum rc rc;
-
-    ipc_init(&c, fd, env->config->ipc_timeout * 1000);
-    while ((rc = service_next(env, &c, &type, &why)) == RC_OK) {
-        rc = type == IPC_table_request ? serve(env, state, &c, a, &why)
-                                       : FAIL(&why, RC_PERM, "unexpected message");
-        if (rc != RC_OK)
-            break;
-        arena_reset(a);
-    }
-    if (rc == RC_PERM)
-        log_warning(&env->log, "bad request: %s", why.text);
-    c.fd = -1; /* the runtime closes it */
-    ipc_done(&c);
+    service_answer(env, state, fd, serve);
 }
 
 static const struct service proxymap = {

@@ -125,16 +125,6 @@ static bool is_double_bounce(const struct qmgr *q, const struct recipient *r)
            str_eq(r->transport, str_cut(&transport, ':'));
 }
 
-static bool is_deferred_transport(const struct qmgr *q, struct str transport)
-{
-    struct str rest = q->config->defer_transports, name;
-
-    while (str_token(&rest, LIST_SEPARATORS, &name))
-        if (str_eq(name, transport))
-            return true;
-    return false;
-}
-
 /* With one recipient per delivery the recipient is the destination. */
 static struct destination *find_destination(struct message *msg, struct transport *t,
                                             const struct recipient *r)
@@ -252,7 +242,7 @@ static void start_destination(struct message *msg, struct destination *d)
 
     if (msg->ignore_times && d->dead)
         destination_revive(d);
-    if (!msg->ignore_times && is_deferred_transport(q, t->name)) {
+    if (!msg->ignore_times && str_list_has(q->config->defer_transports, t->name)) {
         struct dsn dsn = {.status = STR("4.3.2"), .reason = STR("deferred transport")};
         destination_defer_waiting(d, &dsn);
     } else if (t->dead) {

@@ -84,13 +84,9 @@ enum rc own_addresses_new(const struct config *config, struct arena *a, struct o
                           struct why *why)
 {
     struct own_addresses *own = arena_new_of(a, struct own_addresses);
-    struct str protocols = config->inet_protocols, one;
 
-    while (str_token(&protocols, LIST_SEPARATORS, &one)) {
-        bool all = str_eq_nocase(one, STR("all"));
-        own->v4 |= all || str_eq_nocase(one, STR("ipv4"));
-        own->v6 |= all || str_eq_nocase(one, STR("ipv6"));
-    }
+    own->v4 = config_has_protocol(config, AF_INET);
+    own->v6 = config_has_protocol(config, AF_INET6);
     TRY(add_list(own, a, "inet_interfaces", config->inet_interfaces, why));
     TRY(add_list(own, a, "proxy_interfaces", config->proxy_interfaces, why));
     *out = own;

@@ -22,16 +22,6 @@ void command_init(struct command *c, const char *argv0)
     log_open(&c->log, &(struct log_options){.only_stderr = true, .progname = c->name});
 }
 
-static bool list_has(struct str list, struct str dir)
-{
-    struct str item;
-
-    while (str_token(&list, LIST_SEPARATORS, &item))
-        if (str_eq(item, dir))
-            return true;
-    return false;
-}
-
 /* With the rights of a group, nobody may name files of his own choice. */
 static void check_directory(struct command *c, const char *dir)
 {
@@ -45,8 +35,8 @@ static void check_directory(struct command *c, const char *dir)
         return;
     if (config_load(&request, &standard, &why) != RC_OK)
         log_fatal(&c->log, c->failure, "%s", why.text);
-    listed = list_has(standard->alternate_config_directories, str_of(dir)) ||
-             list_has(standard->multi_instance_directories, str_of(dir));
+    listed = str_list_has(standard->alternate_config_directories, str_of(dir)) ||
+             str_list_has(standard->multi_instance_directories, str_of(dir));
     config_free(standard);
     if (!listed)
         log_fatal(&c->log, c->failure,

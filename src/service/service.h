@@ -128,6 +128,15 @@ enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type
                      struct why *why) MUST_USE;
 
 /*
+ * The whole of session() for a service with one kind of request: answer() reads each one, with an
+ * arena that is emptied afterwards, and sends the reply; RC_OK goes on, anything else ends the
+ * connection, RC_PERM with a warning.
+ */
+typedef enum rc service_answer_fn(struct service_env *env, void *state, struct ipc *c,
+                                  struct arena *a, struct why *why);
+void service_answer(struct service_env *env, void *state, int fd, service_answer_fn *answer);
+
+/*
  * The waiting alone. RC_OK: there is something to read; RC_NONE: not within timeout_ms (0: no
  * limit); RC_EOF: a table has changed. In that case nothing was read, and the client learns from
  * ECONNRESET that its request must go to another process.

@@ -120,16 +120,6 @@ static void try_hosts(struct attempt *at, const struct nexthop *hop, const struc
     }
 }
 
-static bool is_named(struct str list, struct str hop)
-{
-    struct str word;
-
-    while (str_token(&list, LIST_SEPARATORS, &word))
-        if (str_eq(word, hop))
-            return true;
-    return false;
-}
-
 /* What the administrator has written cannot be a reason to return mail. */
 static void soften(struct attempt *at, const struct nexthop *hop, struct trouble *trouble)
 {
@@ -139,9 +129,9 @@ static void soften(struct attempt *at, const struct nexthop *hop, struct trouble
         return;
     if (at->smtp->lmtp)
         parameter = "transport";
-    else if (is_named(at->smtp->config->relayhost, hop->text))
+    else if (str_list_has(at->smtp->config->relayhost, hop->text))
         parameter = "relayhost";
-    else if (is_named(at->smtp->set.fallback_relay, hop->text))
+    else if (str_list_has(at->smtp->set.fallback_relay, hop->text))
         parameter = "smtp_fallback_relay";
     if (parameter == NULL)
         return;

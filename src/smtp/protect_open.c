@@ -56,8 +56,8 @@ static enum rc open_dane(struct smtp *s, struct protection *p, struct why *why)
         d->why_not = "host lookups by DNS are off; add dns to smtp_host_lookup";
     else if (s->config->ignore_mx_lookup_error)
         d->why_not = "it makes no sense with ignore_mx_lookup_error = yes";
-    else if (has_word(s->set.dns_resolver_options, "res_defnames") ||
-             has_word(s->set.dns_resolver_options, "res_dnsrch"))
+    else if (str_list_has_nocase(s->set.dns_resolver_options, STR("res_defnames")) ||
+             str_list_has_nocase(s->set.dns_resolver_options, STR("res_dnsrch")))
         d->why_not = "it cannot work with res_defnames or res_dnsrch in smtp_dns_resolver_options";
     d->dnssec = d->why_not == NULL;
     p->dane = d;

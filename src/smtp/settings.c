@@ -1,16 +1,6 @@
 #include "smtp/smtp.h"
 #include "wire/client.h"
 
-bool has_word(struct str list, const char *word)
-{
-    struct str token;
-
-    while (str_token(&list, LIST_SEPARATORS, &token))
-        if (str_eq_nocase(token, str_of(word)))
-            return true;
-    return false;
-}
-
 enum rc pix_mask(struct str words, unsigned *bits, struct why *why)
 {
     unsigned mask = 0;
@@ -40,12 +30,10 @@ static void read_dns(struct smtp *s)
         s->dns = DNS_USE_YES;
     else
         s->dns = s->config->disable_dns_lookups ? DNS_USE_NO : DNS_USE_YES;
-    s->host_dns = s->dns != DNS_USE_NO && has_word(s->set.host_lookup, "dns");
-    s->host_native = s->dns == DNS_USE_NO || has_word(s->set.host_lookup, "native");
-    s->ipv4 =
-        has_word(s->config->inet_protocols, "all") || has_word(s->config->inet_protocols, "ipv4");
-    s->ipv6 =
-        has_word(s->config->inet_protocols, "all") || has_word(s->config->inet_protocols, "ipv6");
+    s->host_dns = s->dns != DNS_USE_NO && str_list_has_nocase(s->set.host_lookup, STR("dns"));
+    s->host_native = s->dns == DNS_USE_NO || str_list_has_nocase(s->set.host_lookup, STR("native"));
+    s->ipv4 = config_has_protocol(s->config, AF_INET);
+    s->ipv6 = config_has_protocol(s->config, AF_INET6);
 }
 
 enum rc settings_read(struct smtp *s, struct why *why)

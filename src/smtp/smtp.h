@@ -85,7 +85,6 @@ void smtp_serve(struct service_env *env, void *state, int fd);
 void smtp_deliver(void *context, struct delivery *d);
 
 /* Fill set; refuse what cannot be honoured and would weaken security (settings.c). */
-bool has_word(struct str list, const char *word);
 enum rc settings_read(struct smtp *s, struct why *why) MUST_USE;
 enum rc pix_mask(struct str words, unsigned *bits, struct why *why) MUST_USE;
 

@@ -13,8 +13,8 @@ static enum rc open_resolver(struct smtp *s, struct why *why)
     struct resolver_options options = {
         .resolv_conf = s->config->dns_resolver_file.p,
         .dnssec = s->dns == DNS_USE_DNSSEC,
-        .default_domain = has_word(s->set.dns_resolver_options, "res_defnames"),
-        .search = has_word(s->set.dns_resolver_options, "res_dnsrch"),
+        .default_domain = str_list_has_nocase(s->set.dns_resolver_options, STR("res_defnames")),
+        .search = str_list_has_nocase(s->set.dns_resolver_options, STR("res_dnsrch")),
     };
     enum rc rc;
 
@@ -62,7 +62,8 @@ static enum rc open_tables(struct smtp *s, struct why *why)
                        match_parents(s->config, "mydestination"), &env, &s->my_destination, why));
     TRY(match_open("debug_peer_list", s->config->debug_peer_list, MATCH_CLIENT,
                    match_parents(s->config, "debug_peer_list"), &env, &s->debug_peers, why));
-    s->extend_generic = has_word(s->config->propagate_unmatched_extensions, "generic");
+    s->extend_generic =
+        str_list_has_nocase(s->config->propagate_unmatched_extensions, STR("generic"));
     return match_open(s->lmtp ? "lmtp_connection_cache_destinations"
                               : "smtp_connection_cache_destinations",
                       s->set.connection_cache_destinations, MATCH_DOMAIN, false, &env,

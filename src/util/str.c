@@ -184,6 +184,26 @@ bool str_token(struct str *rest, const char *separators, struct str *token)
     return true;
 }
 
+bool str_list_has(struct str list, struct str word)
+{
+    struct str token;
+
+    while (str_token(&list, LIST_SEPARATORS, &token))
+        if (str_eq(token, word))
+            return true;
+    return false;
+}
+
+bool str_list_has_nocase(struct str list, struct str word)
+{
+    struct str token;
+
+    while (str_token(&list, LIST_SEPARATORS, &token))
+        if (str_eq_nocase(token, word))
+            return true;
+    return false;
+}
+
 bool str_token_braced(struct str *rest, const char *separators, struct str *token)
 {
     size_t i = 0;

@@ -76,6 +76,10 @@ struct str str_cut(struct str *rest, char separator);
 /* Next piece between separators, skipping empty pieces. False at the end. */
 bool str_token(struct str *rest, const char *separators, struct str *token);
 
+/* Is word one of the pieces between LIST_SEPARATORS? */
+bool str_list_has(struct str list, struct str word);
+bool str_list_has_nocase(struct str list, struct str word);
+
 /* As str_token, but { } keep a piece with blanks together (outer braces stay on). */
 bool str_token_braced(struct str *rest, const char *separators, struct str *token);
 
