@@ -14,26 +14,15 @@
 
 extern char **environ;
 
-struct forward {
-    const struct drain *d;
-    const char *name;
-    struct log log; /* with the name of the file */
-    struct arena *arena;
-    struct spool_message message;
-    int fd;
-    size_t sent, failed;
-    bool retry, misconfigured;
-};
-
 /* ---- the mailer ---- */
 
-static pid_t run(const struct forward *f, char **argv)
+static pid_t start(char **argv, int fd, off_t from)
 {
     pid_t pid = fork();
 
     if (pid != 0)
         return pid;
-    if (lseek(f->fd, f->message.body, SEEK_SET) < 0 || dup2(f->fd, STDIN_FILENO) < 0)
+    if (lseek(fd, from, SEEK_SET) < 0 || dup2(fd, STDIN_FILENO) < 0)
         _exit(EX_TEMPFAIL);
     setsid();
     execve(argv[0], argv, environ);
@@ -61,7 +50,22 @@ static int wait_for(const struct forward *f, pid_t pid)
     return status;
 }
 
+int forward_run(const struct forward *f, char **argv, int fd, off_t from)
+{
+    pid_t pid = start(argv, fd, from);
+
+    if (pid > 0)
+        return wait_for(f, pid);
+    log_warning(&f->log, "fork: %m");
+    return W_EXITCODE(EX_TEMPFAIL, 0);
+}
+
 /* ---- recipients ---- */
+
+static const struct mailer_result refused_before = {FATE_FAILED, "5.3.0",
+                                                    "refused by the mail system"};
+static const struct mailer_result is_option = {FATE_FAILED, "5.1.3",
+                                               "recipient address begins with \"-\""};
 
 static void mark(struct forward *f, struct spool_recipient *r, enum spool_state state)
 {
@@ -84,9 +88,10 @@ static void settle(struct forward *f, const batch *b, int status)
         f->misconfigured =
             f->misconfigured || (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG);
     }
-    if (r.fate != FATE_RETRY)
-        for (size_t i = 0; i < b->n; i++)
-            mark(f, b->v[i], r.fate == FATE_SENT ? SPOOL_SENT : SPOOL_FAIL);
+    for (size_t i = 0; i < b->n && r.fate != FATE_RETRY; i++) {
+        f->reasons[b->v[i] - f->message.recipients.v] = r;
+        mark(f, b->v[i], r.fate == FATE_SENT ? SPOOL_SENT : SPOOL_FAIL);
+    }
     if (r.fate == FATE_SENT && !f->d->quiet)
         log_info(&f->log, "forwarded to %zu recipients", b->n);
     if (r.fate != FATE_SENT)
@@ -99,7 +104,6 @@ static void settle(struct forward *f, const batch *b, int status)
 static void forward_batch(struct forward *f, const batch *b)
 {
     VEC(char *) argv = {0};
-    pid_t pid;
 
     vec_add(f->arena, &argv, (char *)f->d->mailer);
     vec_add(f->arena, &argv, (char *)"-oi");
@@ -109,27 +113,24 @@ static void forward_batch(struct forward *f, const batch *b)
     for (size_t i = 0; i < b->n; i++)
         vec_add(f->arena, &argv, (char *)b->v[i]->address.p);
     vec_add(f->arena, &argv, NULL);
-    pid = run(f, argv.v);
-    if (pid < 0) {
-        log_warning(&f->log, "fork: %m");
-        f->retry = true;
-        return;
-    }
-    settle(f, b, wait_for(f, pid));
+    settle(f, b, forward_run(f, argv.v, f->fd, f->message.body));
 }
 
 static void forward_all(struct forward *f)
 {
     batch b = {0};
 
+    f->reasons = arena_alloc(f->arena, (f->message.recipients.n + 1) * sizeof *f->reasons);
     for (size_t i = 0; i < f->message.recipients.n && !f->misconfigured; i++) {
         struct spool_recipient *r = &f->message.recipients.v[i];
+        f->reasons[i] = refused_before;
         f->failed += r->state == SPOOL_FAIL;
         if (r->state != SPOOL_RCPT)
             continue;
         if (address_is_option(r->address)) {
             log_warning(&f->log, "recipient " STR_FMT " begins with \"-\": refused",
                         STR_ARG(r->address));
+            f->reasons[i] = is_option;
             mark(f, r, SPOOL_FAIL);
             continue;
         }
@@ -157,13 +158,15 @@ static void set_aside(const struct forward *f, const char *prefix)
 
 static void finish(struct forward *f)
 {
-    if (f->retry) {
+    enum fate told = f->failed && !f->retry ? refused_tell_sender(f) : FATE_SENT;
+
+    if (f->retry || told == FATE_RETRY) {
         /* the time of this attempt is that of the file */
         if (fchmod(f->fd, SPOOL_MODE_TRIED) < 0 || futimens(f->fd, NULL) < 0)
             log_warning(&f->log, "%m");
         return;
     }
-    if (f->failed) { /* nobody is told by mail, so it must not vanish */
+    if (told == FATE_FAILED) { /* nobody can be told, so it must not vanish */
         set_aside(f, SPOOL_FAILED_PREFIX);
         return;
     }

@@ -1,6 +1,7 @@
 """Obtuse smtpd and smtpfwdd. F numbers are those of the table in doc/obtuse.md; O numbers are rows of
 tests/data/obtuse-rules.tests.tsv."""
 import contextlib
+import email
 import glob
 import grp
 import json
@@ -627,13 +628,57 @@ def test_a_mailer_that_dies_loses_nothing(fwdd, spool, mailer):
     assert os.path.exists(path) and os.stat(path).st_mode & 0o777 == 0o755
 
 
-def test_refused_mail_is_kept(fwdd, spool, mailer):
+def statuses(mailer, *cases):
+    """Another exit status by what is among the arguments; else 0."""
+    with open(mailer.path) as f:
+        text = f.read()
+    lines = "".join(f'case " $* " in *"{word}"*) exit {status} ;; esac\n' for word, status in cases)
+    with open(mailer.path, "w") as f:
+        f.write(text.replace("[ -f", lines + "[ -f", 1))
+
+
+def test_F59_the_sender_is_told_about_refused_mail(fwdd, spool, mailer):
+    """67: user unknown. The notification goes the same way, from the null sender."""
+    statuses(mailer, ("f.test", 67))
+    spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\n" + "".join(f"RCPT <u{i}@d.test>\n" for i in range(96)) +
+               "RCPT <-x@d.test>\nRCPT <e@f.test>\nBODY\nSubject: hi\n\n\xe9\n")
+    r = fwdd("--once")
+    assert r.returncode == 0 and "user unknown" in r.stderr and "sender non-delivery notification: handed on for <a@b.test>" in r.stderr
+    assert not glob.glob(f"{spool}/*smtpd*")
+    text, = (t for a, t in mailer.calls() if a == ["-oi", "-f", "<>", "a@b.test"])
+    message = email.message_from_string(text)
+    assert message["To"] == "a@b.test" and message["Auto-Submitted"] == "auto-replied" and message.get_content_type() == "multipart/report"
+    words, status, original = message.get_payload()
+    assert "<e@f.test>: user unknown" in words.as_string() and "u1@d.test" not in words.as_string()
+    reports = status.get_payload()
+    assert [(r["Final-Recipient"], r["Action"], r["Status"]) for r in reports[1:]] == [
+        ("rfc822; -x@d.test", "failed", "5.1.3"), ("rfc822; e@f.test", "failed", "5.1.1")]
+    assert original.get_payload()[0]["Subject"] == "hi"
+
+
+def test_F59_notification_that_must_wait(fwdd, spool, mailer):
+    statuses(mailer, ("f.test", 70), ("<>", 75))
+    path = spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\nRCPT <e@f.test>\nBODY\nx\n")
+    fwdd("--once")
+    assert os.stat(path).st_mode & 0o777 == 0o755 and "FAIL <e@f.test>" in open(path).read()
+    with open(mailer.path) as f:
+        text = f.read()
+    with open(mailer.path, "w") as f:
+        f.write(text.replace("exit 75", "exit 0"))
+    calls = len(mailer.calls())
+    fwdd("--once")
+    assert not glob.glob(f"{spool}/*smtpd*") and len(mailer.calls()) == calls + 1  # nobody gets the message again
+
+
+@pytest.mark.parametrize("sender", ["", "a@b.test"])
+def test_refused_mail_is_kept_when_nobody_can_be_told(fwdd, spool, mailer, sender):
     mailer.status(67)
-    spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    spool_file(spool, "smtpdAAAAAA", MESSAGE.replace("a@b.test", sender))
     r = fwdd("--once")
     assert "user unknown" in r.stderr
     text = open(f"{spool}/failed.smtpdAAAAAA").read()
     assert "FAIL <c@d.test>" in text and text.endswith("FROM here\n")
+    assert len(mailer.calls()) == (2 if sender else 1)
 
 
 def test_corrupt_files_are_kept(fwdd, spool, mailer):
@@ -649,7 +694,7 @@ def test_addresses_that_look_like_options(fwdd, spool, mailer):
     spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\nRCPT <-bad@d.test>\nRCPT <good@d.test>\nBODY\nx\n")
     spool_file(spool, "smtpdBBBBBB", "FROM <-C/etc/passwd>\nRCPT <good@d.test>\nBODY\nx\n")
     fwdd("--once")
-    assert [c[0] for c in mailer.calls()] == [["-oi", "-f", "a@b.test", "good@d.test"]]
+    assert sorted(c[0] for c in mailer.calls()) == [["-oi", "-f", "<>", "a@b.test"], ["-oi", "-f", "a@b.test", "good@d.test"]]
 
 
 def test_many_recipients_go_in_batches_and_once(fwdd, spool, mailer):
