@@ -15,7 +15,7 @@ enum { CHAIN_FILE_MAX = 1024 * 1024 };
 
 struct pair {                      /* what was read, until it is used */
     bool no_keys, no_certificates; /* skip them */
-    SSL *ssl;                      /* who gets it; NULL: the context */
+    struct tls_chains *into;       /* who gets it; NULL: the context */
     struct arena *arena;           /* for words */
     EVP_PKEY *key;
     X509 *leaf;
@@ -71,7 +71,6 @@ static struct str expiry(const X509 *leaf, struct arena *a)
 static enum rc check_dates(struct tls_context *t, const struct pair *p, const char *origin,
                            struct why *why)
 {
-    const struct tls_session *s = p->ssl ? tls_session_of(p->ssl) : NULL;
     const X509 *leaf = p->leaf;
     const char *what = NULL;
 
@@ -84,18 +83,27 @@ static enum rc check_dates(struct tls_context *t, const struct pair *p, const ch
     if (t->strict)
         return FAIL(why, RC_CONFIG, "%s: %s (valid until " STR_FMT "); install a new one", origin,
                     what, STR_ARG(expiry(leaf, p->arena)));
-    if (p->ssl && (s == NULL || !(s->loglevel & TLS_LOG_SUMMARY)))
-        return RC_OK; /* not again for each client */
     log_warning(t->log, "%s: %s (valid until " STR_FMT "); install a new one", origin, what,
                 STR_ARG(expiry(leaf, p->arena)));
     return RC_OK;
 }
 
-/* Give a finished pair to OpenSSL. */
+static enum rc pair_keep(struct pair *p, const char *origin, struct why *why)
+{
+    struct tls_chains *c = p->into;
+
+    if (c->n == CHAINS_MAX)
+        return FAIL(why, RC_CONFIG, "%s: more than %d keys", origin, CHAINS_MAX);
+    c->v[c->n++] = (struct tls_chain){p->key, p->leaf, p->chain};
+    p->key = NULL;
+    p->leaf = NULL;
+    p->chain = NULL;
+    return RC_OK;
+}
+
+/* A finished pair goes to OpenSSL, or where it was asked for. */
 static enum rc pair_use(struct tls_context *t, struct pair *p, const char *origin, struct why *why)
 {
-    int done;
-
     if (p->key == NULL && p->leaf == NULL)
         return FAIL(why, RC_CONFIG, "%s: no key and no certificate in it", origin);
     if (p->leaf == NULL)
@@ -113,15 +121,14 @@ static enum rc pair_use(struct tls_context *t, struct pair *p, const char *origi
                     origin);
     }
     TRY(check_dates(t, p, origin, why));
-    done = p->ssl ? SSL_use_cert_and_key(p->ssl, p->leaf, p->key, p->chain, 1)
-                  : SSL_CTX_use_cert_and_key(t->ssl, p->leaf, p->key, p->chain, 1);
-    if (!done) {
+    if (p->into)
+        return pair_keep(p, origin, why);
+    if (!SSL_CTX_use_cert_and_key(t->ssl, p->leaf, p->key, p->chain, 1)) {
         struct str words = tls_library_error(p->arena);
         return FAIL(why, RC_CONFIG, "%s: OpenSSL refuses the certificate: " STR_FMT, origin,
                     STR_ARG(words));
     }
-    if (p->ssl == NULL)
-        t->certificates++;
+    t->certificates++;
     pair_reset(p);
     return RC_OK;
 }
@@ -223,10 +230,10 @@ static enum rc take_all(struct tls_context *t, struct pair *p, struct str pem, c
     return rc;
 }
 
-enum rc tls_use_chains(struct tls_context *t, SSL *ssl, struct str pem, const char *origin,
-                       struct arena *a, struct why *why)
+enum rc tls_read_chains(struct tls_context *t, struct str pem, const char *origin, struct arena *a,
+                        struct tls_chains *out, struct why *why)
 {
-    struct pair p = {.ssl = ssl, .arena = a};
+    struct pair p = {.into = out, .arena = a};
     enum rc rc = take_all(t, &p, pem, origin, why);
 
     if (rc == RC_OK)

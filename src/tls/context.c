@@ -90,6 +90,7 @@ void tls_context_free(struct tls_context *t)
     tls_resume_close(t);
     tls_unwatch_files(t);
     maps_close(t->sni);
+    tls_chain_cache_free(t->chains);
     SSL_CTX_free(t->ssl);
     BIO_meth_free(t->bio);
     pthread_mutex_destroy(&t->trace_lock);

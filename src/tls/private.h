@@ -2,20 +2,22 @@
  * Inside the library: what its files share.
  *
  * A context is made by context.c from the parameters that share a prefix (settings.c); certificates
- * come from certificate.c, SNI tables from sni.c, resumption from tickets.c and cache.c, which ask
- * tlsmgr through manager.c. handshake.c makes sessions, wire.c moves their bytes, describe.c looks
- * at what came out.
+ * come from certificate.c, SNI tables from sni.c and chains.c, resumption from tickets.c and
+ * cache.c, which ask tlsmgr through manager.c. handshake.c makes sessions, wire.c moves their
+ * bytes, describe.c looks at what came out.
  */
 #pragma once
 
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "config/config.h"
 #include "tls/tls.h"
 
 struct maps;
+struct tls_chain_cache;
 struct tls_manager;
 struct tls_tickets;
 
@@ -40,6 +42,20 @@ struct watched_file {
     } file, link;
 };
 
+enum { CHAINS_MAX = 8 }; /* one for each kind of key that there is, and some more */
+
+struct tls_chains { /* read-only once it is shared */
+    atomic_uint users;
+    char *text; /* they were made of it */
+    size_t text_n;
+    size_t n;
+    struct tls_chain {
+        EVP_PKEY *key;
+        X509 *leaf;
+        STACK_OF(X509) * others;
+    } v[CHAINS_MAX];
+};
+
 struct tls_context {
     SSL_CTX *ssl;
     BIO_METHOD *bio;
@@ -57,6 +73,7 @@ struct tls_context {
     bool strict;
     VEC(struct watched_file) files;
     struct maps *sni;
+    struct tls_chain_cache *chains;
     struct tls_manager *manager; /* NULL: alone */
     struct tls_tickets *tickets;
     long lifetime; /* of a session that may be resumed, in seconds */
@@ -86,9 +103,17 @@ void tls_settings_read(const struct config *config, const char *prefix, struct a
 
 /* certificate.c */
 enum rc tls_load_certificates(struct tls_context *t, struct why *why) MUST_USE;
-/* A key and its chain, several times, from PEM text; origin: for messages. For one session. */
-enum rc tls_use_chains(struct tls_context *t, SSL *ssl, struct str pem, const char *origin,
-                       struct arena *a, struct why *why) MUST_USE;
+/* A key and its chain, several times, from PEM text; origin: for messages. */
+enum rc tls_read_chains(struct tls_context *t, struct str pem, const char *origin, struct arena *a,
+                        struct tls_chains *out, struct why *why) MUST_USE;
+
+/* chains.c: the same for sessions, from a cache. */
+struct tls_chain_cache *tls_chain_cache_new(void);
+void tls_chain_cache_free(struct tls_chain_cache *cache); /* NULL is fine */
+enum rc tls_chains_get(struct tls_context *t, struct str pem, const char *origin, struct arena *a,
+                       struct tls_chains **out, struct why *why) MUST_USE;
+bool tls_chains_use(const struct tls_chains *c, SSL *ssl); /* instead of those of the context */
+void tls_chains_release(struct tls_chains *c);             /* NULL is fine */
 
 /* watch.c */
 void tls_watch_file(struct tls_context *t, struct str path);

@@ -22,6 +22,21 @@ static enum rc find_chains(struct tls_context *t, struct str name, struct arena 
     return rc;
 }
 
+static enum rc show_chains(struct tls_context *t, SSL *ssl, struct str pem, struct str name,
+                           struct arena *a, struct why *why)
+{
+    const char *origin = arena_printf(a, "tls_server_sni_maps: " STR_FMT, STR_ARG(name)).p;
+    struct tls_chains *chains = NULL;
+    enum rc rc;
+
+    TRY(tls_chains_get(t, pem, origin, a, &chains, why));
+    rc = tls_chains_use(chains, ssl) ? RC_OK
+                                     : FAIL(why, RC_CONFIG, "%s: OpenSSL refuses it: " STR_FMT,
+                                            origin, STR_ARG(tls_library_error(a)));
+    tls_chains_release(chains);
+    return rc;
+}
+
 /* A name without an entry gets the usual certificate; a table in trouble ends the handshake. */
 static int on_server_name(SSL *ssl, int *alert, void *context)
 {
@@ -44,12 +59,8 @@ static int on_server_name(SSL *ssl, int *alert, void *context)
                      STR_ARG(name), s->label);
         return SSL_TLSEXT_ERR_OK;
     }
-    if (rc == RC_OK) {
-        SSL_certs_clear(ssl);
-        rc = tls_use_chains(t, ssl, pem,
-                            arena_printf(a, "tls_server_sni_maps: " STR_FMT, STR_ARG(name)).p, a,
-                            &why);
-    }
+    if (rc == RC_OK)
+        rc = show_chains(t, ssl, pem, name, a, &why);
     s->name_served = rc == RC_OK;
     if (rc == RC_OK)
         return SSL_TLSEXT_ERR_OK;
@@ -66,6 +77,7 @@ enum rc tls_sni_open(struct tls_context *t, struct why *why)
         return RC_OK;
     TRY(maps_open("tls_server_sni_maps", t->config->tls_server_sni_maps, TABLE_BASE64, &env,
                   &t->sni, why));
+    t->chains = tls_chain_cache_new();
     SSL_CTX_set_tlsext_servername_callback(t->ssl, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(t->ssl, t);
     return RC_OK;

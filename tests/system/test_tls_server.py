@@ -413,16 +413,28 @@ def test_server_names(postern, ca, tmp_path):
     p = postern(settings(ca, tls_server_sni_maps=f"lmdb:{tmp_path}/sni"), start=False)
     p.run("postmap", "-F", f"lmdb:{tmp_path}/sni", check=True)
     p.start()
-    for name, expected in (("other.example.test", "other"), ("a.wild.test", "user"), ("unknown.test", "mx")):
+
+    def shown(name):
         with Secure(p.port, client(ca.file), name=name) as s:
             s.secure()
-            assert hashlib.sha256(s.sock.getpeercert(True)).hexdigest() == ca.fingerprint(expected).replace(":", "").lower()
+            return hashlib.sha256(s.sock.getpeercert(True)).hexdigest()
+
+    def is_of(name):
+        return ca.fingerprint(name).replace(":", "").lower()
+    for name, expected in (("other.example.test", "other"), ("a.wild.test", "user"), ("unknown.test", "mx")) * 3:
+        assert shown(name) == is_of(expected)
     p.wait_log(r"established from localhost\[127.0.0.1\] to other.example.test: TLSv1.3")
     with Secure(p.port, client(), name="broken.test") as s:
         with pytest.raises(ssl.SSLError):
             s.secure()
         s.close()
     p.wait_log("warning: TLS SNI broken.test from localhost.*no key and no certificate in it")
+    before = is_of("other")
+    ca.issue("other", "other.example.test")
+    assert before != is_of("other")
+    p.run("postmap", "-F", f"lmdb:{tmp_path}/sni", check=True)
+    wait_until(lambda: shown("other.example.test") == is_of("other"), what="the new certificate")
+    assert shown("b.wild.test") == is_of("user")
 
 
 @pytest.mark.threads
