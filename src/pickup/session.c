@@ -125,6 +125,8 @@ static void answer(struct session *s, unsigned status, struct str reason)
     struct submit_done done = {.status = status, .reason = str_head(reason, 1000)};
     struct why why;
 
+    if (s->message.submission)
+        done.queue_id = str_of(submit_queue_id(s->message.submission));
     (void)!ipc_send_submit_done(&s->ipc, &done, -1, &why);
 }
 

@@ -12,7 +12,7 @@
 #include "util/file.h"
 #include "util/net.h"
 
-enum { FRAME_BYTES = 60 * 1024, TIMEOUT_MS = 300 * 1000 };
+enum { FRAME_BYTES = 60 * 1024, QUEUE_ID_BYTES = 64, TIMEOUT_MS = 300 * 1000 };
 
 static enum rc connect_pickup(const struct options *o, struct ipc *c, struct why *why)
 {
@@ -63,7 +63,7 @@ static enum rc submit(struct ipc *c, struct str records, struct arena *a, struct
 }
 
 /* Exit status, or -1: try postdrop. */
-static int through_pickup(struct options *o, struct str records)
+static int through_pickup(struct options *o, struct str records, struct buf *id)
 {
     AUTO_ARENA a = arena_new(1024);
     struct submit_done done = {0};
@@ -75,37 +75,68 @@ static int through_pickup(struct options *o, struct str records)
         return -1;
     rc = submit(&c, records, a, &done, &why);
     ipc_done(&c);
-    if (rc == RC_OK && done.status == 0)
+    if (rc == RC_OK && done.status == 0) {
+        buf_add(id, done.queue_id);
         return 0;
+    }
     if (rc == RC_OK && (done.status & (SUBMIT_NOPERM | SUBMIT_BAD)))
         log_fatal(&o->command.log, EX_TEMPORARY, STR_FMT,
                   STR_ARG(done.reason.n ? done.reason : STR("mail was not accepted")));
     return -1;
 }
 
-/* postdrop reads the records; its exit status says what became of them. */
-static int through_postdrop(struct options *o, struct str records)
+/* Of what "postdrop -r" says: names and values, each with its NUL. */
+static void take_id(struct str reply, struct buf *id)
 {
-    int to[2], status = 0;
+    while (reply.n) {
+        struct str name = str_cut(&reply, '\0'), value = str_cut(&reply, '\0');
+        if (str_eq(name, STR("queue_id"))) {
+            buf_add(id, value);
+            return;
+        }
+    }
+}
+
+static void read_id(int fd, struct buf *id)
+{
+    char reply[4096];
+    size_t n = 0;
+    ssize_t got;
+
+    while (n < sizeof reply && (got = read(fd, reply + n, sizeof reply - n)) > 0)
+        n += (size_t)got;
+    take_id((struct str){reply, n}, id);
+}
+
+/* postdrop reads the records; its exit status says what became of them. */
+static int through_postdrop(struct options *o, struct str records, struct buf *id)
+{
+    int to[2], from[2], status = 0;
     struct why why;
     char path[4096];
     enum rc rc;
     pid_t pid;
 
     snprintf(path, sizeof path, STR_FMT "/postdrop", STR_ARG(o->command.config->command_directory));
-    if (pipe(to) < 0 || (pid = fork()) < 0)
+    if (pipe(to) < 0 || pipe(from) < 0 || (pid = fork()) < 0)
         log_fatal(&o->command.log, EX_TEMPORARY, "start postdrop: %m");
     if (pid == 0) {
         dup2(to[0], STDIN_FILENO);
+        dup2(from[1], STDOUT_FILENO);
         close(to[0]);
         close(to[1]);
-        execl(path, "postdrop", (char *)NULL);
+        close(from[0]);
+        close(from[1]);
+        execl(path, "postdrop", "-r", (char *)NULL);
         dprintf(STDERR_FILENO, "sendmail: cannot run %s: %s\n", path, strerror(errno));
         _exit(EX_TEMPORARY);
     }
     close(to[0]);
+    close(from[1]);
     rc = fd_write_all(to[1], records, &why);
     close(to[1]);
+    read_id(from[0], id);
+    close(from[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (rc == RC_OK && WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -114,13 +145,29 @@ static int through_postdrop(struct options *o, struct str records)
               rc == RC_OK ? "" : "; postdrop ended early");
 }
 
+static void tell_id(struct options *o, struct str id)
+{
+    long fd;
+    struct why why;
+
+    if (!str_to_long(str_of(getenv(QUEUE_ID_FD_ENVIRONMENT)), STDERR_FILENO + 1, 1023, &fd))
+        return;
+    if (fd_write_all((int)fd, id, &why) != RC_OK)
+        log_warning(&o->command.log, "tell the queue id: %s", why.text);
+}
+
 int hand_over(struct options *o, struct str records)
 {
     const char *user = o->sender ? o->sender : getenv("LOGNAME");
-    int status = through_pickup(o, records);
+    AUTO_BUF id = {0};
+    int status;
 
+    buf_init(&id, QUEUE_ID_BYTES);
+    status = through_pickup(o, records, &id);
     if (status < 0)
-        status = through_postdrop(o, records);
+        status = through_postdrop(o, records, &id);
+    if (status == 0)
+        tell_id(o, buf_str(&id));
     if (o->mode == MODE_VERIFY || o->verbose)
         printf("Mail Delivery Status Report will be mailed to <%s>.\n", user ? user : "you");
     return status;

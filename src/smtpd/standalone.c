@@ -6,6 +6,7 @@
 #include "smtpd/standalone.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -129,6 +130,14 @@ static char *const *arguments(struct session *s)
         vec_add(a, &argv, "-V");
         vec_add(a, &argv, arena_text(a, begin->envid));
     }
+    if (begin->encoding.n) {
+        vec_add(a, &argv, "-B");
+        vec_add(a, &argv, str_eq(begin->encoding, STR("8bit")) ? "8BITMIME" : "7BIT");
+    }
+    if (s->t.smtputf8) {
+        vec_add(a, &argv, "-O");
+        vec_add(a, &argv, "smtputf8=yes");
+    }
     vec_add(a, &argv, "--");
     for (size_t i = 0; i < m->recipients.n; i++)
         vec_add(a, &argv, m->recipients.v[i].p);
@@ -136,24 +145,60 @@ static char *const *arguments(struct session *s)
     return (char *const *)argv.v;
 }
 
+/* The environment, and where the queue id is wanted. */
+static char *const *environment(struct arena *a, int queue_id_fd)
+{
+    VEC(char *) list = {0};
+
+    for (char **v = environ; *v; v++)
+        vec_add(a, &list, *v);
+    vec_add(a, &list,
+            (char *)(uintptr_t)arena_printf(a, QUEUE_ID_FD_ENVIRONMENT "=%d", queue_id_fd).p);
+    vec_add(a, &list, NULL);
+    return list.v;
+}
+
+static int wait_for(pid_t pid)
+{
+    int status = 0;
+
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Exit status; -1: it could not be run. */
 static int run(struct session *s, const char *path, char *const *argv)
 {
+    struct arena *a = s->access.arena;
     posix_spawn_file_actions_t actions;
-    int fd = fileno(s->t.standalone->content), status = 0;
+    int fd = fileno(s->t.standalone->content), id[2];
+    char text[64];
+    ssize_t n;
     pid_t pid;
+
+    if (pipe2(id, O_CLOEXEC) < 0) {
+        log_warning(&s->log, "pipe: %m");
+        return -1;
+    }
 
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO); /* 1 is the client */
-    errno = posix_spawn(&pid, path, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_adddup2(&actions, id[1], id[1]);                 /* stays open */
+    errno = posix_spawn(&pid, path, &actions, NULL, argv, environment(a, id[1]));
     posix_spawn_file_actions_destroy(&actions);
+    close(id[1]);
     if (errno) {
         log_warning(&s->log, "run %s: %m", path);
+        close(id[0]);
         return -1;
     }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    n = read(id[0], text, sizeof text);
+    close(id[0]);
+    if (n > 0)
+        s->access.queue_id = arena_copy(a, (struct str){text, (size_t)n});
+    return wait_for(pid);
 }
 
 unsigned standalone_finish(struct session *s)

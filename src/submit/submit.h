@@ -78,6 +78,9 @@ enum rc submit_begin(struct submit_library *lib, const struct submit_begin *begi
                      const struct log *log, struct submission **out, struct why *why) MUST_USE;
 const char *submit_queue_id(const struct submission *s);
 
+/* sendmail(1) writes the queue id to the descriptor of that number (for smtpd, in sendmail -bs). */
+#define QUEUE_ID_FD_ENVIRONMENT "POSTERN_QUEUE_ID_FD"
+
 /* One envelope recipient (internal form), before the content, or after it (sendmail -t); expanded
  * and rewritten here. Trouble is remembered and shows in submit_finish(). */
 void submit_recipient(struct submission *s, const struct recipient *r);

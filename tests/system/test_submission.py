@@ -146,16 +146,37 @@ def test_modes(postern):
     assert sendmail(p, "-q", text="").returncode == 0
     assert sendmail(p, "-bh", text="").returncode == 0
     assert p.run("mailq").stdout == "Mail queue is empty\n"
+    say_by_hand(p)
+    assert "Subject: bs" in mail(p)
+
+
+def say_by_hand(p, greeting="HELO", parameters=""):
+    """A message through sendmail -bs; returns its queue id."""
     c = subprocess.Popen([f"{p.prefix}/sbin/sendmail", "-bs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                          bufsize=1, env={**os.environ, "MAIL_CONFIG": p.etc})
     assert c.stdout.readline().startswith("220 ")
-    for command, code in (("HELO c.test", "250"), ("MAIL FROM:<s@x.test>", "250"), (f"RCPT TO:<{TO}>", "250"), ("DATA", "354"),
-                          ("Subject: bs\r\n\r\nhi\r\n.", "250 2.0.0 Ok"), ("QUIT", "221")):
+    for command, code in ((f"{greeting} c.test", "250"), (f"MAIL FROM:<s@x.test>{parameters}", "250"), (f"RCPT TO:<{TO}>", "250"), ("DATA", "354"),
+                          ("Subject: bs\r\n\r\nhi\r\n.", "250 2.0.0 Ok: queued as "), ("QUIT", "221")):
         c.stdin.write(command + "\r\n")
-        assert c.stdout.readline().startswith(code)
+        reply = c.stdout.readline()
+        while reply[3:4] == "-":
+            reply = c.stdout.readline()
+        assert reply.startswith(code)
+        if "queued as" in code:
+            queue_id = reply.split()[-1]
     assert c.wait(10) == 0
     c.stdin.close()
-    assert "Subject: bs" in mail(p)
+    return queue_id
+
+
+def test_queue_id_of_a_dialogue(postern):
+    p = postern()
+    queue_id = say_by_hand(p)
+    p.wait_log(rf"{queue_id}: to=.*status=sent")
+    p.stop()
+    queue_id = say_by_hand(p, "EHLO", " BODY=8BITMIME SMTPUTF8")  # through postdrop: the name of the file in maildrop/
+    assert os.listdir(f"{p.spool}/maildrop") == [queue_id]
+    assert "encoding=8bit" in p.run("postcat", "-e", f"{p.spool}/maildrop/{queue_id}").stdout
 
 
 def test_newaliases(postern):
