@@ -43,31 +43,14 @@ static enum rc take_recipients(struct session *s)
     return RC_OK;
 }
 
-static enum rc take_text(struct session *s)
+static enum rc take_record(void *context, int type, struct str payload)
 {
-    AUTO_ARENA frame = arena_new(66 * 1024); /* content must not pile up in the message's arena */
-    struct submit_text m = {0};
-    struct str bytes, payload;
-    int type;
-    enum rc rc;
+    struct session *s = context;
 
-    TRY(ipc_read_submit_text(&s->ipc, frame, &m, NULL, &s->why));
-    bytes = m.records;
-    if (s->rest.n) {
-        buf_add(&s->rest, bytes);
-        bytes = buf_str(&s->rest);
-    }
-    while ((rc = record_take(&bytes, &type, &payload, &s->why)) == RC_OK) {
-        if (type != REC_NORM && type != REC_CONT)
-            return FAIL(&s->why, RC_PERM, "record type %d in the content", type);
-        submit_line(s->message, payload, type == REC_CONT);
-    }
-    if (rc != RC_NONE)
-        return rc;
-    bytes = arena_copy(frame, bytes); /* it may be a view of what is overwritten now */
-    buf_reset(&s->rest);
-    buf_add(&s->rest, bytes);
-    return s->rest.over ? FAIL(&s->why, RC_PERM, "record is too long") : RC_OK;
+    if (type != REC_NORM && type != REC_CONT)
+        return FAIL(&s->why, RC_PERM, "record type %d in the content", type);
+    submit_line(s->message, payload, type == REC_CONT);
+    return RC_OK;
 }
 
 static enum rc end(struct session *s)
@@ -93,7 +76,9 @@ static enum rc take_message(struct session *s)
         TRY(ipc_next(&s->ipc, &type, &s->why));
         switch (type) {
         case IPC_submit_recipients: TRY(take_recipients(s)); break;
-        case IPC_submit_text: TRY(take_text(s)); break;
+        case IPC_submit_text:
+            TRY(submit_read_text(&s->ipc, &s->rest, take_record, s, &s->why));
+            break;
         case IPC_submit_end: return end(s);
         default: return FAIL(&s->why, RC_PERM, "unexpected message %s", ipc_name(type));
         }

@@ -56,8 +56,9 @@ static enum rc may(struct session *s)
     return drop_may_send_as(x, uid, s->message.drop.begin.sender, &s->why);
 }
 
-static enum rc take_record(struct session *s, int type, struct str payload)
+static enum rc take_record(void *context, int type, struct str payload)
 {
+    struct session *s = context;
     struct message *m = &s->message;
     bool is_text;
 
@@ -78,29 +79,6 @@ static enum rc take_record(struct session *s, int type, struct str payload)
     return RC_OK;
 }
 
-static enum rc take_text(struct session *s)
-{
-    AUTO_ARENA frame = arena_new(66 * 1024); /* content must not pile up in the message's arena */
-    struct submit_text m = {0};
-    struct str bytes, payload;
-    int type;
-    enum rc rc;
-
-    TRY(ipc_read_submit_text(&s->ipc, frame, &m, NULL, &s->why));
-    bytes = m.records;
-    if (s->rest.n) {
-        buf_add(&s->rest, bytes);
-        bytes = arena_copy(frame, buf_str(&s->rest));
-    }
-    while ((rc = record_take(&bytes, &type, &payload, &s->why)) == RC_OK)
-        TRY(take_record(s, type, payload));
-    if (rc != RC_NONE)
-        return rc;
-    buf_reset(&s->rest);
-    buf_add(&s->rest, bytes);
-    return s->rest.over ? FAIL(&s->why, RC_PERM, "record is too long") : RC_OK;
-}
-
 static enum rc take_message(struct session *s)
 {
     struct local_submit hello;
@@ -112,7 +90,7 @@ static enum rc take_message(struct session *s)
         TRY(ipc_next(&s->ipc, &type, &s->why));
         if (type != IPC_submit_text)
             break;
-        TRY(take_text(s));
+        TRY(submit_read_text(&s->ipc, &s->rest, take_record, s, &s->why));
     }
     TRY(ipc_read_submit_end(&s->ipc, s->message.arena, &end, NULL, &s->why));
     if (end.cancel)

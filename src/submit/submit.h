@@ -127,3 +127,11 @@ struct submit_outcome {
     const char *text;
 };
 const struct submit_outcome *submit_outcome(unsigned status);
+
+/*
+ * The content as records in frames submit_text, read from c: take() gets each record. rest (a buf
+ * of RECORD_BYTES_MAX that stays with the message) keeps a record that goes on in the next frame.
+ */
+typedef enum rc submit_record_fn(void *context, int type, struct str payload);
+enum rc submit_read_text(struct ipc *c, struct buf *rest, submit_record_fn *take, void *context,
+                         struct why *why) MUST_USE;
