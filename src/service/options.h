@@ -15,7 +15,7 @@ struct service_options {
     bool inetd;                       /* --inetd: one client, whose connection is descriptor 0 */
     int verbose;                      /* -v, -V counts as well */
     long idle_seconds;                /* -i; 0: max_idle */
-    long requests;                    /* -m; 0: max_use */
+    long requests;                    /* -m; 0: max_use for each place */
     long listeners;                   /* -s; 1 when not given */
     const char *name;                 /* -n; NULL: as the program */
     const char *type;                 /* -t; "unix" when not given */

@@ -5,8 +5,8 @@
  * Order: options; configuration (master.cf -o overrides included); log; start() with the rights
  * master gave (root in a system instance: open tables, keys, sockets); chroot, setgid/setuid,
  * no_new_privs, Landlock, seccomp; then sessions. A process drains when master closes its status
- * channel (reload), after max_use sessions, or after max_idle seconds without one: it stops
- * accepting, ends its sessions and exits.
+ * channel (reload), after max_use sessions for each that it carries at once, or after max_idle
+ * seconds without one: it stops accepting, ends its sessions and exits.
  *
  * A process that is at work on one thing for daemon_timeout without progress ends, and master
  * starts another: a LOOP service that does not come back to its loop, a session or wakeup() that

@@ -165,9 +165,14 @@ void service_retire(struct service_env *env)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* One process does the work of as many as it has places, each of which would serve max_use. */
+static long sessions_to_serve(const struct runtime *r)
+{
+    return r->options.requests ? r->options.requests : r->config->max_use * r->capacity;
+}
+
 static struct slot *session_begins(struct runtime *r, int fd)
 {
-    long max_use = r->options.requests ? r->options.requests : r->config->max_use;
     struct slot *s = r->slots;
 
     while (s->is_used)
@@ -177,7 +182,7 @@ static struct slot *session_begins(struct runtime *r, int fd)
     r->running++;
     if (r->served++ == 0)
         status_tell(r, STATUS_USED, 0);
-    if (r->served >= max_use)
+    if (r->served >= sessions_to_serve(r))
         begin_to_drain(r);
     if (r->running == r->capacity && !r->full) {
         r->full = true;

@@ -414,7 +414,7 @@ def test_changed_rules_are_read_bad_ones_are_not(postern):
 
 
 def test_processes_that_start_later_have_the_rules_of_the_last_reload(postern):
-    path, p = rules_instance(postern, "noto:ALL:*:ALL:550 one\n", main={"max_use": "1"})
+    path, p = rules_instance(postern, "noto:ALL:*:ALL:550 one\n", main={"max_use": "1", "smtpd_process_sessions": "1"})
     assert answer(p) == 550
     rewrite(path, "noto:ALL:*:ALL:551 two\n")
     p.reload()
