@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 
-from conftest import BUILD, SLOW, TOP, ensure_accounts, wait_until
+from conftest import BUILD, SLOW, TOP, ensure_accounts, free_port, wait_until
 
 
 # ---- messages between services: the declarations of src/ipc/messages.def, read as they stand ----
@@ -287,7 +287,7 @@ class FakeServer:
         else:
             self.listener = socket.socket()
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.listener.bind((address, port))
+            self.listener.bind((address, port or free_port()))
             self.port = self.listener.getsockname()[1]
         self.hop = f"[{address}]:{self.port}"
         self.where = f"{address}[{address}]"
@@ -375,8 +375,8 @@ class FakeServer:
         else:
             self.answer(s, "DOT", "", state, f"250 2.0.0 Ok: queued as {len(self.messages)}")
 
-    def wait_commands(self, pattern, timeout=10):
-        return wait_until(lambda: [c for c in self.commands if re.match(pattern, c)], timeout, f"{pattern} in {self.commands}")
+    def wait_commands(self, pattern):
+        return wait_until(lambda: [c for c in self.commands if re.match(pattern, c)], f"{pattern} in {self.commands}")
 
     def close(self):
         with contextlib.suppress(OSError):

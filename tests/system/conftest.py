@@ -118,7 +118,8 @@ def descendants(pid):
     return out
 
 
-def wait_until(test, timeout=15, what="condition"):
+def wait_until(test, what="condition", timeout=60):
+    """The value of test() as soon as there is one. Patience costs nothing where the fact comes: give no shorter timeout."""
     end = time.time() + timeout * SLOW
     while time.time() < end:
         value = test()
@@ -137,14 +138,14 @@ class Logging:
         except OSError:
             return ""
 
-    def wait_log(self, pattern, timeout=15, count=1):
+    def wait_log(self, pattern, timeout=60, count=1):
         rx = re.compile(pattern)
 
         def hits():
             found = [line for line in self.logs().splitlines() if rx.search(line)]
             return found if len(found) >= count else None
         try:
-            return wait_until(hits, timeout)
+            return wait_until(hits, timeout=timeout)
         except AssertionError:
             raise AssertionError(f"the log never showed {count} x {pattern!r}:\n{self.logs()[-5000:]}") from None
 
@@ -195,12 +196,15 @@ class Instance(Logging):
         return r
 
     def start(self):
+        self.launch()
+        self.wait_port()
+        return self
+
+    def launch(self):
         with open(f"{self.dir}/start.out", "w") as out:
             r = self.run("postfix", "-c", self.etc, "start", capture_output=False, stdout=out, stderr=subprocess.STDOUT)
         if r.returncode:
             raise AssertionError("start failed:\n" + open(f"{self.dir}/start.out").read() + self.logs())
-        self.wait_port()
-        return self
 
     def stop(self):
         pid = self.master_pid()
@@ -236,9 +240,9 @@ class Instance(Logging):
     def wait_port(self, port=None):
         def greeted():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 2) as s:
-                s.settimeout(5 * SLOW)
+                s.settimeout(20 * SLOW)
                 return s.recv(3)
-        return wait_until(greeted, 15, f"SMTP greeting\n{self.logs()[-3000:]}")
+        return wait_until(greeted, f"SMTP greeting\n{self.logs()[-3000:]}")
 
     def queue_files(self, *queues):
         out = []
@@ -247,19 +251,27 @@ class Instance(Logging):
                 out += [f"{d}/{f}" for f in files]
         return out
 
-    def wait_empty(self, timeout=30):
-        wait_until(lambda: not self.queue_files("maildrop", "incoming", "active"), timeout, "empty queue")
+    def wait_empty(self):
+        queues = "maildrop", "incoming", "active"  # looked at one by one: once more for what moved meanwhile
+        wait_until(lambda: not self.queue_files(*queues) and not self.queue_files(*queues), f"empty queue of {self.dir}")
+
+    def wait_queue(self, count, *queues):
+        """Until so many files are in these queues: a log line comes before the file that it tells of has moved."""
+        try:
+            return wait_until(lambda: len(f := self.queue_files(*queues)) == count and [*f, None])[:-1]
+        except AssertionError:
+            raise AssertionError(f"want {count} files in {queues}, have {self.queue_files()}:\n{self.logs()[-5000:]}") from None
 
     def mails(self, user):
         return sorted(glob.glob(f"{self.mail}/{user}/new/*"))
 
-    def wait_mail(self, user, count=1, timeout=15):
+    def wait_mail(self, user, count=1, timeout=60):
         try:
-            return wait_until(lambda: len(m := self.mails(user)) >= count and m, timeout)
+            return wait_until(lambda: len(m := self.mails(user)) >= count and m, timeout=timeout)
         except AssertionError:
             raise AssertionError(f"{user} has {len(self.mails(user))} messages, want {count}:\n{self.logs()[-5000:]}") from None
 
-    def smtp(self, timeout=20):
+    def smtp(self, timeout=60):
         return smtplib.SMTP("127.0.0.1", self.port, local_hostname="client.test", timeout=timeout * SLOW)
 
     def raw(self, **kw):
@@ -273,7 +285,7 @@ class Instance(Logging):
 class Raw:
     """A byte-exact SMTP client."""
 
-    def __init__(self, port, greet=True, timeout=15):
+    def __init__(self, port, greet=True, timeout=60):
         self.s = socket.create_connection(("127.0.0.1", port), timeout * SLOW)
         self.buf = b""
         self.greeting = self.reply() if greet else None

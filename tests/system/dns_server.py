@@ -1,8 +1,13 @@
 """A name server for tests: answers what it is told, by UDP and TCP, and notes what it was asked."""
 import contextlib
+import os
+import shutil
 import socket
 import struct
+import tempfile
 import threading
+
+import pytest
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "SRV": 33}
 NAMES = {v: k for k, v in TYPES.items()}
@@ -28,10 +33,13 @@ def data(kind, value):
 
 class NameServer:
     """zone: {"name": {"MX": [(10, "mx.name")], "A": ["192.0.2.1"]}}; a name that is missing does not exist. trouble: name to
-    "servfail", "silence", "truncate" (until asked by TCP), "garbage", "formerr" (when asked with EDNS)."""
+    "servfail", "silence", "truncate" (until asked by TCP), "garbage", "formerr" (when asked with EDNS). file: for dns_resolver_file."""
 
     def __init__(self, zone, trouble=None):
         self.zone, self.trouble, self.asked = zone, trouble or {}, []
+        self.dir = tempfile.mkdtemp(prefix="pd-", dir="/tmp")
+        os.chmod(self.dir, 0o755)
+        self.file = f"{self.dir}/resolv.conf"
         while True:  # one port that is free for both
             self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.udp.bind(("127.0.0.1", 0))
@@ -40,6 +48,8 @@ class NameServer:
                 self.tcp = socket.create_server(("127.0.0.1", self.port))
                 break
             self.udp.close()
+        with open(self.file, "w") as f:
+            f.write(f"nameserver [127.0.0.1]:{self.port}\noptions timeout:3 attempts:2\n")
         for loop in (self.udp_loop, self.tcp_loop):
             threading.Thread(target=loop, daemon=True).start()
 
@@ -57,7 +67,7 @@ class NameServer:
         with contextlib.suppress(OSError):
             while True:
                 s, _ = self.tcp.accept()
-                with s:
+                with s, contextlib.suppress(struct.error):
                     n, = struct.unpack(">H", s.recv(2))
                     reply = self.reply(s.recv(n), True)
                     s.sendall(struct.pack(">H", len(reply)) + reply)
@@ -100,12 +110,6 @@ class NameServer:
             n, current = n + 1, alias
         return head(0, n) + records
 
-    def resolv_conf(self, directory):
-        path = f"{directory}/resolv.conf"
-        with open(path, "w") as f:
-            f.write(f"nameserver [127.0.0.1]:{self.port}\noptions timeout:1 attempts:1\n")
-        return path
-
     def close(self):
         with contextlib.suppress(OSError):
             self.udp.shutdown(socket.SHUT_RDWR)
@@ -113,3 +117,14 @@ class NameServer:
         with contextlib.suppress(OSError):
             self.tcp.shutdown(socket.SHUT_RDWR)
         self.tcp.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def name_server(zone, trouble=None):
+    """A fixture: one NameServer for the tests of a module."""
+    @pytest.fixture(scope="module")
+    def dns():
+        server = NameServer(zone, trouble)
+        yield server
+        server.close()
+    return dns

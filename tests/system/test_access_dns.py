@@ -1,9 +1,8 @@
 """Access rules that ask the DNS: unknown names, block and allow lists, hosts behind a name."""
 import os
-import tempfile
 
 import pytest
-from dns_server import NameServer
+from dns_server import name_server
 
 USER = "daemon" if os.getuid() == 0 else __import__("pwd").getpwuid(os.getuid()).pw_name
 TO = f"{USER}@example.test"
@@ -28,15 +27,7 @@ ZONE = {
 }
 TROUBLE = {"slow.test": "servfail", "4.2.0.192.wl.test": "servfail", "4.2.0.192.bl.test": "servfail"}
 
-
-@pytest.fixture(scope="module")
-def dns():
-    server = NameServer(ZONE, TROUBLE)
-    directory = tempfile.mkdtemp(prefix="pd-", dir="/tmp")
-    os.chmod(directory, 0o755)
-    server.file = server.resolv_conf(directory)
-    yield server
-    server.close()
+dns = name_server(ZONE, TROUBLE)
 
 
 def run(p, client=None, helo="h.good.test", sender="s@good.test", to=TO):

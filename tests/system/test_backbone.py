@@ -53,7 +53,7 @@ def test_sendmail_while_stopped(postern):
     p = postern(start=False)
     p.run("postfix", "-c", p.etc, "check")
     p.run("sendmail", f"{USER}@example.test", input="Subject: early\n\nhi\n", check=True)
-    assert len(p.queue_files("maildrop")) == 1
+    p.wait_queue(1, "maildrop")
     p.start()
     assert "Subject: early" in text_of(p.wait_mail(USER)[0])
     p.wait_empty()
@@ -112,7 +112,7 @@ def test_deferred_then_flushed(postern):
     p = postern({"default_transport": "retry:4.3.0 later"})
     p.run("sendmail", "-f", "s@example.test", "u@elsewhere.test", input="Subject: x\n\nhi\n", check=True)
     p.wait_log(r"status=deferred")
-    assert len(p.queue_files("deferred")) == 1
+    p.wait_queue(1, "deferred")
     listing = p.run("postqueue", "-p").stdout
     assert "u@elsewhere.test" in listing and "-- 0 Kbytes in 1 Request." in listing or "1 Request" in listing
     p.main["default_transport"] = "discard:"
@@ -120,7 +120,7 @@ def test_deferred_then_flushed(postern):
     p.reload()
     p.run("postqueue", "-f", check=True)
     p.wait_log("status=sent")
-    assert not p.queue_files()
+    p.wait_queue(0)
     assert p.run("mailq").stdout == "Mail queue is empty\n"
 
 

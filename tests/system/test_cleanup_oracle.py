@@ -77,7 +77,7 @@ def queued(inst, how, *args):
     if not reply.startswith("250"):
         return re.sub(r"[0-9A-F]{9,}", "QID", reply)
     try:
-        wait_until(lambda: set(inst.queue_files("deferred")) - before and not inst.queue_files("incoming", "active", "maildrop"), 20)
+        wait_until(lambda: set(inst.queue_files("deferred")) - before and not inst.queue_files("incoming", "active", "maildrop"))
     except AssertionError:
         raise AssertionError(inst.logs()[-3000:]) from None
     new = sorted(set(inst.queue_files("deferred")) - before)

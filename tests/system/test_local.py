@@ -237,6 +237,7 @@ def test_deferred_part_forwards_nothing(local):
     p = local({"default_transport": "discard:away"}, mix='"|exit 75", x@elsewhere.test')
     p.send("mix@example.test")
     p.wait_log("status=deferred")
+    p.wait_queue(1, "deferred")
     assert "forwarded as" not in p.logs()
 
 

@@ -156,7 +156,7 @@ def test_reload_under_load_loses_nothing(postern):
         t.join()
     assert not trouble
     assert len(sent) > 20
-    p.wait_mail(USER, count=len(sent), timeout=60)
+    p.wait_mail(USER, count=len(sent))
     p.wait_empty()
     assert len(p.mails(USER)) == len(sent)
 

@@ -677,6 +677,7 @@ def test_warn_interval_and_ttl(site):
 def test_paused_from_the_start(site):
     s = site(MAILDIR, "-P", "mda")
     send(s, "joe@localhost")
+    s.wait_log(r"nrcpt=1 \(queue active\)")
     time.sleep(1)
     assert not glob.glob(f"{s.mail}/joe/new/*") and s.queue_files()
 

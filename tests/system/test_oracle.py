@@ -86,7 +86,7 @@ def test_relay_from_postfix(postern, postfix):
     real = postfix({"relayhost": f"[127.0.0.1]:{p.port}", "mydestination": ""})
     real.send(f"{USER}@example.test", text="Subject: from the real one\r\n\r\n.dot\r\n")
     assert "Subject: from the real one" in open(p.wait_mail(USER)[0]).read()
-    wait_until(lambda: not real.queue_files("incoming", "active", "deferred"), 20)
+    wait_until(lambda: not real.queue_files("incoming", "active", "deferred"))
 
 
 def hand_over(giver, taker):
@@ -129,4 +129,4 @@ def test_postfix_delivers_what_postern_queued(postern, postfix):
     real.run("postqueue", "-f", check=True)
     text = open(real.wait_mail(USER)[0]).read()
     assert "Subject: queued" in text and "long " * 1000 in text
-    wait_until(lambda: not real.queue_files("incoming", "active", "deferred"), 20)
+    wait_until(lambda: not real.queue_files("incoming", "active", "deferred"))

@@ -126,7 +126,7 @@ def test_dovecot_lmtp_under_load(postern):
         with p.smtp() as s:
             for i in range(60):
                 s.sendmail("s@example.test", [f"{u}@box.test" for u in USERS], f"Subject: n{i}\r\n\r\n" + "x" * 5000 + "\r\n")
-        wait_until(lambda: all(len(d.mails(u)) >= 60 for u in USERS), 60, "120 deliveries")
+        wait_until(lambda: all(len(d.mails(u)) >= 60 for u in USERS), "120 deliveries")
         for u in USERS:
             assert len(d.mails(u)) == 60 and len({m.split("Subject: ")[1].split()[0] for m in d.mails(u)}) == 60
         assert "conn_use=" in p.logs()
@@ -140,6 +140,7 @@ def test_dovecot_is_away_for_a_while(postern):
         p = postern({"virtual_mailbox_domains": "box.test", "virtual_transport": f"lmtp:{hop}"})
         p.send("anna@box.test")
         p.wait_log(r"to=<anna@box.test>, relay=none, .*status=deferred \(connect to .*: No such file or directory\)")
+        p.wait_queue(1, "deferred")
         os.rename(f"{d.dir}/away", f"{d.dir}/lmtp")
         p.run("postqueue", "-f", check=True)
         p.wait_log(r"to=<anna@box.test>, .*status=sent")
@@ -184,7 +185,7 @@ def sender(postern, names):
 def test_mx(sender, domain, words):
     p = sender()
     p.send(f"u@{domain}", sender="")
-    p.wait_log(rf"to=<u@{domain}>, .*{words}" if "|" not in words else words, 30)
+    p.wait_log(rf"to=<u@{domain}>, .*{words}" if "|" not in words else words)
     if "sent" in words:
         assert sender.server.messages[-1]["rcpt"][0].startswith(f"TO:<u@{domain}>")
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 from conftest import SLOW, TOP, Instance, wait_until
-from dns_server import NameServer
+from dns_server import name_server
 
 VECTORS = {r["id"]: r for r in csv.DictReader(open(f"{TOP}/tests/data/qmail-session.tests.tsv"), delimiter="\t", quoting=csv.QUOTE_NONE)}
 NUMBER = {name: int(name[2:]) for name in VECTORS}
@@ -97,15 +97,7 @@ ZONE = {"b.test": {"A": ["198.51.100.1"]}, "nullmx.test": {"MX": [(0, ".")]}, "e
         **{f"{reverse(v)}.bl.test": {"A": ["127.0.0.2"]} for v in ("QS25", "QS26", "QS27", "QS28", "QS29")}}
 TROUBLE = {"servfail.test": "servfail", f"{reverse('QS30')}.bl.test": "servfail"}
 
-
-@pytest.fixture(scope="module")
-def dns():
-    server = NameServer(ZONE, TROUBLE)
-    directory = tempfile.mkdtemp(prefix="pd-", dir="/tmp")
-    os.chmod(directory, 0o755)
-    server.file = server.resolv_conf(directory)
-    yield server
-    server.close()
+dns = name_server(ZONE, TROUBLE)
 
 
 def program(path, status):

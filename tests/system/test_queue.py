@@ -17,16 +17,19 @@ PATIENT = {"minimal_backoff_time": "1h", "maximal_backoff_time": "1h", "queue_ru
 
 
 class Sink:
-    """An SMTP server that counts: messages by recipient, sessions that are in DATA at once. reply: to the final dot."""
+    """An SMTP server that counts: messages by recipient, sessions that are in DATA at once. reply: to the final dot, which waits for
+    gate; after so many messages as meet[0] it also waits for meet[1] sessions at once, that slow clients cannot miss each other."""
 
-    def __init__(self, delay=0, reply=b"250 2.0.0 Ok\r\n", rcpt=None, port=0):
+    def __init__(self, delay=0, gate=False, meet=(0, 0), reply=b"250 2.0.0 Ok\r\n", rcpt=None, port=0):
         self.s = socket.create_server(("127.0.0.1", port), backlog=100)
         self.port = self.s.getsockname()[1]
         self.delay, self.reply, self.rcpt = delay, reply, rcpt or (lambda to: b"250 2.1.5 Ok\r\n")
         self.lock = threading.Lock()
         self.got, self.messages, self.busy, self.most, self.transactions, self.times = [], 0, 0, 0, [], []
         self.senders = []
-        self.alive = True
+        self.alive, self.gate, self.meet = True, threading.Event(), meet
+        if not gate:
+            self.gate.set()
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -66,6 +69,8 @@ class Sink:
                     say(b"354 go\r\n")
                     while f.readline() != b".\r\n":
                         pass
+                    self.gate.wait(60 * SLOW)
+                    wait_until(lambda: self.messages < self.meet[0] or self.most >= self.meet[1], "sessions at once")
                     time.sleep(self.delay)
                     with self.lock:
                         self.busy -= 1
@@ -80,7 +85,7 @@ class Sink:
                     return
                 else:
                     say(b"250 2.0.0 Ok\r\n")
-        except OSError:
+        except (OSError, AssertionError):
             pass
         finally:
             c.close()
@@ -136,7 +141,7 @@ def test_tried_again_until_it_works(postern, sink):
     p.wait_log(r": removed")
     wait_until(lambda: not ids(p), what="empty deferred")
     assert s.got == ["u@far.test"], p.logs()
-    assert not p.queue_files("defer")
+    p.wait_queue(0, "defer")
     assert listing(p) == []
 
 
@@ -199,8 +204,11 @@ def test_deferred_transport_waits_for_flush(postern):
     p = postern({"default_transport": "discard:", "defer_transports": "discard", **QUICK})
     p.send("u@far.test")
     p.wait_log(r"dsn=4\.3\.2, status=deferred \(deferred transport\)", count=2)
-    p.run("postqueue", "-f", check=True)
-    p.wait_log(r"status=sent")
+
+    def flushed():  # the next attempt may just have begun
+        p.run("postqueue", "-f", check=True)
+        return "status=sent" in p.logs()
+    wait_until(flushed, "delivery")
 
 
 def test_transport_that_does_not_exist(postern):
@@ -229,20 +237,22 @@ def test_some_recipients_remain(postern, sink):
 
 @pytest.mark.threads
 def test_concurrency_limit(postern, sink):
-    s = sink(delay=0.3)
+    s = sink(delay=0.3, meet=(0, 3))
     p = postern(relay(s.port, smtp_destination_concurrency_limit="3", smtp_initial_destination_concurrency="3"))
     for i in range(12):
         p.send(f"u{i}@far.test")
-    p.wait_log(r"status=sent", count=12, timeout=30)
+    p.wait_log(r"status=sent", count=12)
     assert s.most == 3
 
 
 def test_window_grows_with_success(postern, sink):
-    s = sink(delay=0.2)
+    s = sink(delay=0.2, gate=True, meet=(20, 4))
     p = postern(relay(s.port, smtp_initial_destination_concurrency="1", smtp_destination_concurrency_limit="8"))
     for i in range(40):
         p.send(f"u{i}@far.test")
-    p.wait_log(r"status=sent", count=40, timeout=30)
+    assert s.most <= 1
+    s.gate.set()
+    p.wait_log(r"status=sent", count=40)
     assert 4 <= s.most <= 8
 
 
@@ -280,7 +290,7 @@ def test_very_many_recipients(postern, sink):
     p = postern(relay(s.port, smtpd_recipient_limit="5000", smtpd_recipient_overshoot_limit="1"))
     everybody = [f"u{i}@far{i % 7}.test" for i in range(2500)]
     p.send(everybody)
-    p.wait_log(r": removed", timeout=60)
+    p.wait_log(r": removed")
     assert sorted(s.got) == sorted(everybody)
 
 
@@ -289,7 +299,7 @@ def test_more_mail_than_fits_in_memory(postern):
     p = postern({"default_transport": "discard:", "qmgr_message_active_limit": "4"})
     for i in range(40):
         p.send(f"u{i}@far.test")
-    p.wait_log(r": removed", count=40, timeout=30)
+    p.wait_log(r": removed", count=40)
     p.wait_empty()
 
 
@@ -300,39 +310,42 @@ def in_delivery(s):
 
 
 def test_qmgr_dies_while_an_agent_delivers(postern, sink):
-    s = sink(delay=5 * SLOW)
+    s = sink(gate=True)
     p = postern(relay(s.port))
     p.send(["a@far.test", "b@far.test"])
     in_delivery(s)
     os.kill(pid_of(p, "qmgr"), signal.SIGKILL)
     p.wait_log(r"warning: process .*/qmgr pid \d+ killed by signal 9")
     p.send("c@far.test")  # starts another one
-    p.wait_log(r": removed", count=2, timeout=40)
+    wait_until(lambda: s.busy == 2, "another delivery")
+    s.gate.set()
+    p.wait_log(r": removed", count=2)
     assert sorted(s.got) == ["a@far.test", "b@far.test", "c@far.test"]
     p.wait_empty()
 
 
 def test_reload_while_an_agent_delivers(postern, sink):
-    s = sink(delay=3 * SLOW)
+    s = sink(gate=True)
     p = postern(relay(s.port))
     p.send("a@far.test")
     in_delivery(s)
     p.reload()
     p.send("b@far.test")
-    p.wait_log(r": removed", count=2, timeout=40)
+    s.gate.set()
+    p.wait_log(r": removed", count=2)
     assert sorted(s.got) == ["a@far.test", "b@far.test"]
     p.wait_empty()
 
 
 def test_agent_dies(postern, sink):
-    s = sink(delay=30)
+    s = sink(gate=True)
     p = postern(relay(s.port, transport_retry_time="1s", **QUICK))
     p.send("a@far.test")
     in_delivery(s)
-    s.delay = 0
     os.kill(pid_of(p, "smtp"), signal.SIGKILL)
+    s.gate.set()
     p.wait_log(r"warning: transport smtp failure -- see a previous warning/fatal/panic logfile record")
-    p.wait_log(r"status=sent", timeout=30)
+    p.wait_log(r"status=sent")
     p.wait_log(r": removed")
     p.wait_empty()
 
@@ -346,7 +359,7 @@ def test_everything_dies_with_mail_in_flight(postern, sink):
     p.kill9()
     time.sleep(1.2)
     p.start()
-    wait_until(lambda: not p.queue_files(), 60, "empty queue")
+    wait_until(lambda: not p.queue_files(), "empty queue")
     assert set(s.got) == {f"u{i}@far.test" for i in range(20)}
 
 
@@ -445,7 +458,7 @@ def test_listing_for_people(postern):
 
 
 def test_active_mail_is_shown_as_such(postern, sink):
-    s = sink(delay=3 * SLOW)
+    s = sink(gate=True)
     p = postern(relay(s.port))
     p.send("a@far.test")
     in_delivery(s)
@@ -461,7 +474,7 @@ def test_json(postern):
     e = wait_until(lambda: (found := listing(p)) and found[0]["queue_name"] == "deferred" and found[0], what="deferred message")
     assert list(e) == ["queue_name", "queue_id", "arrival_time", "message_size", "forced_expire", "sender", "recipients"]
     assert abs(e["arrival_time"] - time.time()) < 60 and 1000 < e["message_size"] < 2000 and e["forced_expire"] is False
-    assert re.fullmatch(r"[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-ty]+", e["queue_id"])
+    assert re.fullmatch(r"[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+", e["queue_id"])
     (r,) = e["recipients"]
     assert list(r) == ["orig_address", "address", "delay_reason"] and "Connection refused" in r["delay_reason"]
     lines = p.run("postqueue", "-p").stdout.splitlines()
@@ -498,7 +511,7 @@ def test_hold_release_delete(postern):
     assert p.run("postsuper", "-d", "ALL", "hold").stderr == ""
     assert p.run("postsuper", "-d", "ALL").stderr == "postsuper: Deleted: 1 message\n"
     wait_until(lambda: listing(p) == [], what="no message")
-    assert not p.queue_files("defer")
+    p.wait_queue(0, "defer")
 
 
 def test_expire(postern):
@@ -524,33 +537,36 @@ def test_requeue(postern, sink):
     (a,) = wait_until(lambda: ids(p), what="deferred file")
     s = sink(port=port)
     assert p.run("postsuper", "-r", a).stderr == f"postsuper: {a}: requeued\npostsuper: Requeued: 1 message\n"
-    p.wait_log(rf"pickup\[\d+\]: [0-9A-F]+: uid=\d+ from=<sender@example\.test> orig_id={a}", timeout=20)
+    p.wait_log(rf"pickup\[\d+\]: [0-9A-F]+: uid=\d+ from=<sender@example\.test> orig_id={a}")
     p.wait_log(r"status=sent")
     assert s.got == ["u@far.test"], p.logs()
 
 
 def test_delete_while_being_delivered(postern, sink):
-    s = sink(delay=2 * SLOW)
+    s = sink(gate=True)
     p = postern(relay(s.port))
     p.send("a@far.test")
     in_delivery(s)
     (a,) = [e["queue_id"] for e in listing(p)]
     assert "Deleted: 1 message" in p.run("postsuper", "-d", a).stderr
+    s.gate.set()
     p.wait_log(r"status=sent")
     p.send("b@far.test")
     p.wait_log(r"to=<b@far\.test>.*status=sent")
-    assert not p.queue_files()
+    p.wait_queue(0)
 
 
 def test_hold_while_being_delivered(postern, sink):
-    s = sink(delay=2 * SLOW, reply=b"450 4.0.0 later\r\n")
+    s = sink(gate=True, reply=b"450 4.0.0 later\r\n")
     p = postern(relay(s.port, **QUICK))
     p.send("a@far.test")
     in_delivery(s)
     (a,) = [e["queue_id"] for e in listing(p)]
     assert "Placed on hold: 1 message" in p.run("postsuper", "-h", a).stderr
+    s.gate.set()
     p.wait_log(r"status=deferred")
     time.sleep(3)
+    p.wait_queue(1, "hold")
     assert ids(p, "hold") == [a] and len(re.findall(r"status=deferred", p.logs())) == 1
 
 
@@ -666,23 +682,24 @@ def test_qmgr_that_fell_behind_finds_everything(postern):
                 c.sendmail("s@example.test", [f"u{i}@far.test"], "Subject: t\r\n\r\nhello\r\n")
     finally:
         os.kill(qmgr, signal.SIGCONT)
-    p.wait_log(r": removed", timeout=60, count=n + 1)
+    p.wait_log(r": removed", count=n + 1)
 
 
 def test_qmgr_comes_back_by_itself(postern, sink):
-    s = sink(delay=1)
+    s = sink(gate=True)
     p = postern(relay(s.port))
     p.send("a@far.test")
     in_delivery(s)
     os.kill(pid_of(p, "qmgr"), signal.SIGKILL)
-    p.wait_log(r": removed", timeout=30)
+    s.gate.set()
+    p.wait_log(r": removed")
     assert s.got == ["a@far.test"]
 
 
 @pytest.mark.threads
 def test_taken_from_memory(postern, sink):
     """Messages that wait in qmgr for their turn are held, requeued and deleted at once."""
-    s = sink(delay=4 * SLOW)
+    s = sink(gate=True)
     p = postern(relay(s.port, smtp_destination_concurrency_limit="1", smtp_initial_destination_concurrency="1"))
     for i in range(4):
         p.send(f"u{i}@far.test")
@@ -692,9 +709,10 @@ def test_taken_from_memory(postern, sink):
     assert "not requeued: it is being delivered" in p.run("postsuper", "-r", who["u0"]).stderr
     p.run("postsuper", "-d", who["u1"], "-h", who["u2"], check=True)
     assert "Requeued: 1 message" in p.run("postsuper", "-r", who["u3"]).stderr
-    p.wait_log(r"status=sent", count=2, timeout=30)
+    s.gate.set()
+    p.wait_log(r"status=sent", count=2)
     p.run("postsuper", "-H", who["u2"])
-    p.wait_log(r"status=sent", count=3, timeout=30)
+    p.wait_log(r"status=sent", count=3)
     assert sorted(s.got) == ["u0@far.test", "u2@far.test", "u3@far.test"]
     wait_until(lambda: not p.queue_files(), what="empty queue")
 

@@ -1,10 +1,7 @@
 """How the SMTP agent finds hosts: MX, SRV, addresses, and what it says when there are none."""
-import os
-import tempfile
-
 import pytest
 from agent import Agent, FakeServer
-from dns_server import NameServer
+from dns_server import name_server
 from test_smtp_agent import status
 
 ZONE = {
@@ -31,15 +28,7 @@ ZONE = {
 }
 TROUBLE = {"slow.example": "servfail", "cut.example": "truncate", "old.example": "formerr", "garbage.example": "garbage", "mute.example": "silence"}
 
-
-@pytest.fixture(scope="module")
-def dns():
-    server = NameServer(ZONE, TROUBLE)
-    directory = tempfile.mkdtemp(prefix="pd-", dir="/tmp")
-    os.chmod(directory, 0o755)
-    server.file = server.resolv_conf(directory)
-    yield server
-    server.close()
+dns = name_server(ZONE, TROUBLE)
 
 
 @pytest.fixture(scope="module")

@@ -553,7 +553,7 @@ def test_hostile_peers(postern, ca):
         s.sock.shutdown(socket.SHUT_RDWR)
         s.close()
     p.wait_log("lost connection after DATA .* from localhost")
-    assert not p.queue_files("incoming", "hold", "active")
+    p.wait_queue(0, "incoming", "hold", "active")
     with Secure(p.port, client()) as s:  # and nobody else has noticed
         assert s.secure()[0] == 220
 
