@@ -376,7 +376,7 @@ class FakeServer:
             self.answer(s, "DOT", "", state, f"250 2.0.0 Ok: queued as {len(self.messages)}")
 
     def wait_commands(self, pattern):
-        return wait_until(lambda: [c for c in self.commands if re.match(pattern, c)], f"{pattern} in {self.commands}")
+        return wait_until(lambda: [c for c in self.commands if re.match(pattern, c)], what=f"{pattern} in {self.commands}")
 
     def close(self):
         with contextlib.suppress(OSError):

@@ -118,7 +118,7 @@ def descendants(pid):
     return out
 
 
-def wait_until(test, what="condition", timeout=60):
+def wait_until(test, timeout=60, what="condition"):
     """The value of test() as soon as there is one. Patience costs nothing where the fact comes: give no shorter timeout."""
     end = time.time() + timeout * SLOW
     while time.time() < end:
@@ -242,7 +242,7 @@ class Instance(Logging):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 2) as s:
                 s.settimeout(20 * SLOW)
                 return s.recv(3)
-        return wait_until(greeted, f"SMTP greeting\n{self.logs()[-3000:]}")
+        return wait_until(greeted, what=f"SMTP greeting\n{self.logs()[-3000:]}")
 
     def queue_files(self, *queues):
         out = []
@@ -251,9 +251,9 @@ class Instance(Logging):
                 out += [f"{d}/{f}" for f in files]
         return out
 
-    def wait_empty(self):
+    def wait_empty(self, timeout=60):
         queues = "maildrop", "incoming", "active"  # looked at one by one: once more for what moved meanwhile
-        wait_until(lambda: not self.queue_files(*queues) and not self.queue_files(*queues), f"empty queue of {self.dir}")
+        wait_until(lambda: not self.queue_files(*queues) and not self.queue_files(*queues), timeout, f"empty queue of {self.dir}")
 
     def wait_queue(self, count, *queues):
         """Until so many files are in these queues: a log line comes before the file that it tells of has moved."""

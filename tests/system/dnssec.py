@@ -59,7 +59,7 @@ class Signed:
             with open(path, "w") as f:
                 f.write(f"nameserver [127.0.0.1]:{port}\n")
         for port in (self.nsd_port, self.port):
-            wait_until(lambda p=port: self.answers(p), f"name server at {port}\n{self.output()}")
+            wait_until(lambda p=port: self.answers(p), what=f"name server at {port}\n{self.output()}")
 
     def key(self, zone):
         return run("ldns-keygen", "-a", "ECDSAP256SHA256", "-k", zone, cwd=self.top).strip()

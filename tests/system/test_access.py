@@ -111,7 +111,7 @@ def test_changed_table_is_noticed(postern):
     open(table + ".new", "w").write("b@x.test reject\n")
     os.utime(table + ".new", (1, 1))
     os.rename(table + ".new", table)
-    wait_until(lambda: not try_rcpt(p, "b@x.test").startswith("250"), "the new table")
+    wait_until(lambda: not try_rcpt(p, "b@x.test").startswith("250"), what="the new table")
 
 
 class Policy(socketserver.ThreadingTCPServer):

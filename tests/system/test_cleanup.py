@@ -128,7 +128,7 @@ def test_table_is_replaced(postern):
     def sent_elsewhere():
         p.send("a@example.test")
         return "to=<b@elsewhere.test>" in p.logs()
-    wait_until(sent_elsewhere, "the new table")
+    wait_until(sent_elsewhere, what="the new table")
 
 
 def test_too_long_message(postern):

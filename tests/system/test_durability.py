@@ -92,7 +92,7 @@ def test_sendmail_exit_0_survives_kill(postern):
             p.kill9()
     if not p.master_pid():
         p.start()
-    wait_until(lambda: len(delivered(p)) == 20, f"20 messages\n{p.logs()[-3000:]}")
+    wait_until(lambda: len(delivered(p)) == 20, what=f"20 messages\n{p.logs()[-3000:]}")
 
 
 @pytest.mark.threads
@@ -149,7 +149,7 @@ def test_disk_full_answers_4xx(postern, tmp_path):
                     s.rset()
         assert 250 in replies and 452 in replies or 451 in replies, replies
         assert not [r for r in replies if r >= 500], replies
-        wait_until(lambda: len(p.queue_files("deferred")) == replies.count(250), f"{replies}\n{p.logs()[-2000:]}")
+        wait_until(lambda: len(p.queue_files("deferred")) == replies.count(250), what=f"{replies}\n{p.logs()[-2000:]}")
     finally:
         p.stop()
         subprocess.run(["umount", "-l", p.spool], check=True)

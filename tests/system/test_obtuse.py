@@ -516,7 +516,7 @@ class Mailer:
         return out
 
     def wait(self, n, timeout=20):
-        return wait_until(lambda: len(c := self.calls()) >= n and c, timeout, f"{n} calls of the mailer")
+        return wait_until(lambda: len(c := self.calls()) >= n and c, timeout, what=f"{n} calls of the mailer")
 
 
 @pytest.fixture

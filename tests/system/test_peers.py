@@ -126,7 +126,7 @@ def test_dovecot_lmtp_under_load(postern):
         with p.smtp() as s:
             for i in range(60):
                 s.sendmail("s@example.test", [f"{u}@box.test" for u in USERS], f"Subject: n{i}\r\n\r\n" + "x" * 5000 + "\r\n")
-        wait_until(lambda: all(len(d.mails(u)) >= 60 for u in USERS), "120 deliveries")
+        wait_until(lambda: all(len(d.mails(u)) >= 60 for u in USERS), what="120 deliveries")
         for u in USERS:
             assert len(d.mails(u)) == 60 and len({m.split("Subject: ")[1].split()[0] for m in d.mails(u)}) == 60
         assert "conn_use=" in p.logs()

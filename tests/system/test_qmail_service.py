@@ -294,7 +294,7 @@ def test_F14_log_of_a_service_with_rotation(postern, place):
     def rotated():
         greeting(port)
         return glob.glob(log + ".2*")
-    wait_until(lambda: len(rotated()) == 2, 40, "two rotated files")
+    wait_until(lambda: len(rotated()) == 2, 40, what="two rotated files")
     assert "connect from" in open(rotated()[0]).read()
     end = time.time() + 6
     while time.time() < end:

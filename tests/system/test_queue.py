@@ -70,7 +70,7 @@ class Sink:
                     while f.readline() != b".\r\n":
                         pass
                     self.gate.wait(60 * SLOW)
-                    wait_until(lambda: self.messages < self.meet[0] or self.most >= self.meet[1], "sessions at once")
+                    wait_until(lambda: self.messages < self.meet[0] or self.most >= self.meet[1], what="sessions at once")
                     time.sleep(self.delay)
                     with self.lock:
                         self.busy -= 1
@@ -208,7 +208,7 @@ def test_deferred_transport_waits_for_flush(postern):
     def flushed():  # the next attempt may just have begun
         p.run("postqueue", "-f", check=True)
         return "status=sent" in p.logs()
-    wait_until(flushed, "delivery")
+    wait_until(flushed, what="delivery")
 
 
 def test_transport_that_does_not_exist(postern):
@@ -317,7 +317,7 @@ def test_qmgr_dies_while_an_agent_delivers(postern, sink):
     os.kill(pid_of(p, "qmgr"), signal.SIGKILL)
     p.wait_log(r"warning: process .*/qmgr pid \d+ killed by signal 9")
     p.send("c@far.test")  # starts another one
-    wait_until(lambda: s.busy == 2, "another delivery")
+    wait_until(lambda: s.busy == 2, what="another delivery")
     s.gate.set()
     p.wait_log(r": removed", count=2)
     assert sorted(s.got) == ["a@far.test", "b@far.test", "c@far.test"]
@@ -359,7 +359,7 @@ def test_everything_dies_with_mail_in_flight(postern, sink):
     p.kill9()
     time.sleep(1.2)
     p.start()
-    wait_until(lambda: not p.queue_files(), "empty queue")
+    wait_until(lambda: not p.queue_files(), what="empty queue")
     assert set(s.got) == {f"u{i}@far.test" for i in range(20)}
 
 

@@ -302,7 +302,7 @@ def test_failures_are_remembered(postern, tmp_path):
             p.send("c@far.example", sender="")
             p.wait_log(r"to=<c@far.example>")
             return "status=sent" in p.logs()
-        wait_until(sent, "the new password")
+        wait_until(sent, what="the new password")
 
 
 def test_token_from_command(postern, tmp_path):

@@ -41,7 +41,7 @@ def test_transcript_for_the_postmaster(postern):
     with FakeServer(features=(), MAIL=lambda a, state: None if "double-bounce" in a else "502 5.5.1 no such thing") as s:
         p = relay(postern, s, notify_classes="protocol", error_notice_recipient="notice@far.example")
         p.send("u@far.example", sender="")
-        wait_until(lambda: s.messages, "the notice")
+        wait_until(lambda: s.messages, what="the notice")
         m = s.messages[0]
         assert m["rcpt"][0].startswith("TO:<notice@far.example>")
         assert b"Subject: Postern SMTP client: errors from 127.0.0.1[127.0.0.1]" in m["lines"]
@@ -68,7 +68,7 @@ def test_server_that_drops_connections(postern):
         p = relay(postern, s)
         for i in range(15):
             p.send(f"u{i}@far.example")
-        wait_until(lambda: len(s.messages) >= 15, "15 messages")
+        wait_until(lambda: len(s.messages) >= 15, what="15 messages")
         assert len({m["rcpt"][0] for m in s.messages}) == 15 == len(s.messages)
         p.wait_log("status=sent", count=15)
         assert "status=deferred" not in p.logs()
@@ -78,7 +78,7 @@ def test_refusal_comes_back_with_the_diagnosis(postern):
     with FakeServer(RCPT=lambda a, s: "550-5.1.1 no such\r\n550 5.1.1 user" if "nobody" in a else None) as s:
         p = relay(postern, s)
         p.send("nobody@far.example", sender="sender@far.example")
-        wait_until(lambda: s.messages, "the notification")
+        wait_until(lambda: s.messages, what="the notification")
         assert s.messages[0]["mail"].startswith("FROM:<>") and s.messages[0]["rcpt"][0].startswith("TO:<sender@far.example>")
         text = b"\n".join(s.messages[0]["lines"])
         assert b"Diagnostic-Code: smtp; 550-5.1.1 no such 550 5.1.1 user" in text and b"Status: 5.1.1" in text

@@ -41,7 +41,7 @@ def defer(p, *recipients, sender="ann@s.test"):
     """A message that waits in deferred/."""
     before = len(p.queue_files("deferred"))
     p.send(list(recipients), sender=sender)
-    wait_until(lambda: len(p.queue_files("deferred")) > before and not p.queue_files("incoming", "active"), "deferral")
+    wait_until(lambda: len(p.queue_files("deferred")) > before and not p.queue_files("incoming", "active"), what="deferral")
 
 
 # ---- words ----
@@ -247,7 +247,7 @@ def test_remove_one_recipient(system, sink):
     system.write_config()
     system.reload()
     ctl(system, "schedule", "all", check=True)
-    wait_until(lambda: s.got == ["eve@far.test"], "delivery of the other")
+    wait_until(lambda: s.got == ["eve@far.test"], what="delivery of the other")
     system.wait_empty()
 
 
@@ -260,7 +260,7 @@ def test_schedule(system, sink, words):
     system.reload()
     ident = queue(system)[0][0]
     assert ctl(system, *(w.replace("ID", ident) for w in words), check=True).stdout == "1 envelope scheduled\n"
-    wait_until(lambda: s.got == ["bob@far.test"], "delivery")
+    wait_until(lambda: s.got == ["bob@far.test"], what="delivery")
 
 
 def test_pause_envelope(system, sink):
