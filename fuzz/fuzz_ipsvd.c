@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum rc rc = ipsvd_check(text, "F", NULL, &why);
 
     if (rc != RC_OK) {
-        FUZZ_CHECK(rc == RC_CONFIG && strncmp(why.text, "line ", 5) == 0);
+        FUZZ_CHECK(rc == RC_CONFIG && strncmp(why.text, "F, line ", 8) == 0);
         return 0;
     }
     FUZZ_CHECK(addr_parse(STR("10.1.2.3"), 0, &q.address, NULL) == RC_OK);

@@ -53,7 +53,8 @@ enum rc fill_context(const struct question *q, struct resolver *resolver, struct
     c->address_text = arena_copy(a, str_of(text));
     c->port = STR("0");
     c->server_address = c->server_port = STR("");
-    set_name(c, q->client_name, resolver, config->smtpd_peername_lookup, a);
+    set_name(c, q->client_name, resolver,
+             config->smtpd_peername_lookup && !q->rules_file && !q->instructions, a);
     c->label = arena_printf(a, STR_FMT "[" STR_FMT "]", STR_ARG(c->name), STR_ARG(c->address_text));
     context->helo = str_of(q->helo);
     context->sasl_username = str_of(q->sasl_user);

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     question_read(&c, a, argc, argv, &q);
     refused = explain(&c, &q, &e, &why) != RC_OK;
     if (refused)
-        explain_error(&e, &why);
+        explain_error(&q, &e, &why);
     if (!q.json)
         print_text(&q, &e);
     else if (print_json(&e, &why) != RC_OK)

@@ -56,6 +56,6 @@ enum rc apply_instructions(struct command *c, const char *tables,
                            struct why *why) MUST_USE;
 
 /* print.c */
-void explain_error(struct explanation *e, const struct why *why);
+void explain_error(const struct question *q, struct explanation *e, const struct why *why);
 void print_text(const struct question *q, const struct explanation *e);
 enum rc print_json(const struct explanation *e, struct why *why) MUST_USE;

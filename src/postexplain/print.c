@@ -1,5 +1,7 @@
 /* What was found out, as text and as one JSON object. */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "postexplain/postexplain.h"
 
@@ -9,23 +11,41 @@
 
 #include "util/buf.h"
 
-/* "FILE, line N: TEXT" after other words: the innermost file is the one that is refused. */
-void explain_error(struct explanation *e, const struct why *why)
+/* What the question was about, when the words do not say more. */
+static struct str file_asked(const struct question *q, struct arena *a)
 {
-    struct str rest = str_of(why->text);
+    struct str table = str_of(q->instructions);
+    char path[PATH_MAX];
+
+    if (q->rules_file)
+        return arena_copy(a, str_of(realpath(q->rules_file, path) ? path : q->rules_file));
+    (void)str_cut(&table, ':');
+    return table;
+}
+
+/* "WORDS: FILE, line N: TEXT": places may follow each other, and the innermost file is the one that
+ * is refused. */
+void explain_error(const struct question *q, struct explanation *e, const struct why *why)
+{
+    struct str rest = arena_copy(e->arena, str_of(why->text));
 
     e->verdict = "error";
-    e->text = arena_copy(e->arena, rest);
-    rest = e->text;
+    e->place.file = file_asked(q, e->arena);
+    e->text = rest;
     for (;;) {
         ssize_t end = str_find(rest, STR(": ")), mark;
         struct str head = end < 0 ? STR_NONE : str_head(rest, (size_t)end);
         long line;
-        mark = str_find(head, STR(", line "));
-        if (mark <= 0 || !str_to_long(str_from(head, (size_t)mark + 7), 1, LONG_MAX, &line))
+        if (end < 0)
             return;
-        e->place = (struct access_place){str_head(head, (size_t)mark), line};
-        e->text = rest = str_from(rest, (size_t)end + 2);
+        rest = str_from(rest, (size_t)end + 2);
+        mark = str_find(head, STR(", line "));
+        if (mark > 0 && str_to_long(str_from(head, (size_t)mark + 7), 1, LONG_MAX, &line)) {
+            e->place = (struct access_place){str_head(head, (size_t)mark), line};
+            e->text = rest;
+        } else if (e->place.line) {
+            return;
+        }
     }
 }
 

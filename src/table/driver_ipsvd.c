@@ -145,10 +145,7 @@ static enum rc check_record(void *context, struct str name, const struct record 
                     STR_FMT " is executable, which means: run it instead of a session; set "
                             "smtpd_instruction_programs = yes, or take the permission away",
                     STR_ARG(path));
-    if (r->kind != IPSVD_INSTRUCT || ipsvd_check(r->text, path.p, h->env->log, why) == RC_OK)
-        return RC_OK;
-    why_prefix(why, STR_FMT, STR_ARG(path));
-    return RC_CONFIG;
+    return r->kind == IPSVD_INSTRUCT ? ipsvd_check(r->text, path.p, h->env->log, why) : RC_OK;
 }
 
 static enum rc open_directory(struct driver_open *o, struct handle *h, struct why *why)

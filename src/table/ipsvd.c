@@ -66,7 +66,7 @@ enum rc ipsvd_check(struct str text, const char *path, const struct log *log, st
             log_warning(log, "%s, line %ld: variable " STR_FMT " has no meaning here", path, number,
                         STR_ARG(l.name));
         if (rc != RC_OK && rc != RC_NONE) {
-            why_prefix(why, "line %ld", number);
+            why_prefix(why, "%s, line %ld", path, number);
             return RC_CONFIG;
         }
     }

@@ -121,7 +121,7 @@ def test_F39_broken_rules_keep_the_old_table(tools, place):
     assert open(text + ".cdb", "rb").read() == before
     write(f"{place}/in/0", "what is this\n")
     r = tools("postmap", f"ipsvd:{place}/in")
-    assert r.returncode == 1 and "/0: line 1: unknown instruction" in r.stderr
+    assert r.returncode == 1 and f"{place}/in/0, line 1: unknown instruction" in r.stderr
 
 
 def test_F45_unknown_variables_warn_once(tools, place):
@@ -511,12 +511,24 @@ def test_vectors_through_postexplain(tools, place):
         client = ip + ("," + name if name != "-" else ",unknown")
         o = explain(tools, "--instructions", f"tcprules:{text}", "--client", client, *(["--ident", user] if user != "-" else []))
         if decision == "load-error":
-            assert o["verdict"] == "error", id_
+            assert o["verdict"] == "error" and o["file"] == text and o["line"] == 1, id_
             continue
         assert o["verdict"] == ("none" if matched == "none" else "reject" if decision == "deny" else "permit"), id_
         if matched != "none":
             assert o["instructions"]["rule"] == matched and o["instructions"]["decision"] == decision, id_
             assert " ; ".join(f"{k}={v}" for k, v in o["instructions"]["variables"].items()) == variables.replace("-", "", 1 if variables == "-" else 0), id_
+
+
+def test_what_is_refused_is_named_by_postexplain(tools, place):
+    write(f"{place}/in/0", "+A=1\nwhat is this\n")
+    for table, file, line, words in ((f"ipsvd:{place}/in", f"{place}/in/0", 2, "unknown instruction: what is this"),
+                                     (f"ipsvd:{place}/none", f"{place}/none", None, "No such file"),
+                                     (f"tcprules:{place}/none", f"{place}/none", None, "neither")):
+        r = tools("postexplain", "--json", "--instructions", table, "--client", "127.0.0.1")
+        o = json.loads(r.stdout)
+        assert (r.returncode, o["verdict"], o["file"], o["line"]) == (1, "error", file, line) and words in o["text"]
+    text = write(f"{place}/rules", "=:deny\n:allow\n")  # nobody is looked up: localhost has a name
+    assert explain(tools, "--instructions", f"tcprules:{text}", "--client", "127.0.0.1")["instructions"]["rule"] == "(empty)"
 
 
 def test_explain_with_settings_in_force(postern, place):

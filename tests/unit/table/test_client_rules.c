@@ -271,7 +271,7 @@ static const struct ipsvd_vector {
      RC_CONFIG,
      0,
      "",
-     "/0: line 1: unknown instruction"},
+     "/0, line 1: unknown instruction"},
     {"QI15", {{"0~", "+A=1\n", 0644}}, "5.5.5.5", "", RC_OK, CLIENT_NO_RULE, "", ""},
 };
 
