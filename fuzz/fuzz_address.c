@@ -36,5 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (address_extension(in, STR("+-"), &user, &extension))
         FUZZ_CHECK(user.n + 1 + extension.n == in.n && user.n > 0);
     (void)address_strip_extension(a, in, STR("+"), &extension);
+    for (long tokens = 1; tokens < 8; tokens++)
+        FUZZ_CHECK(address_list_limit(address_list_limit(in, tokens), tokens).n ==
+                   address_list_limit(in, tokens).n);
     return 0;
 }

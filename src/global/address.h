@@ -47,6 +47,10 @@ struct header_address {
 };
 enum rc address_list_parse(struct str field_body, struct arena *a, struct header_address **list,
                            size_t *n, struct why *why) MUST_USE;
+/* What is left of a field body with more tokens (words, quoted strings, comments, special
+ * characters) than that: whole addresses only, where there is a comma. A view. */
+struct str address_list_limit(struct str field_body, long tokens);
+
 /* Rewrite each address in a field body: change(context, address, arena, &out) RC_NONE keeps it as
  * it stands. All else stays byte for byte. RC_NONE: nothing changed, *out untouched. */
 enum rc address_list_rewrite(struct str field_body,

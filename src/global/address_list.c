@@ -19,6 +19,11 @@ struct list {
     bool after_word; /* so the next word after a blank is another one */
 };
 
+static bool is_special(char c)
+{
+    return memchr("()<>[]:;@,.\"", c, 12) != NULL;
+}
+
 static enum rc skip_comment(struct list *l, struct why *why)
 {
     int depth = 0;
@@ -99,8 +104,7 @@ static enum rc read_word(struct list *l, struct why *why)
         return read_enclosed(l, '"', false, why);
     if (l->in.p[l->at] == '[')
         return read_enclosed(l, ']', true, why);
-    while (l->at < l->in.n && !is_white(l->in.p[l->at]) &&
-           memchr("()<>[]:;@,.\"", l->in.p[l->at], 12) == NULL) {
+    while (l->at < l->in.n && !is_white(l->in.p[l->at]) && !is_special(l->in.p[l->at])) {
         if (l->in.p[l->at] == '\\' && l->at + 1 < l->in.n)
             l->at++;
         l->out[l->n++] = l->in.p[l->at++];
@@ -250,4 +254,63 @@ enum rc address_list_rewrite(struct str field_body,
     memcpy(p + at, field_body.p + copied, field_body.n - copied);
     *out = (struct str){p, at + field_body.n - copied};
     return RC_OK;
+}
+
+static size_t comment_end(struct str s, size_t at)
+{
+    for (int depth = 0; at < s.n; at++) {
+        if (s.p[at] == '\\')
+            at++;
+        else if (s.p[at] == '(')
+            depth++;
+        else if (s.p[at] == ')' && --depth == 0)
+            return at + 1;
+    }
+    return s.n;
+}
+
+static size_t enclosed_end(struct str s, size_t at, char close)
+{
+    for (at++; at < s.n; at++) {
+        if (s.p[at] == '\\')
+            at++;
+        else if (s.p[at] == close)
+            return at + 1;
+    }
+    return s.n;
+}
+
+/* Where the token ends that begins there. */
+static size_t token_end(struct str s, size_t at)
+{
+    switch (s.p[at]) {
+    case '(': return comment_end(s, at);
+    case '"': return enclosed_end(s, at, '"');
+    case '[': return enclosed_end(s, at, ']');
+    default: break;
+    }
+    if (is_special(s.p[at]))
+        return at + 1;
+    for (; at < s.n && !is_white(s.p[at]) && !is_special(s.p[at]); at++)
+        if (s.p[at] == '\\')
+            at++;
+    return at < s.n ? at : s.n;
+}
+
+struct str address_list_limit(struct str field_body, long tokens)
+{
+    size_t at = 0, comma = 0;
+
+    while (at < field_body.n) {
+        if (is_white(field_body.p[at])) {
+            at++;
+            continue;
+        }
+        if (tokens-- <= 0)
+            return str_head(field_body, comma ? comma : at);
+        if (field_body.p[at] == ',')
+            comma = at;
+        at = token_end(field_body, at);
+    }
+    return field_body;
 }

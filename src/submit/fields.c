@@ -24,7 +24,6 @@ static bool is_dropped(const struct submit_library *lib, struct str name)
 struct change {
     struct submission *s;
     bool sender;
-    long left; /* addresses that may still be rewritten */
 };
 
 static enum rc change_address(void *context, struct str address, struct arena *a, struct str *out,
@@ -36,8 +35,6 @@ static enum rc change_address(void *context, struct str address, struct arena *a
 
     (void)a;
     (void)why;
-    if (c->left-- <= 0)
-        return RC_NONE;
     new = mapping_rewrite(s, s->rewrite_remote, address);
     if (s->flags & SUBMIT_MAP_OK)
         new = c->sender ? mapping_sender(s, new, HEADER_SENDERS)
@@ -50,7 +47,7 @@ static enum rc change_address(void *context, struct str address, struct arena *a
 
 static struct str rewrite_addresses(struct submission *s, struct str header, bool sender)
 {
-    struct change c = {s, sender, s->lib->config->header_address_token_limit};
+    struct change c = {s, sender};
     ssize_t colon = str_index(header, ':');
     struct str head = str_head(header, (size_t)colon + 1), body = str_from(header, colon + 1), new;
     struct why why;
@@ -58,6 +55,17 @@ static struct str rewrite_addresses(struct submission *s, struct str header, boo
     if (address_list_rewrite(body, change_address, &c, s->arena, &new, &why) != RC_OK)
         return header; /* nothing changed, or not understood: left as it is */
     return arena_join(s->arena, head, new);
+}
+
+/* header_address_token_limit */
+static struct str limit_addresses(const struct submission *s, struct str header)
+{
+    long limit = s->lib->config->header_address_token_limit;
+    size_t name = (size_t)str_index(header, ':') + 1;
+
+    if (header.n <= (size_t)limit) /* a token has at least one byte */
+        return header;
+    return str_head(header, name + address_list_limit(str_from(header, name), limit).n);
 }
 
 /* ---- single fields ---- */
@@ -146,6 +154,8 @@ static void take_primary(struct submission *s, const struct header_field *f, str
         if (f->flags & HEADER_RESENT)
             s->resent = true;
         take_special(s, f->type, header);
+        if (f->flags & (HEADER_SENDER | HEADER_RECIPIENT))
+            header = limit_addresses(s, header);
         if (s->rewrites_headers && (f->flags & (HEADER_SENDER | HEADER_RECIPIENT)))
             header = rewrite_addresses(s, header, f->flags & HEADER_SENDER);
         if ((s->flags & SUBMIT_MASQUERADE_FROM) && f->type == HEADER_IS_FROM)

@@ -98,6 +98,13 @@ def test_redirect(postern):
     p.wait_mail(USER)
 
 
+def test_too_many_addresses_in_a_field(postern):
+    p = postern({"header_address_token_limit": "7"})
+    p.run("sendmail", "-f", "s@x.test", MAILBOX, input="To: a@x.test, b@x.test\nCc: c@x.test\n\nhi\n", check=True)
+    text = open(p.wait_mail(USER)[0]).read()
+    assert "\nTo: a@x.test\nCc: c@x.test\n" in text
+
+
 def test_copies(postern):
     p = postern({"always_bcc": MAILBOX, "default_transport": "discard:"})
     p.send("u@elsewhere.test")

@@ -109,9 +109,33 @@ static void rewriting(void **state)
     assert_int_equal(address_list_rewrite(STR("a"), trouble, NULL, a, &out, &why), RC_TEMP);
 }
 
+static void limits(void **state)
+{
+    static const struct {
+        const char *text;
+        long tokens;
+        const char *left;
+    } rows[] = {
+        {" a@b, c@d", 7, " a@b, c@d"},
+        {" a@b, c@d", 6, " a@b"},
+        {" a@b, c@d", 4, " a@b"},
+        {" a@b, c@d", 2, " a@"},
+        {" \"a, (b\"@[1:2], (c (d) \\) e) f", 6, " \"a, (b\"@[1:2], (c (d) \\) e) f"},
+        {" \"a, (b\"@[1:2], (c (d) \\) e) f", 5, " \"a, (b\"@[1:2]"},
+        {" (unterminated, \\", 1, " (unterminated, \\"},
+        {" a\\", 1, " a\\"},
+        {"", 1, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_str(address_list_limit(str_of(rows[i].text), rows[i].tokens), rows[i].left);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lists), cmocka_unit_test(rewriting)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lists), cmocka_unit_test(rewriting),
+                                       cmocka_unit_test(limits)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
