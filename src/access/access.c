@@ -176,6 +176,8 @@ static enum rc open_tables(struct access *access, struct why *why)
                   &access->relay_recipients, why));
     TRY(open_maps(access, "smtpd_sender_login_maps", config->smtpd_sender_login_maps,
                   &access->sender_logins, why));
+    TRY(open_maps(access, "smtpd_login_sender_maps", config->smtpd_login_sender_maps,
+                  &access->login_senders, why));
     TRY(open_maps(access, "relay_clientcerts", config->relay_clientcerts,
                   &access->relay_clientcerts, why));
     TRY(open_maps(access, "smtpd_pop_before_smtp_maps", config->smtpd_pop_before_smtp_maps,

@@ -1,6 +1,7 @@
-/* Who may use a sender address (smtpd_sender_login_maps). */
+/* Who may use a sender address (smtpd_sender_login_maps, smtpd_login_sender_maps). */
 #include "access/restrictions.h"
 #include "config/config.h"
+#include "global/address.h"
 
 static bool is_local(void *context, struct str domain)
 {
@@ -45,6 +46,26 @@ static bool is_owner(struct str owners, struct str login)
     return false;
 }
 
+/* Is the sender one of those that the login may use? RC_OK, RC_NONE, RC_TEMP */
+static enum rc may_use(struct access_context *c)
+{
+    struct address_parts sender = address_split(c->sender);
+    struct str list, pattern;
+    struct why why;
+    enum rc rc;
+
+    if (maps_empty(c->access->login_senders))
+        return RC_NONE;
+    rc = maps_get(c->access->login_senders, c->sasl_username, c->arena, &list, &why);
+    if (rc != RC_OK && rc != RC_NONE)
+        log_warning(c->log, "%s", why.text);
+    while (rc == RC_OK && str_token(&list, LIST_SEPARATORS, &pattern))
+        if (c->sender.n == 0 ? str_eq(pattern, STR("<>"))
+                             : address_fits(sender.local, sender.domain, pattern))
+            return RC_OK;
+    return rc == RC_OK ? RC_NONE : rc;
+}
+
 static enum verdict refuse_login(struct access_context *c, struct str text)
 {
     return refuse_subject(c, 553, "5.7.1", c->sender, CLASS_SENDER, text);
@@ -71,6 +92,11 @@ enum verdict reject_authenticated_sender_login_mismatch(struct access_context *c
     (void)s;
     if (c->sasl_username.n == 0 || c->sender.p == NULL)
         return DUNNO;
+    switch (may_use(c)) {
+    case RC_OK: return DUNNO;
+    case RC_NONE: break;
+    default: return trouble(c);
+    }
     switch (owners_of(c, &owners)) {
     case RC_OK: return is_owner(owners, c->sasl_username) ? DUNNO : refuse_owner(c);
     case RC_NONE: return refuse_owner(c);

@@ -107,7 +107,7 @@ struct access {
     struct match_list *mynetworks, *relay_domains, *mx_backup_networks, *permit_actions;
     struct maps *recipient_canonical, *sender_canonical, *canonical, *virtual_alias, *pop_clients,
         *virtual_mailbox, *local_recipients, *relay_recipients, *sender_logins, *relay_clientcerts,
-        *rbl_replies;
+        *rbl_replies, *login_senders;
     const struct rbl_list *rbl_list; /* NULL: smtpd_rbl_list is not set */
     long tld_min, tld_max;           /* smtpd_sender_tld_length */
     bool access_parents;             /* smtpd_access_maps in parent_domain_matches_subdomains */

@@ -1,5 +1,6 @@
 /* One condition of a rule. */
 #include "dispatch/rules.h"
+#include "global/address.h"
 
 /* ---- text that a list knows ---- */
 
@@ -78,15 +79,6 @@ struct str address_domain(const struct dispatch_facts *f, struct str address)
     return at < 0 ? f->domain : str_from(address, (size_t)at + 1);
 }
 
-bool address_matches(struct str pattern, struct str local, struct str domain)
-{
-    ssize_t at = str_rindex(pattern, '@');
-    struct str user = at < 0 ? pattern : str_head(pattern, (size_t)at);
-    struct str where = at < 0 ? STR("") : str_from(pattern, (size_t)at + 1);
-
-    return (user.n == 0 || str_fits(local, user)) && (where.n == 0 || str_fits(domain, where));
-}
-
 /* user@domain, user, @domain; with patterns in either part. */
 static enum rc address_in(const struct condition *c, const struct dispatch_facts *f,
                           struct str address, struct arena *a, struct why *why)
@@ -110,7 +102,7 @@ static enum rc address_in(const struct condition *c, const struct dispatch_facts
          ends_have(&c->list->domain_ends, arena_lower(a, domain))))
         return RC_OK;
     for (size_t i = 0; rc == RC_NONE && c->list && i < c->list->patterns.n; i++)
-        if (address_matches(c->list->patterns.v[i], local, domain))
+        if (address_fits(local, domain, c->list->patterns.v[i]))
             rc = RC_OK;
     return rc;
 }

@@ -67,8 +67,5 @@ struct dispatch {
 /* match.c: RC_OK, RC_NONE, RC_TEMP */
 enum rc condition_holds(const struct condition *c, const struct dispatch_facts *f, struct arena *a,
                         struct why *why) MUST_USE;
-/* Does an address match "user@domain", "@domain", "user" or "*"? Patterns may stand in both parts.
- */
-bool address_matches(struct str pattern, struct str local, struct str domain);
 struct str address_local(struct str address);
 struct str address_domain(const struct dispatch_facts *f, struct str address);

@@ -22,6 +22,15 @@ struct str address_join(struct arena *a, struct str local, struct str domain)
 }
 
 /* RFC 5322 3.2.3 atext, and every byte above 127 (RFC 6531). */
+bool address_fits(struct str local, struct str domain, struct str pattern)
+{
+    ssize_t at = str_rindex(pattern, '@');
+    struct str user = at < 0 ? pattern : str_head(pattern, (size_t)at);
+    struct str where = at < 0 ? STR("") : str_from(pattern, (size_t)at + 1);
+
+    return (user.n == 0 || str_fits(local, user)) && (where.n == 0 || str_fits(domain, where));
+}
+
 bool address_is_atom_byte(char c)
 {
     unsigned char u = (unsigned char)c;

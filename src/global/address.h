@@ -36,6 +36,9 @@ bool address_extension(struct str local, struct str delimiters, struct str *user
 struct str address_strip_extension(struct arena *a, struct str internal, struct str delimiters,
                                    struct str *extension);
 
+/* Does an address fit "user@domain", "@domain", "user" or "*"? '*' may stand in both parts. */
+bool address_fits(struct str local, struct str domain, struct str pattern);
+
 bool address_is_atom_byte(char c); /* may stand unquoted in a local part or phrase */
 bool address_domain_is_literal(struct str domain); /* [...] */
 

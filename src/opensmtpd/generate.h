@@ -9,6 +9,7 @@
 #include "opensmtpd/options.h"
 #include "smtpdconf/smtpdconf.h"
 #include "util/buf.h"
+#include "util/log.h"
 
 struct generated_file {
     struct str name; /* below the directory */
@@ -26,6 +27,7 @@ struct generator {
     struct conf_place hostname_place;
     VEC(struct generated_file *) files;
     struct buf *main_cf, *master_cf, *rules, *actions, *filters;
+    struct log log; /* of tables */
     VEC(struct str) warnings, errors;
     size_t n_lists;
     VEC(const struct conf_table *) listed; /* tables that are a list of the rules by now */
@@ -66,8 +68,15 @@ enum table_use { USE_ALIASES, USE_MAP, USE_SECRET };
 struct str table_as_map(struct generator *g, const struct conf_table *t, enum table_use use);
 /* "type:path" of a backend, or STR_NONE after a complaint. */
 struct str table_backend(struct generator *g, const struct conf_table *t);
-/* Value of a key in a table that was read; p == NULL: not there. */
-struct str table_value(const struct conf_table *t, struct str key);
+/* All entries, of a backend those that it has now. A table that cannot be listed is complained of.
+ */
+struct entry_vec {
+    const struct conf_entry *v;
+    size_t n;
+};
+struct entry_vec table_entries(struct generator *g, const struct conf_table *t);
+/* Value of a key; p == NULL: not there. */
+struct str table_value(struct entry_vec entries, struct str key);
 
 /* network.c: addresses to listen on; at least one, or a complaint. */
 struct str_vec {

@@ -66,36 +66,6 @@ static void tls(struct generator *g, const struct conf_listen *l)
     }
 }
 
-/* user -> addresses in smtpd.conf, address -> users here */
-static struct str owners(struct generator *g, const struct conf_table *t)
-{
-    struct str name;
-    struct buf *b;
-
-    if (t->kind != TABLE_IS_MAP) {
-        complain(g, &t->place,
-                 "table " STR_FMT ": a table of senders must be a file or a list here",
-                 STR_ARG(t->name));
-        return STR("");
-    }
-    name = arena_printf(g->arena, "senders_%zu", g->files.n);
-    b = generate_file(g, name.p, false);
-    buf_addf(b, "# " STR_FMT "\n", STR_ARG(generate_place(g, &t->place)));
-    for (size_t i = 0; i < t->entries.n; i++) {
-        struct str rest = t->entries.v[i].value, address;
-        while (str_token(&rest, LIST_SEPARATORS, &address)) {
-            if (str_eq(address, STR("*")))
-                warn(g, &t->place,
-                     "table " STR_FMT ": \"*\" for user " STR_FMT " is not understood",
-                     STR_ARG(t->name), STR_ARG(t->entries.v[i].key));
-            else
-                buf_addf(b, STR_FMT " " STR_FMT "\n", STR_ARG(arena_lower(g->arena, address)),
-                         STR_ARG(t->entries.v[i].key));
-        }
-    }
-    return arena_printf(g->arena, "texthash:" STR_FMT "/" STR_FMT, STR_ARG(g->dir), STR_ARG(name));
-}
-
 static void auth(struct generator *g, const struct conf_listen *l)
 {
     if (!l->auth && !l->auth_optional)
@@ -113,7 +83,8 @@ static void auth(struct generator *g, const struct conf_listen *l)
         option(g, "smtpd_sasl_path", "smtpd");
     }
     if (l->senders) {
-        option(g, "smtpd_sender_login_maps", STR_FMT, STR_ARG(owners(g, l->senders)));
+        option(g, "smtpd_login_sender_maps", STR_FMT,
+               STR_ARG(table_as_map(g, l->senders, USE_MAP)));
         option(g, "smtpd_sender_restrictions", "reject_authenticated_sender_login_mismatch");
     }
     if (l->masquerade)

@@ -58,6 +58,7 @@ static int use(struct arena *a, const struct options *o, const struct conf *conf
     struct why why = {0};
     int status = 1;
 
+    log_open(&g.log, &(struct log_options){.only_stderr = true, .progname = "smtpd"});
     if (load_base(a, o->base, &base, &why) != RC_OK) {
         fprintf(stderr, "smtpd: %s\n", why.text);
         return 1;

@@ -17,6 +17,7 @@ static const struct {
 struct relay {
     struct generator *g;
     const struct conf_action *action;
+    struct entry_vec sources;
     struct str passwords; /* table, once it was made */
     unsigned made;        /* bits of enum relay_protocol */
 };
@@ -76,55 +77,41 @@ static void tls(struct relay *r, enum relay_protocol protocol)
 
 /* ---- addresses and names of ours ---- */
 
-static void source(struct relay *r, enum relay_protocol protocol)
+/* One address is bound to; several are used in turn. */
+static void source(struct relay *r)
 {
     const struct conf_table *t = r->action->src;
-    bool have4 = false, have6 = false;
+    struct str list = STR("");
 
-    if (t == NULL)
-        return;
-    if (t->kind == TABLE_IS_BACKEND) {
-        complain(r->g, &t->place,
-                 "table " STR_FMT ": source addresses must stand in a list or file",
-                 STR_ARG(t->name));
-        return;
-    }
-    for (size_t i = 0; i < t->entries.n; i++) {
+    for (size_t i = 0; i < r->sources.n; i++) {
+        struct str address = r->sources.v[i].key;
         struct addr a;
         struct why why = {0};
         char text[ADDR_TEXT_SIZE];
-        if (addr_parse(t->entries.v[i].key, 0, &a, &why) != RC_OK) {
-            complain(r->g, &t->place, "source address " STR_FMT ": %s",
-                     STR_ARG(t->entries.v[i].key), why.text);
+        if (addr_parse(address, 0, &a, &why) != RC_OK) {
+            complain(r->g, &t->place, "source address " STR_FMT ": %s", STR_ARG(address), why.text);
             continue;
         }
-        bool v6 = addr_family(&a) == AF_INET6;
         addr_format(&a, text);
-        if (v6 ? have6 : have4)
-            warn(r->g, &r->action->place, "source address %s is not used: one of each family is",
-                 text);
-        else
-            option(r->g, name_of(r, protocol, v6 ? "bind_address6" : "bind_address"), "%s", text);
-        *(v6 ? &have6 : &have4) = true;
+        list = arena_printf(r->g->arena, STR_FMT "%s%s", STR_ARG(list), list.n ? ", " : "", text);
     }
+    if (list.n)
+        option(r->g, "smtp_source_addresses", STR_FMT, STR_ARG(list));
+    else if (t)
+        complain(r->g, &t->place, "action " STR_FMT ": no source address",
+                 STR_ARG(r->action->name));
 }
 
 static void greeting(struct relay *r, enum relay_protocol protocol)
 {
     const struct conf_action *a = r->action;
     const char *name = protocol == RELAY_LMTP ? "lmtp_lhlo_name" : "smtp_helo_name";
-    struct str by_source = STR_NONE;
 
-    if (a->helo_src && a->src && a->src->entries.n)
-        by_source = table_value(a->helo_src, a->src->entries.v[0].key);
-    if (by_source.n)
-        option(r->g, name, STR_FMT, STR_ARG(literal(r->g, by_source)));
-    else if (a->helo.n)
+    if (a->helo.n)
         option(r->g, name, STR_FMT, STR_ARG(literal(r->g, a->helo)));
-    if (a->helo_src && by_source.n == 0)
-        warn(r->g, &a->place,
-             "helo-src has no effect: it needs a list or file, and src with an address that is in "
-             "it");
+    if (a->helo_src)
+        option(r->g, "smtp_helo_name_maps", STR_FMT,
+               STR_ARG(table_as_map(r->g, a->helo_src, USE_MAP)));
 }
 
 /* Hosts of the same standing as NAME, and worse ones, are no way on. */
@@ -152,25 +139,31 @@ static void backup(struct relay *r)
 
 /* ---- passwords ---- */
 
-/* The label's entry becomes one for the host: that is what smtp(8) looks up. */
+static bool secrets_are_looked_up(const struct relay *r)
+{
+    return r->action->auth->kind == TABLE_IS_BACKEND;
+}
+
+/* What smtp(8) looks up is the host: its entry is that of the label, or names the label when the
+ * table is asked later. */
 static void add_password(struct relay *r, const struct relay_url *url)
 {
+    const struct conf_table *t = r->action->auth;
     struct generator *g = r->g;
-    struct str value = table_value(r->action->auth, url->label);
-    struct generated_file *f;
+    struct entry_vec entries = {t->entries.v, t->entries.n};
+    struct str value = secrets_are_looked_up(r) ? url->label : table_value(entries, url->label);
 
     if (value.n == 0) {
         complain(g, &r->action->place,
                  "table " STR_FMT " has no entry " STR_FMT " for the host " STR_FMT,
-                 STR_ARG(r->action->auth->name), STR_ARG(url->label), STR_ARG(url->host));
+                 STR_ARG(t->name), STR_ARG(url->label), STR_ARG(url->host));
         return;
     }
     if (r->passwords.n == 0) {
         r->passwords = arena_printf(g->arena, "passwords_" STR_FMT,
                                     STR_ARG(plain_name(g, "", r->action->name)));
-        (void)generate_file(g, r->passwords.p, true);
-        f = g->files.v[g->files.n - 1];
-        buf_addf(&f->text, "# " STR_FMT "\n", STR_ARG(generate_place(g, &r->action->auth->place)));
+        buf_addf(generate_file(g, r->passwords.p, true), "# " STR_FMT "\n",
+                 STR_ARG(generate_place(g, &t->place)));
     }
     for (size_t i = 0; i < g->files.n; i++)
         if (str_eq(g->files.v[i]->name, r->passwords)) {
@@ -184,19 +177,19 @@ static void add_password(struct relay *r, const struct relay_url *url)
 
 static void passwords(struct relay *r, enum relay_protocol protocol)
 {
-    struct str table;
+    struct str file, table;
 
-    if (r->action->auth == NULL)
+    if (r->passwords.n == 0)
         return;
-    if (r->action->auth->kind == TABLE_IS_BACKEND)
-        table = table_backend(r->g, r->action->auth);
-    else if (r->passwords.n)
-        table = arena_printf(r->g->arena, "texthash:" STR_FMT "/" STR_FMT, STR_ARG(r->g->dir),
-                             STR_ARG(r->passwords));
-    else
-        return;
+    file = arena_printf(r->g->arena, "texthash:" STR_FMT "/" STR_FMT, STR_ARG(r->g->dir),
+                        STR_ARG(r->passwords));
+    table = secrets_are_looked_up(r) ? table_backend(r->g, r->action->auth) : STR("");
     option(r->g, name_of(r, protocol, "sasl_auth_enable"), "yes");
-    option(r->g, name_of(r, protocol, "sasl_password_maps"), STR_FMT, STR_ARG(table));
+    if (table.n)
+        option(r->g, name_of(r, protocol, "sasl_password_maps"),
+               "pipemap:{" STR_FMT ", " STR_FMT "}", STR_ARG(file), STR_ARG(table));
+    else
+        option(r->g, name_of(r, protocol, "sasl_password_maps"), STR_FMT, STR_ARG(file));
     option(r->g, name_of(r, protocol, "sasl_security_options"), "noanonymous");
     option(r->g, name_of(r, protocol, "sasl_tls_security_options"), "noanonymous");
 }
@@ -221,7 +214,7 @@ static void make_service(struct relay *r, enum relay_protocol protocol)
              STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service), kinds[protocol].program,
              r->g->options->verbose ? " -v" : "");
     tls(r, protocol);
-    source(r, protocol);
+    source(r);
     greeting(r, protocol);
     passwords(r, protocol);
     if (protocol == RELAY_LMTP)
@@ -247,7 +240,7 @@ static bool parse_url(struct relay *r, const struct conf_table *t, struct str te
     struct why why = {0};
 
     if (relay_url_parse(text, url, &why) == RC_OK) {
-        if (r->action->auth && r->action->auth->kind != TABLE_IS_BACKEND && url->label.n)
+        if (r->action->auth && url->label.n)
             add_password(r, url);
         return true;
     }
@@ -259,19 +252,22 @@ static bool parse_url(struct relay *r, const struct conf_table *t, struct str te
 static void by_host(struct relay *r)
 {
     const struct conf_table *t = r->action->host;
+    struct entry_vec hosts = table_entries(r->g, t);
     struct relay_url url, first = {0};
     struct str list = STR("");
+    size_t n = 0;
 
-    for (size_t i = 0; i < t->entries.n; i++) {
-        if (!parse_url(r, t, t->entries.v[i].key, &url))
+    for (size_t i = 0; i < hosts.n; i++) {
+        if (!parse_url(r, t, hosts.v[i].key, &url))
             continue;
         if (list.n == 0)
             first = url;
         if (url.protocol != first.protocol) {
             warn(r->g, &t->place, "relay host " STR_FMT " is not used: its protocol differs",
-                 STR_ARG(t->entries.v[i].key));
+                 STR_ARG(hosts.v[i].key));
             continue;
         }
+        n++;
         list = arena_printf(r->g->arena, STR_FMT "%s" STR_FMT, STR_ARG(list), list.n ? ", " : "",
                             STR_ARG(nexthop_of(r, &url)));
     }
@@ -281,6 +277,8 @@ static void by_host(struct relay *r)
         return;
     }
     make_service(r, first.protocol);
+    if (n > 1)
+        option(r->g, "smtp_rotate_nexthops", "yes");
     buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(r->action->name),
              STR_ARG(service_of(r, first.protocol)), STR_ARG(list));
 }
@@ -289,10 +287,11 @@ static void by_host(struct relay *r)
 static void by_domain(struct relay *r)
 {
     const struct conf_table *t = r->action->domain;
+    struct entry_vec domains = table_entries(r->g, t);
     struct relay_url url;
 
-    for (size_t i = 0; i < t->entries.n; i++) {
-        const struct conf_entry *e = &t->entries.v[i];
+    for (size_t i = 0; i < domains.n; i++) {
+        const struct conf_entry *e = &domains.v[i];
         if (!parse_url(r, t, e->value, &url))
             continue;
         make_service(r, url.protocol);
@@ -307,15 +306,11 @@ static void by_domain(struct relay *r)
 void relay_action(struct generator *g, const struct conf_action *a)
 {
     struct relay r = {.g = g, .action = a, .passwords = STR("")};
-    const struct conf_table *t = a->host ? a->host : a->domain;
 
+    if (a->src)
+        r.sources = table_entries(g, a->src);
     if (a->filter.n)
         warn(g, &a->place, "a filter of a relay action has no effect");
-    if (t && t->kind == TABLE_IS_BACKEND) {
-        complain(g, &t->place, "table " STR_FMT ": relay hosts must stand in a list or file",
-                 STR_ARG(t->name));
-        return;
-    }
     if (a->host) {
         by_host(&r);
     } else if (a->domain) {

@@ -3,11 +3,11 @@
 #include "opensmtpd/generate.h"
 #include "table/table.h"
 
-struct str table_value(const struct conf_table *t, struct str key)
+struct str table_value(struct entry_vec entries, struct str key)
 {
-    for (size_t i = 0; i < t->entries.n; i++)
-        if (str_eq_nocase(t->entries.v[i].key, key))
-            return t->entries.v[i].value;
+    for (size_t i = 0; i < entries.n; i++)
+        if (str_eq_nocase(entries.v[i].key, key))
+            return entries.v[i].value;
     return STR_NONE;
 }
 
@@ -37,6 +37,33 @@ struct str table_backend(struct generator *g, const struct conf_table *t)
              " are not available; see postconf -m for those that are",
              STR_ARG(t->name), STR_ARG(t->type));
     return STR_NONE;
+}
+
+struct entry_vec table_entries(struct generator *g, const struct conf_table *t)
+{
+    struct table_env env = {.config = g->base, .log = &g->log};
+    VEC(struct conf_entry) all = {0};
+    struct conf_entry e;
+    struct table *table;
+    struct why why = {0};
+    struct str name;
+    enum rc rc;
+
+    if (t->kind != TABLE_IS_BACKEND)
+        return (struct entry_vec){t->entries.v, t->entries.n};
+    name = table_backend(g, t);
+    if (name.p == NULL)
+        return (struct entry_vec){0};
+    rc = table_open(name, TABLE_NO_PROXY | TABLE_STRICT, &env, &table, &why);
+    if (rc == RC_OK) {
+        while ((rc = table_next(table, all.n == 0, g->arena, &e.key, &e.value, &why)) == RC_OK)
+            vec_add(g->arena, &all, e);
+        table_close(table);
+    }
+    if (rc != RC_NONE)
+        complain(g, &t->place, "table " STR_FMT " is needed as a whole: %s", STR_ARG(t->name),
+                 why.text);
+    return (struct entry_vec){all.v, all.n};
 }
 
 /* makemap and aliases(5) keep commands in quotes; a key with blanks cannot be looked up anyway. */

@@ -192,12 +192,29 @@ static bool try_nexthop(struct attempt *at, struct str text)
     return rc != RC_PERM;
 }
 
+/* The next hops of the request; with smtp_rotate_nexthops each time another one first. True: the
+ * fallback relays may be tried, too. */
+static bool try_nexthops(struct attempt *at, struct str list)
+{
+    VEC(struct str) hops = {0};
+    struct str hop;
+    size_t first;
+    bool fallback = true;
+
+    while (str_token(&list, LIST_SEPARATORS, &hop))
+        vec_add(at->arena, &hops, hop);
+    first = at->smtp->set.rotate_nexthops && hops.n > 1 ? atomic_fetch_add(&at->smtp->turn, 1) : 0;
+    for (size_t i = 0; i < hops.n && at->left > 0; i++)
+        fallback = try_nexthop(at, hops.v[(first + i) % hops.n]) && fallback;
+    return fallback;
+}
+
 void smtp_deliver(void *context, struct delivery *d)
 {
     struct smtp *s = context;
-    struct str list = d->request.nexthop, hop;
+    struct str list = s->set.fallback_relay, hop;
     struct attempt at;
-    bool fallback = true;
+    bool fallback;
 
     d->relay = STR("none");
     if (!attempt_begin(&at, s, d)) {
@@ -210,9 +227,7 @@ void smtp_deliver(void *context, struct delivery *d)
         attempt_message(&at, &loop, NULL);
     }
     at.busy = session_pool_note(s->pool, d->request.nexthop);
-    while (at.left > 0 && str_token(&list, LIST_SEPARATORS, &hop))
-        fallback = try_nexthop(&at, hop) && fallback;
-    list = s->set.fallback_relay;
+    fallback = try_nexthops(&at, d->request.nexthop);
     while (at.left > 0 && fallback && str_token(&list, LIST_SEPARATORS, &hop))
         try_nexthop(&at, hop);
     attempt_end(&at);

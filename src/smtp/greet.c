@@ -119,12 +119,30 @@ static bool is_somebody_else(struct attempt *at, struct session *s, bool best)
     return false;
 }
 
+/* By the address that the connection leaves from. */
+static struct str helo_name(const struct session *s, struct arena *a)
+{
+    struct str value = s->smtp->set.helo_name;
+    char text[ADDR_TEXT_SIZE];
+    struct why why = {0};
+    struct addr own;
+
+    if (maps_empty(s->smtp->helo_name_maps) ||
+        addr_of_socket(s->wire.stream.fd, false, &own, &why) != RC_OK)
+        return value;
+    addr_format(&own, text);
+    if (maps_get(s->smtp->helo_name_maps, str_of(text), a, &value, &why) == RC_TEMP)
+        log_warning(&s->smtp->log, "smtp_helo_name_maps: %s", why.text);
+    return value;
+}
+
 static enum rc say(struct session *s, const char *verb, struct wire_client_reply *reply)
 {
+    AUTO_ARENA a = arena_new(512);
     char command[512];
 
     snprintf(command, sizeof command, "%s " STR_FMT "\r\n", verb,
-             STR_ARG(str_head(s->smtp->set.helo_name, 255)));
+             STR_ARG(str_head(helo_name(s, a), 255)));
     wire_client_say(&s->wire, str_of(command));
     session_limit(s, s->smtp->set.helo_timeout, 0);
     return session_read(s, reply);

@@ -93,6 +93,23 @@ static void bind_to_only(const addr_vec *all, int family, struct addr *bind)
         *bind = *only;
 }
 
+static enum rc read_sources(struct smtp *s, struct why *why)
+{
+    struct str rest = s->set.source_addresses, word;
+    addr_vec all = {0};
+
+    while (str_token(&rest, LIST_SEPARATORS, &word)) {
+        struct addr a;
+        if (addr_parse(word, 0, &a, why) != RC_OK)
+            return FAIL(why, RC_CONFIG,
+                        "smtp_source_addresses = " STR_FMT ": " STR_FMT " is no address",
+                        STR_ARG(s->set.source_addresses), STR_ARG(word));
+        vec_add(s->arena, &all, a);
+    }
+    s->sources = (struct addr_list){all.v, all.n};
+    return RC_OK;
+}
+
 enum rc own_addresses_read(struct smtp *s, struct why *why)
 {
     struct str interfaces = s->config->inet_interfaces;
@@ -101,6 +118,7 @@ enum rc own_addresses_read(struct smtp *s, struct why *why)
     TRY(add_list(s, "inet_interfaces", interfaces, &all, why));
     TRY(read_bind_address(s, "bind_address", s->set.bind_address, AF_INET, &s->bind4, why));
     TRY(read_bind_address(s, "bind_address6", s->set.bind_address6, AF_INET6, &s->bind6, why));
+    TRY(read_sources(s, why));
     if (!str_eq_nocase(interfaces, STR("all")) &&
         !str_eq_nocase(interfaces, STR("loopback-only"))) {
         bind_to_only(&all, AF_INET, &s->bind4);

@@ -135,6 +135,28 @@ void session_close(struct session *s, bool wait)
     session_free(s);
 }
 
+/* One address of the host's family after another, a different one first each time. RC_NONE: there
+ * is no such address. */
+static enum rc connect_in_turn(struct smtp *s, const struct host *host, long timeout_ms, int *fd,
+                               struct why *why)
+{
+    size_t first = atomic_fetch_add(&s->turn, 1);
+    enum rc rc = RC_NONE;
+
+    for (size_t i = 0; i < s->sources.n; i++) {
+        const struct addr *from = &s->sources.v[(first + i) % s->sources.n];
+        char text[ADDR_TEXT_SIZE];
+        if (addr_family(from) != addr_family(&host->address))
+            continue;
+        rc = net_connect(&host->address, from, timeout_ms, fd, why);
+        if (rc != RC_CONFIG)
+            return rc;
+        addr_format(from, text);
+        log_warning(&s->log, "bind %s: %s; see postconf smtp_source_addresses", text, why->text);
+    }
+    return rc;
+}
+
 static enum rc connect_from(struct attempt *at, const struct host *host, int *fd, struct why *why)
 {
     struct smtp *s = at->smtp;
@@ -142,8 +164,10 @@ static enum rc connect_from(struct attempt *at, const struct host *host, int *fd
     const struct addr *from = family == AF_INET ? &s->bind4 : &s->bind6;
     long timeout_ms = s->set.connect_timeout ? s->set.connect_timeout * 1000 : -1;
     char text[ADDR_TEXT_SIZE];
-    enum rc rc;
+    enum rc rc = connect_in_turn(s, host, timeout_ms, fd, why);
 
+    if (rc != RC_NONE)
+        return rc;
     if (from->bytes == 0)
         return net_connect(&host->address, NULL, timeout_ms, fd, why);
     rc = net_connect(&host->address, from, timeout_ms, fd, why);

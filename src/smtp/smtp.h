@@ -58,10 +58,12 @@ struct smtp {
     bool ipv4, ipv6;            /* inet_protocols */
     struct addr_list own;       /* inet_interfaces and proxy_interfaces */
     struct addr bind4, bind6;   /* source addresses; none: the kernel chooses */
+    struct addr_list sources;   /* smtp_source_addresses, stronger than those */
+    atomic_uint turn;           /* of what is used in turn: sources, next hops */
 
     unsigned discard; /* EHLO keywords, as bits */
     unsigned pix;     /* enum pix_workaround */
-    struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter;
+    struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter, *helo_name_maps;
     struct dns_filter dns_filter;
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
     struct requiretls_policy *requiretls;

@@ -563,6 +563,66 @@ def test_relay_auth_over_tls(site, certificate):
     assert mode == 0o600
 
 
+def test_S3_3_hosts_and_sources_in_turn(site):
+    """relay host <several>, src <several>, helo-src: each message takes the next of each."""
+    servers = [Server(), Server()]
+    names = {"127.0.0.2": "two.test", "127.0.0.3": "three.test"}
+    s = site('listen on 127.0.0.1 port {port}\n'
+             f'table hosts {{{{ {", ".join(f"smtp+notls://127.0.0.1:{x.port}" for x in servers)} }}}}\n'
+             'table sources {{ 127.0.0.2, 127.0.0.3 }}\n'
+             f'table names {{{{ {", ".join(f"{k} = {v}" for k, v in names.items())} }}}}\n'
+             'action "r" relay host <hosts> src <sources> helo-src <names>\nmatch for any action "r"\n')
+    for i in range(6):
+        send(s, f"u{i}@far.test")
+        wait_until(lambda i=i: sum(len(x.got) for x in servers) == i + 1, what=s.logs()[-3000:])
+    assert all(x.got for x in servers)
+    for x in servers:
+        for (host, _), (helo, *_) in zip(x.peers, x.got):
+            assert names[host] == helo
+    assert {host for x in servers for host, _ in x.peers} == set(names)
+
+
+def makemap(s, name, text):
+    """A database of OpenSMTPD's makemap."""
+    with open(f"{s.dir}/{name}", "w") as f:
+        f.write(text)
+    if "hash" not in subprocess.run([f"{BUILD}/bin/postconf", "-m"], capture_output=True, text=True).stdout.split():
+        pytest.skip("this build has no Berkeley DB")
+    subprocess.run(["makemap", f"{s.dir}/{name}"], executable=f"{s.prefix}/sbin/smtpctl", check=True,
+                   env={**os.environ, "MAIL_CONFIG": s.base})
+    os.chmod(f"{s.dir}/{name}.db", 0o644)
+
+
+def test_S3_3_databases_wherever_tables_stand(site, certificate):
+    """relay domain, src, auth and senders with tables of type db."""
+    server = Server(tls=certificate)
+    digest = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
+    s = site("", start=False)
+    makemap(s, "domains", f"by.test smtp+notls://127.0.0.1:{server.port}\n")
+    makemap(s, "sources", "127.0.0.4 x\n")
+    makemap(s, "secrets", "label user:pass\n")
+    makemap(s, "users", f"ann {digest}\n")
+    makemap(s, "own", "ann ann@x.test, *@y.test\n")
+    tables = "".join(f'table {n} db:{s.dir}/{n}.db\n' for n in ("domains", "sources", "secrets", "users", "own"))
+    s.write(f'{tables}ca own cert "{certificate[0]}"\npki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
+            f'listen on 127.0.0.1 port {s.port} tls-require pki mx.test auth <users> senders <own>\n'
+            'action "d" relay domain <domains>\n'
+            'action "r" relay host "smtp+tls://label@127.0.0.1:%d" src <sources> auth <secrets> tls no-verify ca own\n' % server.port +
+            'match auth from any for domain "by.test" action "d"\nmatch auth from any for any action "r"\n')
+    s.start()
+    with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=20 * SLOW) as c:
+        c.starttls(context=ssl.create_default_context(cafile=certificate[0]))
+        c.login("ann", "secret")
+        for sender, ok in (("ann@x.test", True), ("bob@x.test", False), ("any@Y.test", True), ("", False)):
+            code = c.docmd(f"MAIL FROM:<{sender}>")[0], c.docmd("RCPT TO:<who@far.test>")[0]
+            assert (code[1] == 250) == ok, (sender, code)
+            c.rset()
+        c.sendmail("ann@x.test", ["who@far.test"], "Subject: t\r\n\r\nhello\r\n")
+        assert server.wait(s)[0][4] == "\0user\0pass" and server.peers[0][0] == "127.0.0.4"
+        c.sendmail("ann@x.test", ["who@by.test"], "Subject: t\r\n\r\nhello\r\n")
+        assert server.wait(s, 2)[1][2] == ["who@by.test"]
+
+
 def test_action_is_looked_up_at_delivery(site):
     """A changed action counts for mail that waits."""
     dead = free_port()
