@@ -143,6 +143,7 @@ void control_begin(struct master *m); /* what main.cf says is paused and traced 
 void control_take(struct child *c, const struct status_report *r);
 
 /* wakeup.c */
+void service_poke(const struct master_service *s, struct str letters);
 void wakeup_begin(struct master_service *s);
 void wakeup_after_crash(struct master_service *s);
 

@@ -1,6 +1,6 @@
 /*
- * postfix_control_group: its members may reload and stop the system. They connect to a socket that
- * only they and root can open, and say one word.
+ * postfix_control_group: its members may reload, stop and flush the system. They connect to a
+ * socket that only they and root can open, and say one word.
  */
 #include <errno.h>
 #include <grp.h>
@@ -30,6 +30,14 @@ static void answer(struct peer *p, const char *words)
     free(p);
 }
 
+/* As postqueue -f: a try for all, whatever their next attempt is. */
+static void flush_queue(const struct master *m)
+{
+    for (const struct master_service *s = m->services; s; s = s->next)
+        if (s->entry && str_eq(s->entry->name, m->current->config->queue_service_name))
+            service_poke(s, STR("FADI"));
+}
+
 static void word_came(void *context, int events)
 {
     struct peer *p = context;
@@ -39,16 +47,19 @@ static void word_came(void *context, int events)
     char word[WORD_MAX + 1] = "";
     ssize_t n = recv(p->fd, word, WORD_MAX, MSG_DONTWAIT);
     bool reload = strcmp(word, "reload") == 0, stop = strcmp(word, "stop") == 0;
+    bool flush = strcmp(word, "flush") == 0;
 
     (void)events;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     (void)getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &who, &size);
-    answer(p, reload || stop || strcmp(word, "status") == 0 ? "ok" : "unknown command");
-    if (reload || stop)
+    answer(p, reload || stop || flush || strcmp(word, "status") == 0 ? "ok" : "unknown command");
+    if (reload || stop || flush)
         log_info(&m->log, "%s: asked for by user %d of postfix_control_group", word, (int)who.uid);
     if (reload)
         master_reload(m);
+    else if (flush)
+        flush_queue(m);
     else if (stop)
         master_stop(m, ": asked for by a member of postfix_control_group");
 }

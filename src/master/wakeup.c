@@ -1,4 +1,5 @@
-/* The wake-up column of master.cf: a byte 'W' to the service, again and again. */
+/* The wake-up column of master.cf: a byte 'W' to the service, again and again. Others may poke too.
+ */
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -8,7 +9,7 @@
 enum { AFTER_CRASH_MS = 1000 };
 
 /* Never waits: a service whose backlog is full is awake. */
-static void poke(const struct master_service *s)
+void service_poke(const struct master_service *s, struct str letters)
 {
     const struct endpoint *p = &s->endpoints[0];
     struct addr to = p->addr;
@@ -17,7 +18,7 @@ static void poke(const struct master_service *s)
     if (s->n_endpoints == 0)
         return;
     if (s->entry->type == MASTER_FIFO) {
-        (void)!write(p->fd, "W", 1);
+        (void)!write(p->fd, letters.p, letters.n);
         return;
     }
     if (p->path.n) {
@@ -32,14 +33,14 @@ static void poke(const struct master_service *s)
                     SOCK_NONBLOCK,
                 0);
     if (fd >= 0 && connect(fd, &to.sa, to.bytes) == 0)
-        (void)!send(fd, "W", 1, MSG_NOSIGNAL);
+        (void)!send(fd, letters.p, letters.n, MSG_NOSIGNAL);
 }
 
 static void wakeup_now(void *context)
 {
     struct master_service *s = context;
 
-    poke(s);
+    service_poke(s, STR("W"));
     s->wakeup_timer = loop_after(s->master->loop, s->entry->wakeup * 1000, wakeup_now, s);
 }
 

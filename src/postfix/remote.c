@@ -64,13 +64,6 @@ bool remote_is_wanted(const struct postfix *p, const char *word)
 
 int remote_run(struct postfix *p, const char *word)
 {
-    AUTO_ARENA a = arena_new(512);
-    struct str queue = arena_printf(a, STR_FMT "/postqueue", STR_ARG(p->config->command_directory));
-
-    if (strcmp(word, "flush") == 0) {
-        execl(queue.p, "postqueue", "-f", (char *)NULL);
-        log_fatal(&p->self, 1, "%s: %m", queue.p);
-    }
     if (strcmp(word, "start") == 0)
         log_fatal(&p->self, 1,
                   "start needs root or a supervisor that runs \"postfix start-fg\"; with runit: "

@@ -333,7 +333,9 @@ def test_F44_environment(postern, place):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs users of its own")
 def test_F42_members_of_a_group_control_the_system(postern):
-    p = postern({"postfix_control_group": "mail"})
+    p = postern({"postfix_control_group": "mail", "local_transport": "smtp:[127.0.0.1]:1"})
+    p.send("daemon@example.test")
+    p.wait_log("to=<daemon@example.test>, .*status=deferred")
     os.chmod(p.etc, 0o755)
 
     def member(*words, group="mail"):
@@ -344,10 +346,39 @@ def test_F42_members_of_a_group_control_the_system(postern):
     p.wait_log(r"reload: asked for by user \d+ of postfix_control_group")
     p.wait_log("reload -- version")
     assert member("status").returncode == 0
+    assert member("flush", group="nogroup").returncode != 0
+    assert member("flush").returncode == 0
+    p.wait_log("to=<daemon@example.test>, .*status=deferred", count=2)
     assert member("reload", group="nogroup").returncode != 0
     assert "supervisor" in member("start").stderr
     r = member("stop")
     assert r.returncode == 0, r.stderr
+    wait_until(lambda: not p.master_pid(), what="the end")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs users of its own")
+def test_F42_without_root(postern):
+    """An instance that belongs to an ordinary user, who is in the group: the same for other members."""
+    p = postern({"postfix_control_group": "mail", "mail_owner": "games", "setgid_group": "games"}, start=False)
+    for top, _, files in os.walk(p.dir):
+        for path in [top, *(f"{top}/{f}" for f in files)]:
+            shutil.chown(path, "games", "games")
+
+    def be(user, groups, *words):
+        with open(f"{p.dir}/out", "w+") as out:  # a daemon keeps it open: no pipe
+            r = subprocess.run(["setpriv", f"--reuid={user}", f"--regid={groups.split(',')[0]}", f"--groups={groups}", "env", f"MAIL_CONFIG={p.etc}",
+                                f"{p.prefix}/sbin/postfix", *words], stdout=out, stderr=out, stdin=subprocess.DEVNULL, timeout=60 * SLOW)
+            out.seek(0)
+            return r.returncode, out.read()
+    assert be("games", "games,mail", "start")[0] == 0, p.logs()
+    p.wait_port()
+    assert be("nobody", "nogroup", "reload")[0] != 0
+    for word in ("status", "reload", "flush"):
+        assert be("nobody", "mail", word)[0] == 0, (word, p.logs())
+    p.wait_log(r"reload: asked for by user \d+ of postfix_control_group")
+    code, words = be("nobody", "mail", "start")
+    assert code != 0 and "supervisor" in words
+    assert be("nobody", "mail", "stop")[0] == 0, p.logs()
     wait_until(lambda: not p.master_pid(), what="the end")
 
 
