@@ -67,11 +67,27 @@ static void check_comment(const struct main_cf *m, const struct main_cf_entry *e
         }
 }
 
+/* A second setting with another value: the first has no effect. */
+static void check_repeated(const struct main_cf *m, const struct main_cf_entry *e,
+                           const struct check_report *r)
+{
+    const struct main_cf_entry *next = e + 1;
+
+    if (main_cf_find(m, e->name) == e)
+        return;
+    while (!str_eq(next->name, e->name))
+        next++;
+    if (!str_eq(next->value, e->value))
+        say(r, false, "%s, line %d: overriding earlier entry: " STR_FMT "=" STR_FMT, m->path,
+            next->line, STR_ARG(e->name), STR_ARG(e->value));
+}
+
 static void unused_in_main(const struct main_cf *m, const struct usage *u,
                            const struct check_report *r)
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct main_cf_entry *e = &m->entries[i];
+        check_repeated(m, e, r);
         if (main_cf_find(m, e->name) != e)
             continue;
         check_comment(m, e, r);

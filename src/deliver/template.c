@@ -247,6 +247,7 @@ enum rc templates_load(const struct config *config, struct arena *a, struct temp
 struct expansion {
     const struct config *config;
     struct arena *arena;
+    struct str unknown; /* the last name without value */
 };
 
 /* "delay_warning_time_hours": the time in that unit, rounded up. */
@@ -283,12 +284,15 @@ static bool lookup(void *context, struct str name, struct str *value)
 {
     struct expansion *x = context;
 
-    return time_in_unit(x, name, value) || config_get(x->config, name, value) == RC_OK;
+    if (time_in_unit(x, name, value) || config_get(x->config, name, value) == RC_OK)
+        return true;
+    x->unknown = name;
+    return false;
 }
 
 struct str template_expand(const struct config *config, const struct template *t, struct arena *a)
 {
-    struct expansion x = {config, a};
+    struct expansion x = {.config = config, .arena = a};
 
     return text_expand(a, t->body, lookup, &x, NULL);
 }
@@ -309,12 +313,21 @@ void templates_print(struct buf *out, const struct templates *t)
     }
 }
 
-void templates_print_expanded(struct buf *out, const struct config *config,
-                              const struct templates *t)
+enum rc templates_print_expanded(struct buf *out, const struct config *config,
+                                 const struct templates *t, struct why *why)
 {
     AUTO_ARENA a = arena_new(16 * 1024);
+    struct expansion x = {.config = config, .arena = a};
 
-    for (int k = 0; k < TEMPLATE_KINDS; k++)
+    for (int k = 0; k < TEMPLATE_KINDS; k++) {
+        struct str text = text_expand(a, t->of[k].body, lookup, &x, NULL);
+        if (x.unknown.n)
+            return FAIL(why, RC_CONFIG,
+                        "%s_template: undefined parameter: $" STR_FMT
+                        "; a notification would have nothing in its place",
+                        names[k], STR_ARG(x.unknown));
         buf_addf(out, "%sexpanded_%s_text = <<EOF\n" STR_FMT "EOF\n", k ? "\n" : "", names[k],
-                 STR_ARG(template_expand(config, &t->of[k], a)));
+                 STR_ARG(text));
+    }
+    return RC_OK;
 }

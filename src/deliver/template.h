@@ -46,7 +46,8 @@ enum rc templates_load(const struct config *config, struct arena *a, struct temp
 /* The text as it is sent. */
 struct str template_expand(const struct config *config, const struct template *t, struct arena *a);
 
-/* As postconf -t shows it, and with expanded text as postconf -b does. */
+/* As postconf -t shows it, and with expanded text as postconf -b does. RC_CONFIG: there is a $name
+ * that means nothing; a notification has nothing in its place. */
 void templates_print(struct buf *out, const struct templates *t);
-void templates_print_expanded(struct buf *out, const struct config *config,
-                              const struct templates *t);
+enum rc templates_print_expanded(struct buf *out, const struct config *config,
+                                 const struct templates *t, struct why *why) MUST_USE;

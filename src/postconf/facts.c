@@ -80,14 +80,16 @@ static int show_templates(const struct options *o, const struct log *log)
     struct why why = {0};
     AUTO_BUF out;
 
+    if (*o->args && o->args[1])
+        log_fatal(log, 1, "options -b and -t take one file with templates, not more");
     buf_init(&out, 1024 * 1024);
     if (config_load(&request, &config, &why) != RC_OK ||
         templates_load(config, a, &templates, &why) != RC_OK)
         log_fatal(log, 1, "%s", why.text);
-    if (o->expand_templates)
-        templates_print_expanded(&out, config, &templates);
-    else
+    if (!o->expand_templates)
         templates_print(&out, &templates);
+    else if (templates_print_expanded(&out, config, &templates, &why) != RC_OK)
+        log_fatal(log, 1, "%s", why.text);
     fputs(buf_text(&out), stdout);
     config_free(config);
     return 0;

@@ -135,12 +135,14 @@ static void set_flag(struct options *o, int letter)
 }
 
 /* "postconf name=value" means -e. */
-static void imply_edit(struct options *o)
+static void imply_edit(struct options *o, struct seen *seen)
 {
     if (o->subject == MAIN_CF && !o->action)
         for (char **arg = o->args; *arg; arg++)
-            if (strchr(*arg, '='))
+            if (strchr(*arg, '=')) {
                 o->action = 'e';
+                seen->letters['e'] = true;
+            }
 }
 
 void options_read(int argc, char **argv, struct arena *a, const struct log *log, struct options *o)
@@ -166,9 +168,9 @@ void options_read(int argc, char **argv, struct arena *a, const struct log *log,
         seen.letters[letter] = true;
         set_flag(o, letter);
     }
-    check_letters(&seen);
     o->overrides = overrides.v;
     o->overrides_n = overrides.n;
     o->args = argv + optind;
-    imply_edit(o);
+    imply_edit(o, &seen);
+    check_letters(&seen);
 }

@@ -188,6 +188,26 @@ def test_templates(tmp_path):
     assert postconf(STOCK, "-t", f"{tmp_path}/templates")[1].count("From: Post") == raw.count("From: Mail") > 0
     assert "$myhostname" not in postconf(STOCK, "-b")[1]
     assert postconf(STOCK, "-t", "/nonexistent")[0] == 1
+    (tmp_path / "unknown").write_text("delay_template = <<X\nSubject: s\n\nhello $nobody\nX\n")
+    assert "hello $nobody\n" in postconf(STOCK, "-t", f"{tmp_path}/unknown")[1]
+    status, _, words = postconf(STOCK, "-b", f"{tmp_path}/unknown")
+    assert status == 1 and "delay_template: undefined parameter: $nobody" in words
+    assert postconf(STOCK, "-b", "a", "b")[0] == 1
+
+
+def test_repeated_setting(etc):
+    with open(etc / "main.cf", "a") as f:
+        f.write("myorigin = one\nmyorigin = two\n")
+    status, out, words = postconf(etc, "myorigin")
+    assert (status, out) == (0, "myorigin = two\n") and "overriding earlier entry: myorigin=one" in words
+
+
+@pytest.mark.parametrize("letter", ["d", "n", "x"])
+def test_edit_is_not_shown(etc, letter):
+    before = (etc / "main.cf").read_text()
+    status, _, words = postconf(etc, f"-{letter}", "myorigin=y")
+    assert status == 1 and f"specify one of -{letter} -e" in words
+    assert (etc / "main.cf").read_text() == before
 
 
 def test_edit_main_cf(etc):

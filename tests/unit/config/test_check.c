@@ -56,6 +56,8 @@ static const struct {
     const char *main, *master, *said;
 } vectors[] = {
     {"myhostname = a.example\n", MASTER, ""},
+    {"myorigin = a\nmydomain = b\nmyorigin = a\nmyorigin = c\n", MASTER,
+     "W main.cf, line 4: overriding earlier entry: myorigin=a\n"},
     {"a = 1\n", MASTER, "W main.cf: unused parameter: a=1\n"},
     {"a = 1\nb = $a\nalways_bcc = $b\n", MASTER, ""},
     {"a = $a\n", MASTER,
