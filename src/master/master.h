@@ -86,6 +86,7 @@ struct master_options {
 struct master {
     struct master_options options;
     int remote_fd; /* of postfix_control_group; -1: none */
+    char *remote_path;
     struct log log;
     struct loop *loop;
     struct generation *current;

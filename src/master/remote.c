@@ -78,22 +78,45 @@ static void somebody_came(void *context, int events)
     loop_watch(m->loop, fd, LOOP_READ, word_came, p);
 }
 
-static enum rc open_socket(struct master *m, const struct config *c, struct why *why)
+static enum rc set_group(const struct config *c, const char *path, struct why *why)
 {
-    AUTO_ARENA a = arena_new(512);
-    const char *directory = c->submit_socket_directory.p;
-    struct str path = arena_printf(a, "%s/control", directory);
     const struct group *group = getgrnam(c->postfix_control_group.p);
 
     if (group == NULL)
         return FAIL(why, RC_CONFIG, "postfix_control_group = %s: no such group; create it",
                     c->postfix_control_group.p);
+    if (chown(path, (uid_t)-1, group->gr_gid) < 0 || chmod(path, MODE) < 0)
+        return FAIL(why, RC_TEMP, "%s: %m", path);
+    return RC_OK;
+}
+
+static void close_socket(struct master *m)
+{
+    if (m->remote_fd > 0) {
+        loop_unwatch(m->loop, m->remote_fd);
+        close(m->remote_fd);
+    }
+    m->remote_fd = -1;
+    free(m->remote_path);
+    m->remote_path = NULL;
+}
+
+/* The socket that is there stays: who has just connected is not turned away by a reload. */
+static enum rc open_socket(struct master *m, const struct config *c, struct why *why)
+{
+    AUTO_ARENA a = arena_new(512);
+    const char *directory = c->submit_socket_directory.p;
+    struct str path = arena_printf(a, "%s/control", directory);
+
+    if (m->remote_path && strcmp(m->remote_path, path.p) == 0 && access(path.p, F_OK) == 0)
+        return set_group(c, path.p, why);
+    close_socket(m);
     if (mkdir(directory, DIRECTORY_MODE) == 0)
         (void)!chmod(directory, DIRECTORY_MODE);
     TRY(net_listen_unix(path.p, SOCK_STREAM, MODE, BACKLOG, &m->remote_fd, why));
-    if (chown(path.p, (uid_t)-1, group->gr_gid) < 0 || chmod(path.p, MODE) < 0)
-        return FAIL(why, RC_TEMP, "%s: %m", path.p);
-    return RC_OK;
+    loop_watch(m->loop, m->remote_fd, LOOP_READ, somebody_came, m);
+    m->remote_path = memory_text(path.p);
+    return set_group(c, path.p, why);
 }
 
 void master_open_remote(struct master *m)
@@ -101,19 +124,9 @@ void master_open_remote(struct master *m)
     const struct config *c = m->current->config;
     struct why why;
 
-    if (m->remote_fd > 0) {
-        loop_unwatch(m->loop, m->remote_fd);
-        close(m->remote_fd);
-    }
-    m->remote_fd = -1;
-    if (c->postfix_control_group.n == 0)
+    if (c->postfix_control_group.n && open_socket(m, c, &why) == RC_OK)
         return;
-    if (open_socket(m, c, &why) == RC_OK) {
-        loop_watch(m->loop, m->remote_fd, LOOP_READ, somebody_came, m);
-        return;
-    }
-    log_warning(&m->log, "%s", why.text);
-    if (m->remote_fd >= 0)
-        close(m->remote_fd);
-    m->remote_fd = -1;
+    if (c->postfix_control_group.n)
+        log_warning(&m->log, "%s", why.text);
+    close_socket(m);
 }

@@ -279,6 +279,7 @@ class FakeServer:
     def __init__(self, features=FEATURES, lmtp=False, path=None, name="server.example", address="127.0.0.1", port=0, **replies):
         self.features, self.lmtp, self.name, self.replies = features, lmtp, name, replies
         self.commands, self.messages, self.connections, self.sizes, self.chunks = [], [], 0, [], []
+        self.sessions = {}  # number of the connection, from 1 -> its verbs
         if path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(path)
@@ -315,15 +316,17 @@ class FakeServer:
         return reply if isinstance(reply, str) else reply.decode("latin-1")
 
     def talk(self, s, number):
-        state = {"number": number, "rcpt": [], "mail": None, "accepted": [], "n": 0}
+        state = {"number": number, "verbs": [], "rcpt": [], "mail": None, "accepted": [], "n": 0}
         self.buffer = getattr(self, "buffer", {})
         self.buffer[number] = b""
+        self.sessions[number] = state["verbs"]
         with contextlib.suppress(EOFError, OSError), s:
             self.answer(s, "CONNECT", "", state, f"220 {self.name} ESMTP")
             while True:
                 line = self.line(s, number).decode("utf-8", "replace")
                 self.commands.append(line)
                 verb = line[:4].upper()
+                state["verbs"].append(verb)
                 s = getattr(self, "do_" + verb.lower(), self.do_other)(s, line[5:], state, verb) or s
                 if verb == "QUIT":
                     return

@@ -311,7 +311,7 @@ def test_many_at_once(world, how):
     """Lookups, validation, handshakes and kept connections on many threads."""
     own = {} if how == "resolver" else {**OWN, "dns_resolver_file": world.dns.authority_conf, "dnssec_trust_anchor_file": world.dns.anchors}
     hops = [f"d-m{c}.dane.test" for c in USABLE] + [f"d-x{c}.dane.test" for c in USABLE] + ["forged.plain.test", "d-none.dane.test"]
-    with Agent(**settings(world, smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="d-m311.dane.test forged.plain.test", **own)) as a:
+    with Agent(**settings(world, smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="d-m311.dane.test forged.plain.test", smtp_connection_cache_time_limit="60s", **own)) as a:
         got = {}
 
         def work(mine):

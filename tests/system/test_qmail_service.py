@@ -387,13 +387,13 @@ def test_F43_sessions_in_use(postern):
     p = postern({}, master_extra=master_line(port, maxproc="1"))
 
     def sessions():
-        return dict(line.split("=") for line in p.run("smtpctl", "show", "stats").stdout.split())["smtp.session"]
-    before = int(sessions())
+        return int(dict(line.split("=") for line in p.run("smtpctl", "show", "stats", check=True).stdout.split())["smtp.session"])
+    wait_until(lambda: sessions() == 0, what="end of the session of wait_port()")
     with Held(p.port), Held(port):
-        wait_until(lambda: int(sessions()) == before + 2, what="two sessions")
+        wait_until(lambda: sessions() == 2, what="two sessions")
         with socket.create_connection(("127.0.0.1", port), 5):
             p.wait_log("has reached its process limit")
-    wait_until(lambda: int(sessions()) == before, what="no session")
+    wait_until(lambda: sessions() == 0, what="no session")
 
 
 class Held:

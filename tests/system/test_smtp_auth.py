@@ -176,7 +176,7 @@ def test_accounts_do_not_mix_on_kept_connections(tmp_path):
     with AuthServer("PLAIN", users={"one": "1", "two": "2"}) as s:
         table = password_file(tmp_path, {"a@src.example": "one:1", "b@src.example": "two:2"})
         with Agent(**OPEN, smtp_sasl_password_maps=table, smtp_sender_dependent_authentication="yes", smtp_sasl_type="builtin",
-                   smtp_connection_cache_destinations="static:all") as agent:
+                   smtp_connection_cache_destinations="static:all", smtp_connection_cache_time_limit="60s") as agent:
             for sender in "abab":
                 agent.deliver(s.hop, sender=f"{sender}@src.example")
             agent.deliver(s.hop, sender="c@src.example")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from agent import CLOSE, FakeServer
-from conftest import free_port, wait_until
+from conftest import SLOW, free_port, wait_until
 
 
 def relay(postern, server, **main):
@@ -13,8 +13,9 @@ def relay(postern, server, **main):
 
 @pytest.mark.threads
 def test_load_over_kept_connections(postern):
-    with FakeServer() as s:
-        p = relay(postern, s)
+    submitted = threading.Event()
+    with FakeServer(DOT=lambda a, state: None if submitted.wait(60 * SLOW) else CLOSE) as s:
+        p = relay(postern, s, smtp_connection_cache_time_limit="60s")
 
         def client(n):
             with p.smtp() as c:
@@ -25,6 +26,7 @@ def test_load_over_kept_connections(postern):
             t.start()
         for t in threads:
             t.join()
+        submitted.set()
         p.wait_empty()
         try:
             wait_until(lambda: len(s.messages) >= 200)

@@ -452,7 +452,7 @@ def test_wrapper_mode_needs_a_level():
 def test_connection_reuse(agent, ca):
     main = {"smtp_tls_security_level": "verify", "smtp_tls_CAfile": ca.pem, "smtp_tls_connection_reuse": "yes"}
     with TlsServer(ca.localhost) as s:
-        a = agent(**main, smtp_connection_cache_destinations="localhost")
+        a = agent(**main, smtp_connection_cache_destinations="localhost", smtp_connection_cache_time_limit="60s")
         for _ in range(3):
             assert outcome(a, local(s))[::2] == ("verify", "sent")
         assert s.connections == 1 and len(s.messages) == 3
@@ -461,7 +461,7 @@ def test_connection_reuse(agent, ca):
 
 def test_no_connection_reuse_by_default(agent, ca):
     with TlsServer(ca.localhost) as s:
-        a = agent(smtp_tls_security_level="may", smtp_connection_cache_destinations="localhost")
+        a = agent(smtp_tls_security_level="may", smtp_connection_cache_destinations="localhost", smtp_connection_cache_time_limit="60s")
         for _ in range(2):
             assert outcome(a, local(s))[2] == "sent"
         assert s.connections == 2
@@ -471,14 +471,14 @@ def test_connections_are_not_shared_across_policies(agent, ca):
     """127.0.0.1 and localhost are the same server; what the policies want differs."""
     with TlsServer(ca.localhost) as s:
         maps = f"inline:{{ {{ {local(s)} = verify }} {{ {s.hop} = encrypt }} }}"
-        a = agent(smtp_tls_CAfile=ca.pem, smtp_tls_policy_maps=maps, smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="localhost 127.0.0.1")
+        a = agent(smtp_tls_CAfile=ca.pem, smtp_tls_policy_maps=maps, smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="localhost 127.0.0.1", smtp_connection_cache_time_limit="60s")
         assert [outcome(a, h)[0] for h in (s.hop, local(s), s.hop, local(s))] == ["encrypt", "verify", "encrypt", "verify"]
         assert s.connections == 2
 
 
 def test_reuse_by_policy(agent, ca):
     with TlsServer(ca.localhost) as s:
-        a = agent(smtp_tls_policy_maps=f"inline:{{ {{ {local(s)} = may connection_reuse=yes }} }}", smtp_connection_cache_destinations="localhost")
+        a = agent(smtp_tls_policy_maps=f"inline:{{ {{ {local(s)} = may connection_reuse=yes }} }}", smtp_connection_cache_destinations="localhost", smtp_connection_cache_time_limit="60s")
         for _ in range(2):
             assert outcome(a, local(s))[2] == "sent"
         assert s.connections == 1

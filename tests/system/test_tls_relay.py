@@ -111,7 +111,7 @@ def test_sessions_are_resumed(server, postern, ca):
 
 def test_connection_reuse(server, postern, ca):
     s = server()
-    p = postern(client_settings(ca, s.port, smtp_tls_security_level="verify", smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="localhost"))
+    p = postern(client_settings(ca, s.port, smtp_tls_security_level="verify", smtp_tls_connection_reuse="yes", smtp_connection_cache_destinations="localhost", smtp_connection_cache_time_limit="60s"))
     for i in range(4):
         p.send(f"{USER}@example.test")
         p.wait_log("status=sent", count=i + 1)
