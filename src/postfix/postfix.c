@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "service/command.h"
 #include "util/memory.h"
 
 static const struct {
@@ -56,21 +57,10 @@ static void hand_to_wrapper(const struct postfix *p, char **words, bool chosen)
 
 static void open_logs(struct postfix *p)
 {
-    const struct config *c = p->config;
     AUTO_ARENA a = arena_new(512);
-    struct log_options o = {
-        .tag = arena_printf(a, STR_FMT "/postfix-script", STR_ARG(c->syslog_name)).p,
-        .facility = c->syslog_facility.p,
-        .file = c->maillog_file.p,
-        .file_mode = c->maillog_file_permissions.p,
-        .postlog = arena_printf(a, STR_FMT "/public/" STR_FMT, STR_ARG(c->queue_directory),
-                                STR_ARG(c->postlog_service_name))
-                       .p,
-        .to_stderr = true,
-    };
+    struct str tag = arena_printf(a, STR_FMT "/postfix-script", STR_ARG(p->config->syslog_name));
 
-    o.progname = o.tag;
-    log_open(&p->log, &o);
+    command_open_log(&p->log, p->config, tag.p, tag.p);
     p->log.verbose = p->verbose;
 }
 

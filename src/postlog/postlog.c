@@ -54,27 +54,6 @@ static void parse(struct postlog *p, int argc, char **argv)
     }
 }
 
-/* The log under the tag of -t. */
-static void use_tag(struct postlog *p)
-{
-    const struct config *c = p->command.config;
-    AUTO_ARENA a = arena_new(512);
-    struct log_options o = {
-        .tag = p->tag,
-        .progname = p->tag,
-        .facility = c->syslog_facility.p,
-        .file = c->maillog_file.p,
-        .file_mode = c->maillog_file_permissions.p,
-        .postlog = arena_printf(a, STR_FMT "/public/" STR_FMT, STR_ARG(c->queue_directory),
-                                STR_ARG(c->postlog_service_name))
-                       .p,
-        .to_stderr = true,
-    };
-
-    log_close(&p->command.log);
-    log_open(&p->command.log, &o);
-}
-
 static void put_arguments(const struct postlog *p, int n, char **words)
 {
     AUTO_BUF text;
@@ -111,7 +90,7 @@ int main(int argc, char **argv)
     parse(&p, argc, argv);
     command_configure(&p.command, p.directory);
     if (p.tag)
-        use_tag(&p);
+        command_open_log(&p.command.log, p.command.config, p.tag, p.tag);
     if (optind < argc)
         put_arguments(&p, argc - optind, argv + optind);
     else

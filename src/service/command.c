@@ -45,22 +45,21 @@ static void check_directory(struct command *c, const char *dir)
                   dir, DEF_CONFIG_DIRECTORY);
 }
 
-static void open_log(struct command *c)
+void command_open_log(struct log *log, const struct config *config, const char *tag,
+                      const char *progname)
 {
-    const struct config *config = c->config;
-    char tag[256], postlog[512];
+    char postlog[512];
 
-    snprintf(tag, sizeof tag, STR_FMT "/%s", STR_ARG(config->syslog_name), c->name);
     snprintf(postlog, sizeof postlog, STR_FMT "/public/" STR_FMT, STR_ARG(config->queue_directory),
              STR_ARG(config->postlog_service_name));
-    log_close(&c->log);
-    log_open(&c->log, &(struct log_options){.tag = tag,
-                                            .facility = config->syslog_facility.p,
-                                            .file = config->maillog_file.p,
-                                            .file_mode = config->maillog_file_permissions.p,
-                                            .postlog = postlog,
-                                            .to_stderr = true,
-                                            .progname = c->name});
+    log_close(log);
+    log_open(log, &(struct log_options){.tag = tag,
+                                        .facility = config->syslog_facility.p,
+                                        .file = config->maillog_file.p,
+                                        .file_mode = config->maillog_file_permissions.p,
+                                        .postlog = postlog,
+                                        .to_stderr = true,
+                                        .progname = progname});
 }
 
 void command_configure(struct command *c, const char *dir)
@@ -69,12 +68,14 @@ void command_configure(struct command *c, const char *dir)
                                      .process_name = c->name};
     struct why why = {0};
     struct stat st;
+    char tag[256];
 
     check_directory(c, request.dir);
     if (config_load(&request, &c->config, &why) != RC_OK)
         log_fatal(&c->log, c->failure, "%s", why.text);
     setenv("MAIL_CONFIG", request.dir, 1);
-    open_log(c);
+    snprintf(tag, sizeof tag, STR_FMT "/%s", STR_ARG(c->config->syslog_name), c->name);
+    command_open_log(&c->log, c->config, tag, c->name);
     c->privileged = getuid() == 0 || (stat(c->config->queue_directory.p, &st) == 0 &&
                                       st.st_uid == getuid() && getuid() == geteuid());
 }

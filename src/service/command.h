@@ -24,6 +24,11 @@ void command_init(struct command *c, const char *argv0);
  */
 void command_configure(struct command *c, const char *dir);
 
+/* Open the log as config says, with lines to standard error too, below progname. An open one is
+ * closed first. */
+void command_open_log(struct log *log, const struct config *config, const char *tag,
+                      const char *progname);
+
 /* "NAME(UID)" of the real user, for messages. text: at least 64 bytes. */
 void command_user(char text[64]);
 
