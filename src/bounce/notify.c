@@ -10,12 +10,14 @@
 #include "global/address.h"
 #include "global/dsn.h"
 
-/* REQUIRETLS and RET=HDRS: the body stays here (RFC 8689 5, RFC 3461 4.3). */
+/* RET=HDRS and, unless the administrator says otherwise, REQUIRETLS: the body stays here (RFC 3461
+ * 4.3, RFC 8689 5). */
 static bool headers_only(const struct notice *n)
 {
     enum { REQUIRETLS = 32 };
 
-    return n->request->dsn_ret == DSN_RET_HDRS || (n->request->sendopts & REQUIRETLS);
+    return n->request->dsn_ret == DSN_RET_HDRS ||
+           (n->request->sendopts & REQUIRETLS && n->env->config->requiretls_redact_dsn);
 }
 
 static enum rc failed(enum rc rc, const struct notice *n, const struct addressee *to,

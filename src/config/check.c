@@ -30,6 +30,24 @@ static void say_obsolete(const struct check_report *r, const char *path, struct 
             STR_ARG(name), replacement);
 }
 
+static void say_no_effect(const struct check_report *r, const char *path, struct str name)
+{
+    static const struct {
+        struct str name;
+        const char *why;
+    } rows[] = {
+#define NO_EFFECT(name, why) {STR_INIT(#name), why},
+#include "config/no_effect.def"
+#undef NO_EFFECT
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (str_eq(name, rows[i].name) ||
+            (rows[i].name.p[rows[i].name.n - 1] == '_' && str_has_prefix(name, rows[i].name)))
+            say(r, false, "%s: parameter \"" STR_FMT "\" has no effect: %s", path, STR_ARG(name),
+                rows[i].why);
+}
+
 void check_obsolete(const struct main_cf *m, const struct master_cf *services,
                     const struct check_report *r)
 {
@@ -91,6 +109,7 @@ static void unused_in_main(const struct main_cf *m, const struct usage *u,
         if (main_cf_find(m, e->name) != e)
             continue;
         check_comment(m, e, r);
+        say_no_effect(r, m->path, e->name);
         if (!usage_is_known(u, e->name) && !usage_is_mentioned(u, e->name))
             say(r, false, "%s: unused parameter: " STR_FMT "=" STR_FMT, m->path, STR_ARG(e->name),
                 STR_ARG(e->value));
@@ -103,6 +122,7 @@ static void unused_in_master(const struct master_cf *services, const struct usag
     for (size_t i = 0; i < services->n; i++)
         for (size_t j = 0; j < services->entries[i].overrides_n; j++) {
             const struct config_setting *s = &services->entries[i].overrides[j];
+            say_no_effect(r, services->path, s->name);
             if (!usage_is_known(u, s->name) && !usage_is_mentioned(u, s->name))
                 say(r, false, "%s: unused parameter: " STR_FMT "=" STR_FMT, services->path,
                     STR_ARG(s->name), STR_ARG(s->value));

@@ -2,7 +2,7 @@
  * Looking for mistakes: what "postfix check", start and postconf tell about main.cf and master.cf.
  *
  * Errors make services refuse to start: malformed lines, values of the wrong type or range.
- * Warnings are names without effect: unknown, never referred to, or obsolete.
+ * Warnings are names without effect (unknown, never referred to, no_effect.def), or obsolete ones.
  */
 #pragma once
 

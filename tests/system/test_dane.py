@@ -236,6 +236,16 @@ def test_islands_of_security(world):
         assert outcome(a, "[isle.plain.test]")[::2] == ("dane", "sent")
 
 
+def test_lmtp(world):
+    """The same records count for LMTP."""
+    main = {k.replace("smtp_", "lmtp_", 1) if k.startswith("smtp_") else k: v for k, v in settings(world).items()}
+    for force, tls in (("no", "dane:may"), ("yes", "dane")):
+        with Agent("lmtp", **main, lmtp_tls_force_insecure_host_tlsa_lookup=force) as a:
+            assert outcome(a, f"inet:isle.plain.test:{world.port}")[::2] == (tls, "sent")
+            assert outcome(a, f"inet:m311.dane.test:{world.port}")[::2] == ("dane", "sent")
+            assert outcome(a, f"inet:x311.dane.test:{world.port}")[::2] == ("!dane:encrypt", "deferred")
+
+
 def test_tls_not_required_goes_around_dane(world):
     with Agent(**settings(world)) as a:
         lines, _ = a.deliver("d-x311.dane.test", sendopts=16)
