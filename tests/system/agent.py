@@ -245,7 +245,7 @@ class Agent:
             self.connection.close()
         self.status.close()
         try:
-            self.process.wait(20 * SLOW)
+            self.process.wait(60 * SLOW)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             raise AssertionError("the agent did not end:\n" + self.logs()) from None

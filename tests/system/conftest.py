@@ -240,7 +240,7 @@ class Instance(Logging):
     def wait_port(self, port=None):
         def greeted():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or self.port), 2) as s:
-                s.settimeout(20 * SLOW)
+                s.settimeout(60 * SLOW)
                 return s.recv(3)
         return wait_until(greeted, what=f"SMTP greeting\n{self.logs()[-3000:]}")
 

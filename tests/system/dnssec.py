@@ -106,5 +106,5 @@ class Signed:
         for p in self.processes:
             p.send_signal(signal.SIGTERM)
         for p in self.processes:
-            p.wait(20 * SLOW)
+            p.wait(60 * SLOW)
         shutil.rmtree(self.top, ignore_errors=True)

@@ -93,7 +93,7 @@ service stats {{
             family = descendants(self.process.pid)  # the auth process stays for a while when somebody is waiting
             self.process.terminate()
             try:
-                self.process.wait(10 * SLOW)
+                self.process.wait(60 * SLOW)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -272,7 +272,7 @@ def test_digests_of_choice(world):
         assert outcome(a, "d-agile.dane.test")[::2] == ("dane", "sent")
         assert outcome(a, "d-m312.dane.test")[::2] == ("dane:encrypt", "sent")
     a = Agent(tls_dane_digests="md4")
-    a.process.wait(20)
+    a.process.wait(60)
     assert "tls_dane_digests: unknown digest" in a.logs()
     a.process.returncode = 0
     a.stop()
@@ -288,7 +288,7 @@ def test_policy_table_makes_dane_mandatory(world):
 
 def test_own_validation_without_keys(world):
     a = Agent(**settings(world, dnssec_trust_anchor_file="/nonexistent", **OWN))
-    a.process.wait(20)
+    a.process.wait(60)
     assert re.search(r"fatal: .*/nonexistent.*dnssec_trust_anchor_file", a.logs())
     a.process.returncode = 0
     a.stop()

@@ -29,7 +29,7 @@ class Load(threading.Thread):
         n = 0
         while not self.stop:
             try:
-                with smtplib.SMTP("127.0.0.1", self.inst.port, "load.test", timeout=10 * SLOW) as s:
+                with smtplib.SMTP("127.0.0.1", self.inst.port, "load.test", timeout=60 * SLOW) as s:
                     while not self.stop:
                         n += 1
                         key = f"{self.name}-{n}"
@@ -70,7 +70,7 @@ def test_kill_9_at_random_moments(postern):
     for load in loads:
         load.stop = True
     for load in loads:
-        load.join(30 * SLOW)
+        load.join(60 * SLOW)
     acked = set().union(*(load.acked for load in loads))
     p.kill9()
     p.start()
@@ -104,7 +104,7 @@ def test_reload_under_load_loses_no_session(postern):
 
         def client(n):
             try:
-                with smtplib.SMTP("127.0.0.1", p.port, "load.test", timeout=20 * SLOW) as s:
+                with smtplib.SMTP("127.0.0.1", p.port, "load.test", timeout=60 * SLOW) as s:
                     while not stop.is_set():
                         s.sendmail("s@example.test", [f"{USER}@example.test"], f"Subject: r\r\n\r\nx{n}\r\n")
                         sent.append(n)
@@ -119,7 +119,7 @@ def test_reload_under_load_loses_no_session(postern):
         time.sleep(0.4)
         stop.set()
         for t in threads:
-            t.join(30 * SLOW)
+            t.join(60 * SLOW)
         assert not failures, f"{failures}\n{p.logs()[-3000:]}"
         assert quiet.cmd("NOOP").startswith("250")
     p.wait_mail(USER, len(sent))

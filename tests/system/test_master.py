@@ -64,7 +64,7 @@ def test_process_limit_counts_sessions(postern):
         with pytest.raises(TimeoutError):
             waiting.recv(3)
         first[0].cmd("QUIT")
-        waiting.settimeout(10 * SLOW)
+        waiting.settimeout(60 * SLOW)
         assert waiting.recv(3) == b"220"
     for c in first:
         c.close()
@@ -273,7 +273,7 @@ def test_log_on_standard_output(postern):
             wait_until(lambda: re.search(r"^\w{3} \d\d [\d:]{8} \S+ postfix/smtpd\[\d+\]: connect from", open(f"{p.dir}/out").read(), re.M))
         finally:
             fg.send_signal(signal.SIGTERM)
-            assert fg.wait(20 * SLOW) == 0
+            assert fg.wait(60 * SLOW) == 0
     wait_until(lambda: "terminating on signal 15" in open(f"{p.dir}/out").read(), what="the last line")
 
 
@@ -311,7 +311,7 @@ def test_socket_activation_and_notification(postern):
     listener.listen()
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(f"{p.dir}/notify")
-    notify.settimeout(10 * SLOW)
+    notify.settimeout(60 * SLOW)
     fg = subprocess.Popen(["sh", "-c", f"LISTEN_PID=$$ LISTEN_FDS=1 exec {p.prefix}/libexec/master -s -c {p.etc}"],
                           pass_fds=[3], preexec_fn=lambda: os.dup2(listener.fileno(), 3),
                           env={**os.environ, "NOTIFY_SOCKET": f"{p.dir}/notify"})
@@ -326,7 +326,7 @@ def test_socket_activation_and_notification(postern):
         p.wait_port()
     finally:
         fg.terminate()
-        assert fg.wait(20 * SLOW) == 0
+        assert fg.wait(60 * SLOW) == 0
         assert notify.recv(100) == b"STOPPING=1"
         listener.close()
 
@@ -417,7 +417,7 @@ def test_pass_service_takes_over_connections(postern):
         s.connect(f"{p.spool}/private/handover")
         socket.send_fds(s, [b"\0"], [theirs.fileno()])
     theirs.close()
-    ours.settimeout(10 * SLOW)
+    ours.settimeout(60 * SLOW)
     assert ours.recv(3) == b"220"
     ours.close()
 

@@ -286,7 +286,7 @@ def test_F18_F49_ident_is_asked_only_when_a_rule_needs_it(front, ident_hosts):
 def test_F18_ident_is_bounded_in_time(front, ident_hosts):
     start = time.time()
     assert rcpt(front, "silent", "127.77.7.7") == "550 5.7.1 unknown UNKNOWN"
-    assert 2.5 < time.time() - start < 15 * SLOW
+    assert 2.5 < time.time() - start < 60
 
 
 def test_F25_F26_F27_F28_allow_deny_noto_first_match(front):
@@ -323,10 +323,12 @@ def test_F46_delay_holds_up_nobody_else(front):
     assert slow["reply"] == "551 5.7.1 slow" and slow["end"] - slow["start"] >= 2
 
 
-def test_F46_client_that_leaves_ends_the_delay(front):
-    with session(front, "f46", name="leaver.test") as c:
+def test_F46_client_that_leaves_ends_the_delay(postern):
+    _, p = rules_instance(postern, FEATURES["f46"], {"check_rules_noto_delay": "1000s"})
+    with p.raw() as c:
+        assert c.cmd("EHLO leaver.test")[:3] == c.cmd("MAIL FROM:<a@b.test>")[:3] == "250"
         c.send("RCPT TO:<c@d.test>\r\n")
-    front.wait_log(r"disconnect from leaver\.test\[", timeout=1.9 * SLOW)
+    p.wait_log(r"disconnect from \S+ ehlo=1 mail=1")
 
 
 # Features of the language, by one rule set each: F -> rows of the vectors that show it.
@@ -515,7 +517,7 @@ class Mailer:
             out.append((args.split("\n")[:-1], text))
         return out
 
-    def wait(self, n, timeout=20):
+    def wait(self, n, timeout=60):
         return wait_until(lambda: len(c := self.calls()) >= n and c, timeout, what=f"{n} calls of the mailer")
 
 
@@ -554,7 +556,7 @@ def fwdd(prefix, spool, mailer):
     yield run
     for p in started:
         p.terminate()
-        p.wait(10)
+        p.wait(60)
 
 
 def spool_file(spool, name, text, mode=0o750, age=0):
@@ -609,7 +611,7 @@ def test_temporary_statuses_are_tried_again(fwdd, spool, mailer, status):
     wait_until(lambda: os.stat(f"{spool}/smtpdBBBBBB").st_mode & 0o777 == 0o755, what="the end of the attempt")
     assert len(mailer.calls()) == 2
     p.terminate()
-    p.wait(10)
+    p.wait(60)
     mailer.status(0)
     os.utime(path, (time.time() - 601,) * 2)
     fwdd("--foreground", "-P", "1", wait=False)
@@ -867,7 +869,7 @@ def test_F55_inetd_serves_one_client(obtuse, group):
     o = obtuse(group=group)
     server = socket.create_server(("127.0.0.1", 0))
     client = Raw.__new__(Raw)
-    client.s, client.buf = socket.create_connection(server.getsockname(), 15 * SLOW), b""
+    client.s, client.buf = socket.create_connection(server.getsockname(), 60 * SLOW), b""
     peer, _ = server.accept()
     p = subprocess.Popen([f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer)
     peer.close()
@@ -876,7 +878,7 @@ def test_F55_inetd_serves_one_client(obtuse, group):
     check_spooled(o)
     assert client.cmd("QUIT")[:3] == "221"
     client.close()
-    assert p.wait(20 * SLOW) == 0
+    assert p.wait(60 * SLOW) == 0
     server.close()
 
 
@@ -885,7 +887,7 @@ def test_inetd_on_another_address(obtuse):
     o = obtuse("-l", "127.0.0.9")
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         peer, _ = server.accept()
-        p = subprocess.run([f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer, timeout=20 * SLOW)
+        p = subprocess.run([f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer, timeout=60 * SLOW)
         peer.close()
         assert client.recv(100)[:4] == b"521 " and p.returncode == 0
 

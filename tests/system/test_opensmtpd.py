@@ -61,7 +61,7 @@ class Site(Instance):
     def stop(self):
         if self.foreground and self.foreground.poll() is None:
             self.foreground.send_signal(signal.SIGTERM)
-            self.foreground.wait(20 * SLOW)
+            self.foreground.wait(60 * SLOW)
         with contextlib.suppress(OSError):
             if os.readlink("/var/run/smtpd.sock") == f"{self.spool}/public/smtpctl":
                 os.unlink("/var/run/smtpd.sock")
@@ -115,7 +115,7 @@ match from any for local action "l"
 
 
 def send(s, to, sender="a@x.test", text="Subject: t\r\n\r\nhello\r\n", port=None):
-    with smtplib.SMTP("127.0.0.1", port or s.port, local_hostname="client.test", timeout=20 * SLOW) as c:
+    with smtplib.SMTP("127.0.0.1", port or s.port, local_hostname="client.test", timeout=60 * SLOW) as c:
         return c.sendmail(sender, [to], text)
 
 
@@ -284,7 +284,7 @@ def test_F11_foreground_ends_with_0(site):
     s.wait_log("to=<ann@localhost>.*status=sent")
     assert s.foreground.poll() is None
     s.foreground.send_signal(signal.SIGTERM)
-    assert s.foreground.wait(20 * SLOW) == 0
+    assert s.foreground.wait(60 * SLOW) == 0
     assert s.foreground.stdout.read() == ""
 
 
@@ -610,7 +610,7 @@ def test_S3_3_databases_wherever_tables_stand(site, certificate):
             'action "r" relay host "smtp+tls://label@127.0.0.1:%d" src <sources> auth <secrets> tls no-verify ca own\n' % server.port +
             'match auth from any for domain "by.test" action "d"\nmatch auth from any for any action "r"\n')
     s.start()
-    with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=20 * SLOW) as c:
+    with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=60 * SLOW) as c:
         c.starttls(context=ssl.create_default_context(cafile=certificate[0]))
         c.login("ann", "secret")
         for sender, ok in (("ann@x.test", True), ("bob@x.test", False), ("any@Y.test", True), ("", False)):
@@ -677,7 +677,7 @@ def test_S065_S073_auth_and_senders(site, certificate):
     replies = say(s, "EHLO c.test", "MAIL FROM:<ann@x.test>")
     assert "STARTTLS" in replies[1] and "AUTH" not in replies[1] and replies[2].startswith("530")
     context = ssl.create_default_context(cafile=certificate[0])
-    with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=20 * SLOW) as c:
+    with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=60 * SLOW) as c:
         c.starttls(context=context)
         c.ehlo()
         assert c.docmd("MAIL FROM:<ann@x.test>")[0] == 530
@@ -811,7 +811,7 @@ def test_example_of_a_small_site(site, certificate):
     assert rcpt(s, "ann@example.org", sender="x@spam.test").startswith("550 5.7.1")
     s.run("sendmail", "-f", "ann@example.org", "root", input="Subject: cron\n\nreport\n", check=True)
     box(s, "people/ann", 3)  # by the aliases of the machine, then by the rules again
-    with smtplib.SMTP("localhost", port, local_hostname="client.test", timeout=20 * SLOW) as c:
+    with smtplib.SMTP("localhost", port, local_hostname="client.test", timeout=60 * SLOW) as c:
         c.starttls(context=ssl.create_default_context(cafile=certificate[0]))
         c.login("ann", "secret")
         c.sendmail("ann@example.org", ["friend@far.test"], "Subject: out\r\n\r\nhello\r\n")

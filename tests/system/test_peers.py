@@ -86,7 +86,7 @@ service stats {{
         family = descendants(self.process.pid)
         self.process.terminate()
         try:
-            self.process.wait(10 * SLOW)
+            self.process.wait(60 * SLOW)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -167,7 +167,7 @@ def master_line(port, *options, maxproc="-", address="127.0.0.1"):
 
 
 def greeting(port, source="127.0.0.1", server="127.0.0.1"):
-    with socket.create_connection((server, port), 20 * SLOW, source_address=(source, 0)) as s:
+    with socket.create_connection((server, port), 60 * SLOW, source_address=(source, 0)) as s:
         return s.makefile().readline()
 
 
@@ -190,13 +190,13 @@ def test_F01_F04_F05_F07_three_services(postern, place):
 def test_F03_sessions_at_once(postern):
     port = free_port()
     postern({}, master_extra=master_line(port, maxproc="2"))
-    held = [socket.create_connection(("127.0.0.1", port), 20 * SLOW) for _ in range(3)]
+    held = [socket.create_connection(("127.0.0.1", port), 60 * SLOW) for _ in range(3)]
     assert [s.recv(3) for s in held[:2]] == [b"220", b"220"]
     held[2].settimeout(1)
     with pytest.raises(OSError):
         held[2].recv(3)
     held[0].close()
-    held[2].settimeout(20 * SLOW)
+    held[2].settimeout(60 * SLOW)
     assert held[2].recv(3) == b"220"
     for s in held[1:]:
         s.close()
@@ -271,7 +271,7 @@ def least_memory(p):
 def test_F11_user_of_a_service(postern):
     port = free_port()
     p = postern({}, master_extra=master_line(port, "service_user=daemon:mail"))
-    with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as s:
+    with socket.create_connection(("127.0.0.1", port), 60 * SLOW) as s:
         s.recv(3)
         users = set()
         for pid in p.processes():
@@ -398,7 +398,7 @@ def test_F43_sessions_in_use(postern):
 
 class Held:
     def __init__(self, port):
-        self.s = socket.create_connection(("127.0.0.1", port), 20 * SLOW)
+        self.s = socket.create_connection(("127.0.0.1", port), 60 * SLOW)
         self.s.recv(3)
 
     def __enter__(self):
@@ -461,7 +461,7 @@ def test_own_name_and_settings_of_the_client(postern, place):
     for _ in range(3):
         for server, port_, name in (("127.0.0.1", p.port, "one.test"), ("127.0.0.2", port, "two.test")):
             for source, limit in (("127.0.0.5", 1), ("127.0.0.6", 2), ("127.0.0.7", 1000)):
-                with socket.create_connection((server, port_), 20 * SLOW, source_address=(source, 0)) as s:
+                with socket.create_connection((server, port_), 60 * SLOW, source_address=(source, 0)) as s:
                     f = s.makefile("rw", newline="")
                     assert f.readline().startswith(f"220 {name} ")
 
@@ -603,12 +603,12 @@ def test_F13_example_service_directory(postern, place):
         except AssertionError:
             raise AssertionError(open(f"{p.dir}/run.out").read() + p.logs()) from None
         import smtplib
-        with smtplib.SMTP("127.0.0.1", port, "h.test", 30 * SLOW) as s:
+        with smtplib.SMTP("127.0.0.1", port, "h.test", 60 * SLOW) as s:
             s.sendmail("a@b.test", ["daemon@example.com"], "Subject: example\r\n\r\nx\r\n")
             assert s.docmd("MAIL FROM:<a@b.test>")[0] == 250
             assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == 250  # 127.0.0.1 may relay
         assert "Subject: example" in open(p.wait_mail("daemon")[0]).read()
-        with smtplib.SMTP("127.0.0.1", port, "h.test", 30 * SLOW, source_address=("127.0.0.3", 0)) as s:
+        with smtplib.SMTP("127.0.0.1", port, "h.test", 60 * SLOW, source_address=("127.0.0.3", 0)) as s:
             s.docmd("MAIL FROM:<a@b.test>")
             assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == 554
             assert s.docmd("RCPT TO:<daemon@example.com>")[0] == 250
@@ -616,7 +616,7 @@ def test_F13_example_service_directory(postern, place):
         assert b"SECRET" not in environment
     finally:
         p.stop()
-        service.wait(30 * SLOW)
+        service.wait(60 * SLOW)
 
 
 # ---- migration ----
@@ -653,7 +653,7 @@ def test_migration(postern, tools, place):
     assert p.run("postern-import", "-c", p.etc, "--write", "qmail", place).returncode != 0  # and nothing is overwritten
 
     def talk(sender, recipient, port=p.port):
-        with socket.create_connection(("127.0.0.1", port), 20 * SLOW) as s:
+        with socket.create_connection(("127.0.0.1", port), 60 * SLOW) as s:
             f = s.makefile("rw", newline="")
             f.readline()
             for command in (f"HELO x", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>"):

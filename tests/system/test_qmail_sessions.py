@@ -45,7 +45,7 @@ class Client:
     def __init__(self, port, source, greet=True):
         self.s = socket.socket()
         self.s.bind((source, 0))
-        self.s.settimeout(30 * SLOW)
+        self.s.settimeout(60 * SLOW)
         self.s.connect(("127.0.0.1", port))
         self.buf = b""
         self.greeting = self.reply() if greet else None

@@ -730,7 +730,7 @@ def test_cyrus_saslauthd(cyrus):
                     assert s.cmd(b64(USERS["anna"])).startswith("235 ")
             finally:
                 daemon.terminate()
-                daemon.wait(10 * SLOW)
+                daemon.wait(60 * SLOW)
                 imap.shutdown()
     finally:
         shutil.rmtree(run, ignore_errors=True)
@@ -911,7 +911,7 @@ def test_submission_example(postern):
         assert "with ESMTPSA id" in open(mail).read()
     p.wait_log(r"postfix/submission/smtpd.*sasl_method=PLAIN, sasl_username=anna$")
     p.wait_log(r"postfix/submissions/smtpd.*sasl_method=PLAIN, sasl_username=anna$")
-    with smtplib.SMTP("127.0.0.1", starttls, timeout=30 * SLOW) as s:
+    with smtplib.SMTP("127.0.0.1", starttls, timeout=60 * SLOW) as s:
         s.starttls()
         s.login("anna", "a long and secret sentence")
         assert s.mail("bert@example.com")[0] == 250

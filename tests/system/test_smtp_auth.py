@@ -209,7 +209,7 @@ def test_changed_password_table(tmp_path):
 ])
 def test_start_refuses(main, words):
     a = Agent(**{**OPEN, "smtp_sasl_password_maps": "static:a:b", **main})
-    a.process.wait(20)
+    a.process.wait(60)
     assert a.process.returncode != 0 and words in a.logs(), a.logs()
     a.process.returncode = 0
     a.stop()

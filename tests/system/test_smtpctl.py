@@ -146,7 +146,7 @@ def test_pause_smtp(system):  # S096
                 c.recv(100)
             assert ctl(system, "show", "status").stdout.endswith("SMTP paused\n")
             ctl(system, "resume", "smtp", check=True)
-            c.settimeout(15 * SLOW)
+            c.settimeout(60 * SLOW)
             assert c.recv(100).startswith(b"220")
         assert old.cmd("QUIT").startswith("221")
     system.send("bob@v.test")

@@ -164,7 +164,7 @@ def say_by_hand(p, greeting="HELO", parameters=""):
         assert reply.startswith(code)
         if "queued as" in code:
             queue_id = reply.split()[-1]
-    assert c.wait(10) == 0
+    assert c.wait(60) == 0
     c.stdin.close()
     return queue_id
 
@@ -292,7 +292,7 @@ def test_postdrop_interrupted(postern, sig):
     assert c.stdout.read(10)
     time.sleep(0.1)
     c.send_signal(sig)
-    c.wait(10)
+    c.wait(60)
     assert c.returncode != 0
     p.wait_queue(0)
     c.stdin.close()
@@ -365,7 +365,7 @@ def test_no_stdin_no_message(postern):
     c.stdin.flush()
     time.sleep(0.2)
     c.kill()
-    c.wait(10)
+    c.wait(60)
     c.stdin.close()
     time.sleep(0.5)
     p.wait_queue(0)

@@ -37,7 +37,7 @@ def agent(request):
 
 def refuses(words, program="smtp", **main):
     a = Agent(program, **main)
-    a.process.wait(20)
+    a.process.wait(60)
     logs = a.logs()
     assert a.process.returncode != 0 and re.search("fatal: .*" + words, logs), logs
     a.process.returncode = 0
@@ -198,7 +198,7 @@ def test_a_server_that_stalls(agent, ca, level, status):
     with TlsServer(ca.localhost, starttls=lambda s: time.sleep(60)) as s:
         start = time.time()
         assert outcome(a, s.hop, **old())[2] == status
-        assert time.time() - start < 15
+        assert time.time() - start < 50
 
 
 def test_a_server_that_drips(agent, ca):
@@ -212,7 +212,7 @@ def test_a_server_that_drips(agent, ca):
     with TlsServer(ca.localhost, starttls=drip) as s:
         start = time.time()
         assert outcome(a, s.hop)[2] == "deferred"
-        assert time.time() - start < 15
+        assert time.time() - start < 50
 
 
 @pytest.mark.parametrize("level", ["may", "encrypt"])

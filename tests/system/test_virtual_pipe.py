@@ -240,7 +240,7 @@ def test_status_filter(postern):
 def test_spawn(postern, area):
     p = postern(master_extra=f"echo unix - n n - - spawn user={ACCOUNT} argv=/bin/sh -c {{read x; echo got $x; id -un; pwd}}\n")
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(10)
+        s.settimeout(60)
         s.connect(f"{p.spool}/private/echo")
         s.sendall(b"hello\n")
         out = b""
@@ -252,7 +252,7 @@ def test_spawn(postern, area):
 def test_spawn_failure_is_logged(postern):
     p = postern(master_extra=f"bad unix - n n - - spawn user={ACCOUNT} argv=/bin/sh -c {{exit 3}}\n")
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(10)
+        s.settimeout(60)
         s.connect(f"{p.spool}/private/bad")
         assert s.recv(10) == b""
     p.wait_log(r"warning: command /bin/sh exit status 3")

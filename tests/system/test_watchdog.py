@@ -10,6 +10,7 @@ import pytest
 from conftest import SLOW, wait_until
 from test_master import USER, begin, children, finish
 
+LIMIT = 4 * SLOW  # nobody who goes on takes this long, on a busy machine either
 SIGALRM_IS_PENDING = 1 << signal.SIGALRM - 1
 
 
@@ -35,7 +36,7 @@ class Mute(socketserver.ThreadingTCPServer):
 
 def test_session_that_is_stuck(postern):
     with Mute() as server:
-        p = postern({"daemon_timeout": "2s", "smtpd_policy_service_timeout": "1000s",
+        p = postern({"daemon_timeout": f"{LIMIT}s", "smtpd_policy_service_timeout": "1000s",
                      "smtpd_restriction_classes": "asks",
                      "asks": f"check_policy_service inet:127.0.0.1:{server.server_address[1]}",
                      "smtpd_recipient_restrictions": "check_recipient_access inline:{ stuck@example.test=asks }, permit_mynetworks, reject"})
@@ -52,10 +53,10 @@ def test_session_that_is_stuck(postern):
 
 
 def test_idle_client_is_no_reason(postern):
-    p = postern({"daemon_timeout": "1s"})
+    p = postern({"daemon_timeout": f"{LIMIT}s"})
     c = p.raw()
     begin(c)
-    time.sleep(2.5 * SLOW)
+    time.sleep(1.5 * LIMIT)
     finish(c)
     p.wait_mail(USER, count=1)
     assert not re.search("watchdog", p.logs())
@@ -67,12 +68,12 @@ def pending(pid):
 
 @pytest.mark.parametrize("program,parameter", [("qmgr", "qmgr_daemon_timeout"), ("smtpd", "daemon_timeout")])
 def test_process_that_is_stuck(postern, program, parameter):
-    p = postern({parameter: "1s"})
+    p = postern({parameter: f"{LIMIT}s"})
     with p.raw() as c:
         begin(c)
         pid = children(p, program)[0]
         os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: pending(pid) & SIGALRM_IS_PENDING, 30 * SLOW)
+        wait_until(lambda: pending(pid) & SIGALRM_IS_PENDING, what="the alarm")
         os.kill(pid, signal.SIGCONT)
         p.wait_log(rf"{program}\[{pid}\]: fatal: watchdog timeout")
     with p.raw() as c:
