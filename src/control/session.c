@@ -212,7 +212,7 @@ void control_session(struct service_env *env, void *state, int fd)
     board_count(&env->board, COUNTER_control_session, 1);
     if (!may_control(env, fd)) {
         struct status_reply denied = {1, STR("permission denied")};
-        rc = ipc_send_status_reply(&r.ipc, &denied, -1, &why);
+        (void)!ipc_send_status_reply(&r.ipc, &denied, -1, &why);
         ipc_done(&r.ipc);
         return;
     }

@@ -180,7 +180,7 @@ bool filter_values_have(const struct filter_values *v, struct str text, const st
 static bool holds(const struct filter_condition *c, const struct filter_facts *f)
 {
     char address[ADDR_TEXT_SIZE] = "";
-    struct str text = STR_NONE;
+    struct str text;
 
     switch (c->fact) {
     case FACT_FCRDNS: return f->fcrdns;

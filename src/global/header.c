@@ -10,7 +10,8 @@ static const struct header_field fields[] = {
 static int compare(struct str name, const char *field)
 {
     for (size_t i = 0;; i++) {
-        int x = i < name.n ? to_lower(name.p[i]) : 0, y = to_lower(field[i]);
+        int x = i < name.n ? (unsigned char)to_lower(name.p[i]) : 0;
+        int y = (unsigned char)to_lower(field[i]);
         if (x != y || y == 0)
             return x - y;
     }

@@ -42,7 +42,7 @@ static void trace(struct options *o, struct arena *a, const char *text)
 
 static bool pause_system(struct options *o, struct arena *a, const char *text)
 {
-    if (strcmp(text, "mda") && strcmp(text, "mta") && strcmp(text, "smtp")) {
+    if (strcmp(text, "mda") != 0 && strcmp(text, "mta") != 0 && strcmp(text, "smtp") != 0) {
         fprintf(stderr, "%s: -P %s: mda, mta or smtp can be paused\n", o->program, text);
         return false;
     }

@@ -139,9 +139,10 @@ enum rc finger_find_hosts(struct finger *f, struct why *why)
     }
     f->hosts = s.hosts.v;
     f->n_hosts = of_family(f, s.hosts.v, s.hosts.n);
-    qsort(f->hosts, f->n_hosts, sizeof *f->hosts, in_order);
-    if (f->n_hosts)
+    if (f->n_hosts) {
+        qsort(f->hosts, f->n_hosts, sizeof *f->hosts, in_order);
         return RC_OK;
+    }
     if (why->text[0] == '\0')
         why_set(why, RC_PERM, "no address of family " STR_FMT, STR_ARG(f->o.family));
     return RC_TEMP;
