@@ -229,16 +229,19 @@ static void start_worker(struct runtime *r)
     log_warning(&r->env.log, "create thread: %m"); /* a thread that ends its session leads next */
 }
 
-/* The leader has a connection: somebody else must wait for the next one. */
-static void appoint_next(struct runtime *r)
+/*
+ * The leader has a connection: somebody else must wait for the next one. True: one of those that
+ * wait, to be woken when the lock is free, for the first thing it does is to take it.
+ */
+static bool appoint_next(struct runtime *r)
 {
     r->has_leader = false;
     if (atomic_load(&r->draining) || r->running == r->capacity)
-        return;
+        return false;
     if (r->waiting > 0)
-        pthread_cond_signal(&r->appointed);
-    else
-        start_worker(r);
+        return true;
+    start_worker(r);
+    return false;
 }
 
 /* Sleep until this thread is the leader. False: it is not needed any more. */
@@ -376,7 +379,7 @@ static void serve(struct runtime *r, struct slot *slot, int fd)
 /* Lead, then serve what came. False: the process drains. lock held, released meanwhile. */
 static bool lead_and_serve(struct runtime *r)
 {
-    bool is_pass = strcmp(r->env.type, "pass") == 0;
+    bool is_pass = strcmp(r->env.type, "pass") == 0, wake_one;
     struct slot *slot;
     int fd;
 
@@ -389,8 +392,10 @@ static bool lead_and_serve(struct runtime *r)
         return false;
     }
     slot = session_begins(r, fd);
-    appoint_next(r);
+    wake_one = appoint_next(r);
     pthread_mutex_unlock(&r->lock);
+    if (wake_one)
+        pthread_cond_signal(&r->appointed);
     if (is_pass)
         fd = exchange(r, slot, fd);
     if (fd >= 0)
