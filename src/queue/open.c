@@ -12,7 +12,7 @@
 #include "util/file.h"
 #include "util/memory.h"
 
-enum { COMMITTERS = 16, XFS_MAGIC = 0x58465342 };
+enum { COMMITTERS = 32, XFS_MAGIC = 0x58465342 };
 
 /* Where does fsync of a new file also make its name durable? */
 static bool name_is_synced_with_file(int dir)

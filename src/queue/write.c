@@ -62,6 +62,8 @@ enum rc queue_file_create(const struct queue *q, struct str queue_name, struct a
     TRY(open_temporary(f, queue_name, temporary, why));
     memcpy(f->path, temporary, sizeof f->path);
     arena_defer(a, queue_file_abandon, f);
+    /* everybody reads through this descriptor: no inode is written because of that */
+    (void)fcntl(f->fd, F_SETFL, O_NOATIME);
     if (flock(f->fd, LOCK_EX | LOCK_NB) < 0 || fstat(f->fd, &st) < 0)
         return FAIL(why, RC_TEMP, "lock %s: %m", temporary);
     queue_id_make(f->id, f->created, st.st_ino, q->long_ids);
