@@ -101,15 +101,11 @@ static long deadline_of(const struct ipc *c)
     return c->timeout_ms ? clock_ms() + c->timeout_ms : 0;
 }
 
-enum rc ipc_send(struct ipc *c, enum ipc_type type, const void *message, int fd, struct why *why)
+enum rc ipc_send_frame(struct ipc *c, enum ipc_type type, struct str frame, int fd, struct why *why)
 {
-    AUTO_BUF b;
-    struct str rest;
+    struct str rest = frame;
     long deadline = deadline_of(c);
 
-    buf_init(&b, IPC_FRAME_MAX);
-    TRY(ipc_encode(&b, type, message, why));
-    rest = buf_str(&b);
     while (rest.n) {
         ssize_t sent = fd_send(c->fd, rest.p, rest.n, fd);
         if (sent > 0) {
@@ -123,8 +119,17 @@ enum rc ipc_send(struct ipc *c, enum ipc_type type, const void *message, int fd,
             return FAIL(why, RC_TIMEOUT, "send %s: timeout", ipc_name(type));
         }
     }
-    ipc_note_sent(c, type, b.n);
+    ipc_note_sent(c, type, frame.n);
     return RC_OK;
+}
+
+enum rc ipc_send(struct ipc *c, enum ipc_type type, const void *message, int fd, struct why *why)
+{
+    AUTO_BUF b;
+
+    buf_init(&b, IPC_FRAME_MAX);
+    TRY(ipc_encode(&b, type, message, why));
+    return ipc_send_frame(c, type, buf_str(&b), fd, why);
 }
 
 static void make_room(struct ipc *c, size_t want)

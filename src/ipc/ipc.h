@@ -97,6 +97,9 @@ enum rc ipc_connect(struct ipc *c, struct str queue_directory, const char *socke
  */
 enum rc ipc_send(struct ipc *c, enum ipc_type type, const void *message, int fd,
                  struct why *why) MUST_USE;
+/* The same for a frame of ipc_encode(). */
+enum rc ipc_send_frame(struct ipc *c, enum ipc_type type, struct str frame, int fd,
+                       struct why *why) MUST_USE;
 
 /*
  * Read the next message, which must be of that type. *fd: a descriptor that came along, now the

@@ -1,5 +1,9 @@
 /*
- * Telling qmgr about a new file, on one kept connection.
+ * Telling qmgr about a new file, on kept connections.
+ *
+ * Those whose files were synced together come together, and qmgr wakes up in the middle of a send:
+ * with one connection they would stand in line behind a thread that has lost its processor. A
+ * further one is made when all before it are in use.
  *
  * The descriptor and the parsed envelope travel along. When qmgr is not there, or does not read,
  * nothing is lost: the file lies in incoming/, and a thread that lives only until then tells qmgr
@@ -21,48 +25,42 @@ void handover_open(struct submit_library *lib)
 {
     struct handover *h = &lib->handover;
 
+    for (int i = 0; i < HANDOVER_LANES; i++) {
+        pthread_mutex_init(&h->lanes[i].lock, NULL);
+        ipc_init(&h->lanes[i].qmgr, -1, 0);
+    }
     pthread_mutex_init(&h->lock, NULL);
     clock_cond_init(&h->closing);
-    ipc_init(&h->qmgr, -1, 0);
     h->patience_ms = lib->config->in_flow_delay * 1000;
     if (h->patience_ms < PATIENCE_MIN_MS)
         h->patience_ms = PATIENCE_MIN_MS;
 }
 
 /* By its full name, or from the working directory when that is out of reach (chroot). */
-static enum rc connect_qmgr(struct submit_library *lib, struct why *why)
+static enum rc connect_qmgr(struct submit_library *lib, struct ipc *qmgr, struct why *why)
 {
-    struct handover *h = &lib->handover;
     struct str name = lib->config->queue_service_name;
     char socket[256];
 
     snprintf(socket, sizeof socket, "public/" STR_FMT, STR_ARG(name));
-    if (ipc_connect(&h->qmgr, lib->queue.directory, socket, CONNECT_MS, why) != RC_OK)
-        TRY(ipc_connect(&h->qmgr, STR("."), socket, CONNECT_MS, why));
-    ipc_trace(&h->qmgr, &lib->log);
-    h->qmgr.timeout_ms = h->patience_ms;
-    return fd_set_blocking(h->qmgr.fd, false, why);
+    if (ipc_connect(qmgr, lib->queue.directory, socket, CONNECT_MS, why) != RC_OK)
+        TRY(ipc_connect(qmgr, STR("."), socket, CONNECT_MS, why));
+    ipc_trace(qmgr, &lib->log);
+    qmgr->timeout_ms = lib->handover.patience_ms;
+    return fd_set_blocking(qmgr->fd, false, why);
 }
 
-static enum rc send_once(struct submit_library *lib, const struct message_ready *m, int fd,
+static enum rc send_once(struct submit_library *lib, struct ipc *qmgr, struct str frame, int fd,
                          struct why *why)
 {
-    struct handover *h = &lib->handover;
     enum rc rc = RC_OK;
 
-    if (h->qmgr.fd < 0)
-        rc = connect_qmgr(lib, why);
+    if (qmgr->fd < 0)
+        rc = connect_qmgr(lib, qmgr, why);
     if (rc == RC_OK)
-        rc = ipc_send_message_ready(&h->qmgr, m, fd, why);
-    if (rc == RC_PERM) { /* too long for one message: qmgr reads the file */
-        struct message_ready less = *m;
-        less.recipients = NULL;
-        less.n_recipients = 0;
-        less.complete = false;
-        rc = ipc_send_message_ready(&h->qmgr, &less, fd, why);
-    }
+        rc = ipc_send_frame(qmgr, IPC_message_ready, frame, fd, why);
     if (rc != RC_OK)
-        ipc_done(&h->qmgr); /* half a message may be on its way */
+        ipc_done(qmgr); /* half a message may be on its way */
     return rc;
 }
 
@@ -70,14 +68,18 @@ static enum rc send_once(struct submit_library *lib, const struct message_ready 
 static void remind(struct submit_library *lib)
 {
     struct handover *h = &lib->handover;
+    struct handover_lane *lane = &h->lanes[0];
+    struct ipc *qmgr = &lane->qmgr;
     struct why why;
 
-    if (h->qmgr.fd < 0 && connect_qmgr(lib, &why) != RC_OK)
-        ipc_done(&h->qmgr);
-    else if (fd_send(h->qmgr.fd, "I", 1, -1) == 1)
+    pthread_mutex_lock(&lane->lock);
+    if (qmgr->fd < 0 && connect_qmgr(lib, qmgr, &why) != RC_OK)
+        ipc_done(qmgr);
+    else if (fd_send(qmgr->fd, "I", 1, -1) == 1)
         h->missed = false;
     else
-        ipc_done(&h->qmgr);
+        ipc_done(qmgr);
+    pthread_mutex_unlock(&lane->lock);
 }
 
 static void *remind_later(void *context)
@@ -109,24 +111,65 @@ static void missed(struct submit_library *lib)
         h->is_reminding = pthread_create(&h->reminder, NULL, remind_later, lib) == 0;
 }
 
+static enum rc send_frame(struct submit_library *lib, struct ipc *qmgr, struct str frame, int fd)
+{
+    struct handover *h = &lib->handover;
+    bool was_connected = qmgr->fd >= 0;
+    struct why why;
+    enum rc rc;
+
+    if (!was_connected && clock_ms() < atomic_load(&h->not_before))
+        return RC_TEMP;
+    rc = send_once(lib, qmgr, frame, fd, &why);
+    if (rc != RC_OK && rc != RC_TIMEOUT && was_connected) /* another qmgr by now? */
+        rc = send_once(lib, qmgr, frame, fd, &why);
+    if (rc != RC_OK)
+        atomic_store(&h->not_before, clock_ms() + PAUSE_MS);
+    return rc;
+}
+
+static struct handover_lane *take_lane(struct handover *h)
+{
+    for (int i = 0; i < HANDOVER_LANES; i++)
+        if (pthread_mutex_trylock(&h->lanes[i].lock) == 0)
+            return &h->lanes[i];
+    pthread_mutex_lock(&h->lanes[0].lock);
+    return &h->lanes[0];
+}
+
+static enum rc encode(const struct message_ready *m, struct buf *b)
+{
+    enum rc rc = ipc_encode(b, IPC_message_ready, m, NULL);
+    struct message_ready less = *m;
+
+    if (rc != RC_PERM)
+        return rc;
+    /* too long for one message: qmgr reads the file */
+    less.recipients = NULL;
+    less.n_recipients = 0;
+    less.complete = false;
+    buf_reset(b);
+    return ipc_encode(b, IPC_message_ready, &less, NULL);
+}
+
 void handover_send(struct submit_library *lib, const struct message_ready *m, int fd)
 {
     struct handover *h = &lib->handover;
-    bool was_connected;
-    struct why why;
-    enum rc rc = RC_TEMP;
+    struct handover_lane *lane;
+    enum rc rc;
+    AUTO_BUF frame;
 
-    pthread_mutex_lock(&h->lock);
-    was_connected = h->qmgr.fd >= 0;
-    if (was_connected || clock_ms() >= h->not_before) {
-        rc = send_once(lib, m, fd, &why);
-        if (rc != RC_OK && rc != RC_TIMEOUT && was_connected) /* another qmgr by now? */
-            rc = send_once(lib, m, fd, &why);
-        if (rc != RC_OK)
-            h->not_before = clock_ms() + PAUSE_MS;
+    buf_init(&frame, IPC_FRAME_MAX);
+    rc = encode(m, &frame);
+    if (rc == RC_OK) {
+        lane = take_lane(h);
+        rc = send_frame(lib, &lane->qmgr, buf_str(&frame), fd);
+        pthread_mutex_unlock(&lane->lock);
     }
-    if (rc != RC_OK)
-        missed(lib);
+    if (rc == RC_OK)
+        return;
+    pthread_mutex_lock(&h->lock);
+    missed(lib);
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -142,7 +185,10 @@ void handover_close(struct submit_library *lib)
     pthread_mutex_unlock(&h->lock);
     if (reminding)
         pthread_join(h->reminder, NULL);
-    ipc_done(&h->qmgr);
+    for (int i = 0; i < HANDOVER_LANES; i++) {
+        ipc_done(&h->lanes[i].qmgr);
+        pthread_mutex_destroy(&h->lanes[i].lock);
+    }
     pthread_cond_destroy(&h->closing);
     pthread_mutex_destroy(&h->lock);
 }

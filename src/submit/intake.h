@@ -51,12 +51,19 @@ struct masquerade {
 };
 
 /* The way to qmgr (handover.c). */
-struct handover {
+enum { HANDOVER_LANES = 4 };
+
+struct handover_lane {
     pthread_mutex_t lock;
-    struct ipc qmgr;  /* fd -1: not connected */
-    long not_before;  /* clock_ms() of the next attempt after trouble */
-    long patience_ms; /* in_flow_delay */
-    bool missed;      /* some file was not announced: tell qmgr to look for itself */
+    struct ipc qmgr; /* fd -1: not connected */
+};
+
+struct handover {
+    struct handover_lane lanes[HANDOVER_LANES]; /* a thread takes the first that is free */
+    _Atomic long not_before;                    /* clock_ms() of the next attempt after trouble */
+    long patience_ms;                           /* in_flow_delay */
+    pthread_mutex_t lock;                       /* guards below; taken before that of a lane */
+    bool missed; /* some file was not announced: tell qmgr to look for itself */
     bool is_reminding, is_closing;
     pthread_t reminder; /* while is_reminding */
     pthread_cond_t closing;
