@@ -3,8 +3,9 @@
  *
  * A process has one connection, as the protocol wants it (a connection is known by a process id);
  * requests of all threads share it and are told apart by their numbers. Whoever waits for a reply
- * and finds nobody reading reads for all, until its own reply is there. A connection that is lost
- * is made again at the next request; one that had just been sent is sent once more.
+ * and finds nobody reading reads for all, until its own reply is there; then one of those that
+ * still wait is woken to read. A connection that is lost is made again at the next request; one
+ * that had just been sent is sent once more.
  */
 #include <errno.h>
 #include <poll.h>
@@ -27,6 +28,7 @@ enum {
     CONNECT_MS = 5000,
     AGAIN_MS = 1000, /* after a failure to connect, before the next attempt */
     LINE_MAX_BYTES = 64 * 1024,
+    OUT_MAX_BYTES = 8 * 1024 * 1024, /* lines that wait for the one being sent */
     HANDSHAKE_LINES = 200,
     VERSION_MAJOR_KNOWN = 1,
 };
@@ -45,6 +47,7 @@ struct request {
     unsigned long id, connection;
     struct arena *arena; /* the reply is copied into it while its owner waits */
     bool answered, lost;
+    pthread_cond_t changed; /* of these, or nobody reads */
     struct str line;
     struct request *next;
 };
@@ -57,10 +60,11 @@ struct dovecot {
     long timeout_ms;
 
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int fd;               /* -1: not connected; written to with the lock */
-    struct stream stream; /* its input belongs to the thread that set reading */
-    bool connecting, reading, broken;
+    pthread_cond_t changed; /* of the connection */
+    int fd;                 /* -1: not connected; written to with the lock */
+    struct stream stream;   /* its input belongs to the thread that set reading */
+    struct buf out;         /* lines to be sent by the thread that set writing */
+    bool connecting, reading, writing, broken;
     unsigned long last_id, connections; /* so many were made */
     struct request *waiting;
     struct mechanisms known; /* of the latest connection */
@@ -160,22 +164,25 @@ static enum rc connect_new(struct dovecot *d, struct stream *s, struct mechanism
 }
 
 /* True: it was signalled; false: the deadline passed. With the lock. */
-static bool wait_change(struct dovecot *d, long deadline_ms)
+static bool wait_change(struct dovecot *d, pthread_cond_t *changed, long deadline_ms)
 {
     struct timespec until = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
 
-    return pthread_cond_timedwait(&d->changed, &d->lock, &until) != ETIMEDOUT;
+    return pthread_cond_timedwait(changed, &d->lock, &until) != ETIMEDOUT;
 }
 
-/* All who wait for this connection hear that it is lost. With the lock; nobody reads. */
+/* All who wait for this connection hear that it is lost. With the lock; nobody reads or writes. */
 static void close_connection(struct dovecot *d)
 {
-    for (struct request *r = d->waiting; r; r = r->next)
+    for (struct request *r = d->waiting; r; r = r->next) {
         r->lost = true;
+        pthread_cond_signal(&r->changed);
+    }
     d->waiting = NULL;
     stream_done(&d->stream);
     d->fd = -1;
     d->broken = false;
+    buf_reset(&d->out);
     pthread_cond_broadcast(&d->changed);
 }
 
@@ -185,8 +192,8 @@ static void break_connection(struct dovecot *d)
     if (d->fd < 0)
         return;
     d->broken = true;
-    shutdown(d->fd, SHUT_RDWR); /* wakes who reads; that one closes */
-    if (!d->reading)
+    shutdown(d->fd, SHUT_RDWR); /* wakes who reads and writes; the last one closes */
+    if (!d->reading && !d->writing)
         close_connection(d);
 }
 
@@ -198,7 +205,7 @@ static enum rc connect_once(struct dovecot *d, long deadline_ms, struct why *why
     enum rc rc;
 
     while (d->connecting || d->broken)
-        if (!wait_change(d, deadline_ms))
+        if (!wait_change(d, &d->changed, deadline_ms))
             return FAIL(why, RC_TEMP, "authentication server " STR_FMT ": time limit exceeded",
                         STR_ARG(d->endpoint));
     if (d->fd >= 0)
@@ -225,12 +232,11 @@ static enum rc connect_once(struct dovecot *d, long deadline_ms, struct why *why
     return rc;
 }
 
-/* A whole line at once, for other threads write too. With the lock. */
-static bool send_line(struct dovecot *d, struct str line, long deadline_ms)
+static bool send_all(int fd, struct str bytes, long deadline_ms)
 {
-    while (line.n) {
-        ssize_t n = send(d->fd, line.p, line.n, MSG_NOSIGNAL | MSG_DONTWAIT);
-        struct pollfd p = {.fd = d->fd, .events = POLLOUT};
+    while (bytes.n) {
+        ssize_t n = send(fd, bytes.p, bytes.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
         if (n < 0 && errno == EAGAIN && clock_ms() < deadline_ms) {
             if (poll(&p, 1, (int)(deadline_ms - clock_ms())) < 0 && errno != EINTR)
                 return false;
@@ -238,9 +244,39 @@ static bool send_line(struct dovecot *d, struct str line, long deadline_ms)
         }
         if (n < 0 && errno != EINTR)
             return false;
-        line = str_from(line, n > 0 ? (size_t)n : 0);
+        bytes = str_from(bytes, n > 0 ? (size_t)n : 0);
     }
     return true;
+}
+
+/*
+ * One thread sends for all that come meanwhile: the server wakes up in the middle of it, and nobody
+ * shall stand in line for a thread that has lost its processor. With the lock, which is released
+ * meanwhile.
+ */
+static void send_line(struct dovecot *d, struct str line, long deadline_ms)
+{
+    buf_add(&d->out, line);
+    if (d->out.over)
+        break_connection(d);
+    if (d->writing)
+        return;
+    d->writing = true;
+    while (d->out.n && !d->broken && d->fd >= 0) {
+        struct buf now = d->out;
+        bool ok;
+        buf_init(&d->out, OUT_MAX_BYTES);
+        pthread_mutex_unlock(&d->lock);
+        ok = send_all(d->fd, buf_str(&now), deadline_ms);
+        login_forget(now.p, now.n);
+        buf_done(&now);
+        pthread_mutex_lock(&d->lock);
+        if (!ok)
+            break_connection(d);
+    }
+    d->writing = false;
+    if (d->broken && !d->reading)
+        close_connection(d);
 }
 
 /* ---- requests ---- */
@@ -267,12 +303,13 @@ static void hand_over(struct dovecot *d, struct str text)
             r->line = arena_copy(r->arena, text);
             r->answered = true;
             forget_request(d, r);
-            pthread_cond_broadcast(&d->changed);
+            pthread_cond_signal(&r->changed);
             return;
         }
 }
 
-/* Read one line for whomever it is. With the lock, which is released meanwhile. */
+/* Read what has come, a line at least, for whomever it is. With the lock, which is released
+ * meanwhile. */
 static void read_for_all(struct dovecot *d, long deadline_ms)
 {
     struct str line;
@@ -286,25 +323,40 @@ static void read_for_all(struct dovecot *d, long deadline_ms)
     d->reading = false;
     if (rc == RC_OK)
         hand_over(d, line);
-    if ((rc != RC_OK && rc != RC_TIMEOUT) || d->broken)
+    while (rc == RC_OK && str_index(stream_peek(&d->stream), '\n') >= 0) {
+        rc = stream_line(&d->stream, LINE_MAX_BYTES, &line, NULL, NULL);
+        if (rc == RC_OK)
+            hand_over(d, line);
+    }
+    if (rc != RC_OK && rc != RC_TIMEOUT)
+        break_connection(d);
+    else if (d->broken && !d->writing)
         close_connection(d);
-    pthread_cond_broadcast(&d->changed); /* somebody else reads now */
+}
+
+/* Whoever stops to wait may be the one who read, or was woken to do so. With the lock. */
+static void let_others_read(struct dovecot *d)
+{
+    if (!d->reading && d->waiting)
+        pthread_cond_signal(&d->waiting->changed);
 }
 
 static enum rc wait_reply(struct dovecot *d, struct request *r, long deadline_ms, struct why *why)
 {
     while (!r->answered && !r->lost && clock_ms() < deadline_ms) {
         if (d->reading || d->broken)
-            wait_change(d, deadline_ms);
+            wait_change(d, &r->changed, deadline_ms);
         else
             read_for_all(d, deadline_ms);
     }
+    if (!r->answered)
+        forget_request(d, r);
+    let_others_read(d);
     if (r->answered)
         return RC_OK;
     if (r->lost)
         return FAIL(why, RC_EOF, "authentication server " STR_FMT ": connection lost",
                     STR_ARG(d->endpoint));
-    forget_request(d, r);
     return FAIL(why, RC_TIMEOUT, "authentication server " STR_FMT ": time limit exceeded",
                 STR_ARG(d->endpoint));
 }
@@ -316,8 +368,7 @@ static enum rc ask(struct dovecot *d, struct request *r, struct str line, long d
     r->answered = r->lost = false;
     r->next = d->waiting;
     d->waiting = r;
-    if (!send_line(d, line, deadline_ms))
-        break_connection(d);
+    send_line(d, line, deadline_ms);
     return wait_reply(d, r, deadline_ms, why);
 }
 
@@ -437,6 +488,7 @@ static enum login_status dovecot_begin(void *state, const struct login_peer *pee
     *exchange = x = arena_new_of(a, struct exchange);
     x->server = d;
     x->request.arena = a;
+    clock_cond_init(&x->request.changed);
     pthread_mutex_lock(&d->lock);
     status = first_step(x, peer, mechanism, initial, reply);
     pthread_mutex_unlock(&d->lock);
@@ -475,12 +527,12 @@ static void dovecot_end(void *exchange)
     char line[64];
     int n = snprintf(line, sizeof line, "CANCEL\t%lu\n", x->request.id);
 
+    pthread_cond_destroy(&x->request.changed);
     if (!x->is_open)
         return;
     pthread_mutex_lock(&d->lock);
-    if (d->fd >= 0 && !d->broken && x->request.connection == d->connections &&
-        !send_line(d, (struct str){line, (size_t)n}, clock_ms() + CONNECT_MS))
-        break_connection(d);
+    if (d->fd >= 0 && !d->broken && x->request.connection == d->connections)
+        send_line(d, (struct str){line, (size_t)n}, clock_ms() + CONNECT_MS);
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -521,6 +573,7 @@ static void dovecot_close(void *state)
     if (d->fd >= 0)
         close_connection(d);
     arena_free(d->known.arena);
+    buf_done(&d->out);
     pthread_cond_destroy(&d->changed);
     pthread_mutex_destroy(&d->lock);
     arena_free(d->arena);
@@ -530,7 +583,6 @@ static enum rc dovecot_open(const struct login_server_options *o, void **state, 
 {
     struct arena *a = arena_new(1024);
     struct dovecot *d = arena_new_of(a, struct dovecot);
-    pthread_condattr_t monotonic;
     enum rc rc;
 
     d->arena = a;
@@ -538,11 +590,9 @@ static enum rc dovecot_open(const struct login_server_options *o, void **state, 
     d->service = arena_copy(a, o->service);
     d->timeout_ms = o->timeout_ms ? o->timeout_ms : REPLY_MS;
     d->fd = -1;
+    buf_init(&d->out, OUT_MAX_BYTES);
     pthread_mutex_init(&d->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&d->changed);
     rc = parse_endpoint(d, why);
     if (rc == RC_OK)
         *state = d;
