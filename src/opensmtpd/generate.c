@@ -145,6 +145,7 @@ void generate(struct generator *g)
     generate_settings(g);
     generate_services(g);
     generate_filters(g);
+    generate_certificates(g);
     generate_listeners(g);
     generate_actions(g);
     generate_rules(g);

@@ -59,6 +59,7 @@ void generate_base(struct generator *g);
 void generate_settings(struct generator *g);
 void generate_services(struct generator *g);
 void generate_listeners(struct generator *g);
+void generate_certificates(struct generator *g);
 void generate_filters(struct generator *g);
 void generate_actions(struct generator *g);
 void generate_rules(struct generator *g);

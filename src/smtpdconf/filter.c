@@ -273,6 +273,9 @@ void parse_check_references(struct parser *p)
         const struct conf_listen *l = c->listens.v[i];
         if (l->pki.n && !conf_pki_find(c, l->pki))
             parse_complaint(p, "pki name not found: " STR_FMT, STR_ARG(l->pki));
+        for (size_t k = 0; k < l->other_pkis.n; k++)
+            if (!conf_pki_find(c, l->other_pkis.v[k]))
+                parse_complaint(p, "pki name not found: " STR_FMT, STR_ARG(l->other_pkis.v[k]));
         if (l->ca.n && !conf_ca_find(c, l->ca))
             parse_complaint(p, "ca name not found: " STR_FMT, STR_ARG(l->ca));
     }

@@ -91,6 +91,21 @@ static bool want_text(struct parser *p, struct str *to, const char *message)
     return true;
 }
 
+/* The first is the one that clients get who ask for no name. */
+static bool want_pki(struct parser *p, struct conf_listen *l)
+{
+    struct str name;
+
+    if (!parse_want_string(p, &name) ||
+        !parse_once(p, str_eq_nocase(l->pki, name), "pki already specified"))
+        return false;
+    if (l->pki.n)
+        vec_add(p->arena, &l->other_pkis, name);
+    else
+        l->pki = name;
+    return true;
+}
+
 static bool want_map(struct parser *p, struct conf_table **to, const char *message, const char *use)
 {
     struct conf_table *t = parse_want_table(p);
@@ -131,7 +146,7 @@ static bool network_option(struct parser *p, struct conf_listen *l)
     if (parse_take_word(p, "auth-optional"))
         return want_auth(p, l, true);
     if (parse_take_word(p, "pki"))
-        return want_text(p, &l->pki, "pki already specified");
+        return want_pki(p, l);
     if (parse_take_word(p, "ca"))
         return want_text(p, &l->ca, "ca already specified");
     if (parse_take_word(p, "hostname"))

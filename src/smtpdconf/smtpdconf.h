@@ -54,6 +54,7 @@ struct conf_listen {
     bool auth, auth_optional;
     struct conf_table *auth_table, *hostnames, *senders;
     struct str hostname, tag, pki, ca, filter, ciphers, protocols;
+    VEC(struct str) other_pkis; /* for clients that ask for their names */
     bool mask_src, no_dsn, proxy_v2, received_auth, masquerade;
 };
 

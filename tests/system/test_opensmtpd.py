@@ -702,6 +702,26 @@ def test_smtps(site, certificate):
     wait_until(greeted, what=s.logs()[-2000:])
 
 
+def test_S3_3_pki_by_the_name_that_is_asked_for(site, certificate, tmp_path):
+    """listen on ... pki a pki b: the first is the usual one; names of a pki and of its certificate choose others."""
+    os.chmod(tmp_path, 0o755)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other",
+                    "-addext", "subjectAltName=DNS:b.test,DNS:*.wild.test", "-keyout", f"{tmp_path}/key", "-out", f"{tmp_path}/cert"],
+                   check=True, capture_output=True)
+    s = site(f'pki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
+             f'pki two.test cert "{tmp_path}/cert"\npki two.test key "{tmp_path}/key"\n'
+             'listen on 127.0.0.1 port {port} tls-require pki mx.test pki two.test\nmatch for any reject\n')
+    first, second = (ssl.PEM_cert_to_DER_cert(open(f).read()) for f in (certificate[0], f"{tmp_path}/cert"))
+    context = ssl._create_unverified_context()
+    for name, want in (("mx.test", first), ("else.test", first), ("two.test", second), ("B.test", second), ("x.wild.test", second)):
+        s.wait_port()
+        with Raw(s.port) as c:
+            c.cmd("EHLO c.test")
+            assert c.cmd("STARTTLS").startswith("220"), s.logs()
+            with context.wrap_socket(c.s, server_hostname=name) as t:
+                assert t.getpeercert(binary_form=True) == want, (name, s.logs()[-2000:])
+
+
 # ---- limits and times ----
 
 def test_limits(site):
