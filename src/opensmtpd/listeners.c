@@ -134,6 +134,10 @@ static void socket_listener(struct generator *g, const struct conf_listen *l)
 {
     if (l->tag.n)
         set(g, &l->place, "smtpd_service_tag", STR_FMT, STR_ARG(literal(g, l->tag)));
+    if (l->mask_src)
+        set(g, &l->place, "pickup_hide_user", "yes");
+    if (l->no_dsn)
+        set(g, &l->place, "pickup_discard_dsn", "yes");
     if (l->filter.n)
         warn(g, &l->place,
              "a filter of the socket has no effect: mail of sendmail(1) is not filtered");

@@ -59,14 +59,25 @@ static void add_received(struct message *m)
 {
     const struct config *config = m->env->config;
     char date[DATE_SIZE];
+    struct str user = arena_printf(m->arena, ", from userid %u", m->drop.uid);
 
     date_rfc5322(date, clock_seconds());
-    submit_prepend_header(m->submission,
-                          arena_printf(m->arena,
-                                       "Received: by " STR_FMT " (" STR_FMT
-                                       ", from userid %u)\n\tid %s; %s",
-                                       STR_ARG(config->myhostname), STR_ARG(config->mail_name),
-                                       m->drop.uid, submit_queue_id(m->submission), date));
+    submit_prepend_header(
+        m->submission,
+        arena_printf(m->arena, "Received: by " STR_FMT " (" STR_FMT STR_FMT ")\n\tid %s; %s",
+                     STR_ARG(config->myhostname), STR_ARG(config->mail_name),
+                     STR_ARG(config->pickup_hide_user ? STR("") : user),
+                     submit_queue_id(m->submission), date));
+}
+
+static void discard_dsn(struct message *m)
+{
+    m->drop.begin.envid = STR("");
+    m->drop.begin.dsn_ret = 0;
+    for (size_t i = 0; i < m->recipients.n; i++) {
+        m->recipients.v[i].dsn_notify = 0;
+        m->recipients.v[i].dsn_orcpt = STR("");
+    }
 }
 
 enum rc message_open(struct message *m, struct why *why)
@@ -80,6 +91,8 @@ enum rc message_open(struct message *m, struct why *why)
         begin->arrival_sec = now.tv_sec;
         begin->arrival_usec = now.tv_nsec / 1000;
     }
+    if (m->env->config->pickup_discard_dsn && m->drop.source != DROP_FROM_QUEUE)
+        discard_dsn(m);
     TRY(submit_begin(m->pickup->submit, begin, m->arena, &m->env->log, &m->submission, why));
     log_set_queue_id(&m->log, str_of(submit_queue_id(m->submission)));
     logline_uid(&m->log, (long)m->drop.uid, begin->sender, m->orig_id);

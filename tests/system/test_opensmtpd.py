@@ -412,6 +412,21 @@ def test_F3_F5_S117_sendmail_and_mbox(site):
     assert re.match(r"From me@localhost ", text) and text.endswith("\n>From the start\n\n")
 
 
+@pytest.mark.parametrize("options", ["", "mask-src no-dsn"])
+def test_F3_socket_options(site, options):
+    """listen on socket mask-src no-dsn: what sendmail(1) submits names no user and asks for no notices."""
+    s = site(f'listen on socket {options}\naction "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\nmatch for local action "l"\n')
+    s.run("sendmail", "-f", "me@localhost", "-N", "success", "joe@localhost", input="Subject: x\n\nhello\n", check=True)
+    text = open(box(s, "joe")[0]).read()
+    assert ("from userid" in text) == (not options) and "Received: by " in text
+    if options:
+        s.wait_log("to=<joe@localhost>.*status=sent")
+        wait_until(lambda: not s.queue_files())
+        assert not glob.glob(f"{s.mail}/me/new/*")
+    else:
+        assert "Successful Mail Delivery Report" in open(box(s, "me")[0]).read()
+
+
 def test_S118_F6_maildir_of_the_user(site):
     s = site(f'table u {{{{ joe = "{os.getuid() or 65534}:{os.getgid() or 65534}:{{mail}}/home" }}}}\n'
              'listen on 127.0.0.1 port {port}\naction "l" maildir userbase <u>\nmatch for local action "l"\n')
