@@ -146,12 +146,19 @@ static struct str map_option(struct generator *g, const char *name, const struct
     return text;
 }
 
+struct str process_column(struct generator *g, long limit)
+{
+    return limit ? arena_printf(g->arena, "%ld", limit) : STR("-");
+}
+
 static void local(struct generator *g, const struct conf_action *a)
 {
     struct str service = action_service(g, a), alias, virtual, users;
+    long per_user = limit_value(g, "mda", "max-session-per-user");
 
-    buf_addf(g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - n n - - local%s\n",
+    buf_addf(g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - n n - " STR_FMT " local%s\n",
              STR_ARG(generate_place(g, &a->place)), STR_ARG(service),
+             STR_ARG(process_column(g, limit_value(g, "mda", "max-session"))),
              g->options->verbose ? " -v" : "");
     alias = map_option(g, "alias_maps", a->alias, USE_ALIASES);
     virtual = map_option(g, "local_address_maps", a->virtual, USE_ALIASES);
@@ -166,7 +173,8 @@ static void local(struct generator *g, const struct conf_action *a)
     set(g, &a->place,
         arena_printf(g->arena, STR_FMT "_destination_recipient_limit", STR_ARG(service)).p, "1");
     set(g, &a->place,
-        arena_printf(g->arena, STR_FMT "_destination_concurrency_limit", STR_ARG(service)).p, "2");
+        arena_printf(g->arena, STR_FMT "_destination_concurrency_limit", STR_ARG(service)).p, "%ld",
+        per_user ? per_user : 2);
     action_lifetime(g, a, service);
     buf_addf(g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(a->name), STR_ARG(service));
     known_recipients(g, a, alias, virtual, users);

@@ -57,6 +57,11 @@ struct str plain_name(struct generator *g, const char *prefix, struct str text);
 /* ---- parts ---- */
 void generate_base(struct generator *g);
 void generate_settings(struct generator *g);
+void generate_limits(struct generator *g);
+/* Those that concern one transport, which was begun last in master.cf. */
+void limit_transport(struct generator *g, struct str service);
+/* limits.c: what a limit for all domains says; 0: nothing. */
+long limit_value(const struct generator *g, const char *of, const char *name);
 void generate_services(struct generator *g);
 void generate_listeners(struct generator *g);
 void generate_certificates(struct generator *g);

@@ -206,13 +206,16 @@ static void make_service(struct relay *r, enum relay_protocol protocol)
 {
     const struct conf_action *a = r->action;
     struct str service = service_of(r, protocol);
+    long per_source = limit_value(r->g, "mta", "max-conn-per-source");
 
     if (r->made & 1u << protocol)
         return;
     r->made |= 1u << protocol;
-    buf_addf(r->g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - - n - - %s%s\n",
-             STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service), kinds[protocol].program,
-             r->g->options->verbose ? " -v" : "");
+    buf_addf(r->g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - - n - " STR_FMT " %s%s\n",
+             STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service),
+             STR_ARG(process_column(r->g, per_source * (long)(r->sources.n ? r->sources.n : 1))),
+             kinds[protocol].program, r->g->options->verbose ? " -v" : "");
+    limit_transport(r->g, service);
     tls(r, protocol);
     source(r);
     greeting(r, protocol);

@@ -125,35 +125,6 @@ static void srs(struct generator *g)
         set(g, &c->srs_ttl.place, "srs_lifetime", "%lds", c->srs_ttl.value);
 }
 
-/* Limits of the original, where there is something like them. */
-static void limits(struct generator *g)
-{
-    static const struct {
-        const char *of, *name, *parameter;
-    } known[] = {
-        {"scheduler", "max-inflight", "qmgr_message_active_limit"},
-        {"mta", "max-conn-per-domain", "default_destination_concurrency_limit"},
-        {"mta", "max-conn-per-relay", "default_destination_concurrency_limit"},
-        {"mta", "max-conn-per-host", "default_destination_concurrency_limit"},
-    };
-
-    for (size_t i = 0; i < g->conf->limits.n; i++) {
-        const struct conf_limit *l = &g->conf->limits.v[i];
-        size_t k = 0, n = sizeof known / sizeof *known;
-        while (k < n &&
-               (!str_eq(l->of, str_of(known[k].of)) || !str_eq(l->name, str_of(known[k].name))))
-            k++;
-        if (k < n && l->domain.n == 0)
-            set(g, &l->place, known[k].parameter, "%ld", l->value);
-        else if (str_eq(l->name, STR("inet4")) || str_eq(l->name, STR("inet6")))
-            set(g, &l->place, "smtp_address_preference",
-                str_eq(l->name, STR("inet4")) ? "ipv4" : "ipv6");
-        else
-            warn(g, &l->place, STR_FMT " limit " STR_FMT " has no effect", STR_ARG(l->of),
-                 STR_ARG(l->name));
-    }
-}
-
 static void what_is_not_there(struct generator *g)
 {
     const struct conf *c = g->conf;
@@ -168,8 +139,7 @@ static void what_is_not_there(struct generator *g)
              STR_ARG(g->base->queue_directory));
     if (c->max_deferred.place.line)
         warn(g, &c->max_deferred.place,
-             "mta max-deferred has no effect: the queue manager keeps "
-             "its own limits");
+             "mta max-deferred has no effect: mail that was deferred is tried at its own time");
     if (c->admd.place.line)
         warn(g, &c->admd.place, "admd has no effect but for filters");
 }
@@ -232,7 +202,7 @@ void generate_settings(struct generator *g)
     sizes(g);
     srs(g);
     tls(g);
-    limits(g);
+    generate_limits(g);
     what_is_not_there(g);
     command_line(g);
     set(g, NULL, "recipient_action_maps", "texthash:" STR_FMT "/actions", STR_ARG(g->dir));

@@ -233,21 +233,6 @@ static bool pki(struct parser *p)
     return true;
 }
 
-static bool mda(struct parser *p)
-{
-    struct conf_wrapper *w = arena_new_of(p->arena, struct conf_wrapper);
-
-    if (!parse_want_word(p, "wrapper") || !parse_want_string(p, &w->name) ||
-        !parse_want_string(p, &w->command))
-        return false;
-    w->place = p->lexer.place;
-    if (conf_wrapper_find(p->conf, w->name))
-        return parse_error(p, "mda wrapper already declared with that name: " STR_FMT,
-                           STR_ARG(w->name));
-    vec_add(p->arena, &p->conf->wrappers, w);
-    return true;
-}
-
 static bool is_one_of(struct str word, const char *const *words)
 {
     for (; *words; words++)
@@ -259,29 +244,28 @@ static bool is_one_of(struct str word, const char *const *words)
 static const char *const mta_limits[] = {"max-conn-per-host",
                                          "max-conn-per-route",
                                          "max-conn-per-source",
-                                         "max-conn-per-connector",
                                          "max-conn-per-relay",
                                          "max-conn-per-domain",
-                                         "max-conn-delay",
-                                         "conn-delay",
-                                         "delay-connector",
-                                         "delay-source",
-                                         "delay-relay",
-                                         "delay-domain",
-                                         "discon-delay-source",
-                                         "discon-delay-route",
-                                         "max-mail-per-session",
-                                         "delay-transaction",
-                                         "max-failures",
-                                         "failure-delay",
-                                         "session-delay-keepalive",
+                                         "max-conn-per-connector",
+                                         "conn-delay-host",
+                                         "conn-delay-route",
+                                         "conn-delay-source",
+                                         "conn-delay-relay",
+                                         "conn-delay-domain",
+                                         "conn-delay-connector",
+                                         "reconn-delay-route",
+                                         "session-mail-max",
+                                         "session-transaction-delay",
                                          "session-keepalive",
+                                         "max-failures-per-session",
                                          "task-hiwat",
                                          "task-lowat",
                                          "task-release",
                                          "inet4",
                                          "inet6",
                                          NULL};
+static const char *const mda_limits[] = {"max-session", "max-session-per-user", "task-hiwat",
+                                         "task-lowat",  "task-release",         NULL};
 static const char *const scheduler_limits[] = {"max-inflight", "max-evp-batch-size",
                                                "max-msg-batch-size", "max-schedule", NULL};
 
@@ -305,6 +289,27 @@ static bool limits(struct parser *p, const char *of, const char *const *known, s
         vec_add(p->arena, &p->conf->limits, l);
     } while (!parse_at_line_end(p));
     return true;
+}
+
+static bool mda_wrapper(struct parser *p)
+{
+    struct conf_wrapper *w = arena_new_of(p->arena, struct conf_wrapper);
+
+    if (!parse_want_string(p, &w->name) || !parse_want_string(p, &w->command))
+        return false;
+    w->place = p->lexer.place;
+    if (conf_wrapper_find(p->conf, w->name))
+        return parse_error(p, "mda wrapper already declared with that name: " STR_FMT,
+                           STR_ARG(w->name));
+    vec_add(p->arena, &p->conf->wrappers, w);
+    return true;
+}
+
+static bool mda(struct parser *p)
+{
+    if (parse_take_word(p, "limit"))
+        return limits(p, "mda", mda_limits, STR_NONE);
+    return parse_want_word(p, "wrapper") && mda_wrapper(p);
 }
 
 static bool mta(struct parser *p)

@@ -751,6 +751,42 @@ def test_limits(site):
     assert say(s, "EHLO c.test", "MAIL FROM:<a@x.test> SIZE=30000")[-1].startswith("552")
 
 
+@pytest.mark.parametrize("setting,lines", [
+    ("mta limit max-conn-per-domain 9 max-conn-per-relay 3", ["action_r_destination_concurrency_limit = 3"]),
+    ("mta limit conn-delay-host 2 conn-delay-relay 5", ["action_r_destination_rate_delay = 5s"]),
+    ("mta limit conn-delay-source 4", ["action_r_transport_rate_delay = 4s"]),
+    ("mta limit session-mail-max 5 session-keepalive 20",
+     ["smtp_connection_reuse_count_limit = 4", "smtp_connection_cache_time_limit = 20s"]),
+    ("mta limit inet4", ["  -o { inet_protocols = ipv4 }"]),
+    ("mta limit max-conn-per-source 7", ["action_r unix - - n - 7 smtp"]),
+    ("mda limit max-session 5 max-session-per-user 1", ["action_l unix - n n - 5 local", "action_l_destination_concurrency_limit = 1"]),
+    ("scheduler limit max-inflight 50", ["qmgr_message_active_limit = 50"]),
+])
+def test_S3_5_limits_with_a_counterpart(site, setting, lines):
+    s = site("", start=False)
+    s.write(f'{setting}\nlisten on 127.0.0.1 port {s.port}\naction "l" maildir "{s.mail}/%{{dest.user}}" user {USER}\n'
+            'action "r" relay\nmatch for local action "l"\nmatch for any action "r"\n')
+    s.start()
+    assert "has no effect" not in s.output
+    text = open(f"{s.etc}/main.cf").read() + open(f"{s.etc}/master.cf").read()
+    for line in lines:
+        assert f"\n{line}\n" in text, text
+    send(s, "joe@localhost")
+    box(s, "joe")
+
+
+def test_S3_5_mails_of_a_session_and_delays(site):
+    """mta limit session-mail-max, conn-delay-relay: one mail for each session, not two within the delay."""
+    server = Server()
+    s = site(f'mta limit session-mail-max 1 conn-delay-relay 1\nlisten on 127.0.0.1 port {{port}}\n'
+             f'action "r" relay host smtp+notls://127.0.0.1:{server.port}\nmatch for any action "r"\n')
+    started = time.monotonic()
+    for i in range(3):
+        send(s, f"u{i}@far.test")
+    server.wait(s, 3)
+    assert time.monotonic() - started >= 2 and len(server.peers) == 3
+
+
 def test_sub_addr_delim(site):
     s = site('smtp sub-addr-delim "_"\n' + MAILDIR.replace("dest.user", "dest.user:strip"))
     send(s, "joe_x@localhost")
@@ -803,7 +839,10 @@ def test_every_setting_names_its_line(site):
 
 @pytest.mark.parametrize("text,words", [("queue compression\n", "queue compression has no effect"),
                                         ("queue encryption secret\n", "queue files are NOT encrypted"),
-                                        ("mta max-deferred 10\n", "max-deferred has no effect")])
+                                        ("mta max-deferred 10\n", "max-deferred has no effect"),
+                                        ("mta limit task-hiwat 10\n", "mta limit task-hiwat has no effect: "),
+                                        ("mta limit for domain a.test max-conn-per-host 1\n", "limit for domain a.test has no effect"),
+                                        ("scheduler limit max-schedule 10\n", "scheduler limit max-schedule has no effect: ")])
 def test_settings_without_effect_are_named(site, text, words):
     s = site(text + "match for any reject\n", start=False)
     r = s.smtpd("-nv")

@@ -37,6 +37,10 @@ OWN = {
     "dhe": "pki x key \"/none\"\npki x dhe foo\nmatch for any reject\n",
     "srs without key": "action a relay srs\nmatch for any reject\n",
     "tls twice": "listen on 127.0.0.1 smtps tls\nmatch for any reject",
+    "limits of mta": "mta limit conn-delay-relay 5 inet4 session-mail-max 3 task-hiwat 1\nmta limit for domain x.y max-conn-per-host 1\n"
+                     "match for any reject\n",
+    "limits of mda": "mda limit max-session 5 max-session-per-user 2 task-hiwat 3\nmatch for any reject\n",
+    "limits of the scheduler": "scheduler limit max-inflight 5 task-hiwat 1\nmatch for any reject\n",
     "wrapper twice": "mda wrapper w x\nmda wrapper w y\nmatch for any reject\n",
     "limits": "mta limit foo 3\nscheduler limit foo 3\nmatch for any reject\n",
     "session limit": "smtp limit foo 3\nmatch for any reject\n",
