@@ -172,9 +172,9 @@ static void ending_work(void *context)
         !flush_log(msg, msg->q->trace, BOUNCE_KIND_TRACE, e->arena))
         msg->remain = true;
     if (!msg->remain || expire(msg, e->arena)) {
-        remove_file(msg);
-        if (str_eq(msg->queue_name, STR("deferred")))
+        if (str_eq(msg->queue_name, STR("deferred"))) /* first: no listing shows what is gone */
             index_remove(msg->q, msg->m.queue_id);
+        remove_file(msg);
         return;
     }
     warn_of_delay(msg, e->arena);
