@@ -261,6 +261,7 @@ void act_on(struct postsuper *p, enum action action, const char *id)
 {
     struct work w = {.p = p};
 
+    p->asked[action] = true;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].action == action)
             w.rule = &rules[i];

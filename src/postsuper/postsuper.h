@@ -23,6 +23,7 @@ struct postsuper {
     struct arena *arena;
     VEC(struct str) directories; /* as named; empty: all that fit */
     struct counts counts;
+    bool asked[128]; /* enum action: the summary says "0 messages" too */
     struct ipc qmgr; /* fd -1: not connected, or the system is down */
     bool qmgr_tried;
 };

@@ -509,8 +509,11 @@ def test_hold_release_delete(postern):
     r = p.run("postsuper", "-d", "-", input=f"{a}\nNOSUCH\n{b}\n", check=True)
     assert r.stderr == f"postsuper: {a}: removed\npostsuper: {b}: removed\npostsuper: Deleted: 2 messages\n"
     wait_until(lambda: [e["queue_id"] for e in listing(p)] == [c], what="one message")
-    assert p.run("postsuper", "-d", "ALL", "hold").stderr == ""
+    assert p.run("postsuper", "-d", "ALL", "hold").stderr == "postsuper: Deleted: 0 messages\n"
     assert p.run("postsuper", "-d", "ALL").stderr == "postsuper: Deleted: 1 message\n"
+    for option, said in (("-r", "Requeued"), ("-d", "Deleted"), ("-h", "Placed on hold"), ("-H", "Released from hold"), ("-e", "Force-expired"), ("-f", "Force-expired")):
+        r = p.run("postsuper", option, "NOSUCH")
+        assert (r.returncode, r.stderr) == (0, f"postsuper: {said}: 0 messages\n")
     wait_until(lambda: listing(p) == [], what="no message")
     p.wait_queue(0, "defer")
 
