@@ -129,6 +129,13 @@ def wait_until(test, timeout=60, what="condition"):
     raise AssertionError(f"{what}: not within {timeout * SLOW} s")
 
 
+def listens(where):
+    """Whether somebody listens on a port or a UNIX socket. Looked up, so that no session is spent; a socket is there before it listens."""
+    if isinstance(where, int):
+        return any(f":{where:04X} " in line and " 0A " in line for line in open("/proc/net/tcp"))
+    return any(f[3] == "00010000" and f[7:] == [where] for f in map(str.split, open("/proc/net/unix")))
+
+
 class Logging:
     """Somebody who writes into the file self.log."""
 

@@ -5,7 +5,7 @@ import pwd
 import signal
 import subprocess
 
-from conftest import SLOW, alive, descendants, wait_until
+from conftest import SLOW, alive, descendants, listens, wait_until
 
 USERS = {"anna": "sesame opens", "bert@example.test": "pässwörd", "carl": "x" * 200}
 
@@ -78,7 +78,7 @@ service stats {{
         self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"], stdout=subprocess.DEVNULL,
                                         stderr=open(f"{self.dir}/err", "w"))
         try:
-            wait_until(lambda: os.path.exists(self.socket), what="socket of Dovecot")
+            wait_until(lambda: listens(self.socket), what="socket of Dovecot")
         except AssertionError:
             raise AssertionError(open(f"{self.dir}/err").read() + self.log()) from None
         return self

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 from agent import FakeServer
-from conftest import SLOW, alive, descendants, free_port, wait_until
+from conftest import SLOW, alive, descendants, free_port, listens, wait_until
 from dnssec import Signed
 
 USERS = ("anna", "bert")
@@ -72,7 +72,7 @@ service stats {{
     def __enter__(self):
         self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/conf"], stdout=subprocess.DEVNULL, stderr=open(f"{self.dir}/err", "w"))
         try:
-            wait_until(lambda: os.path.exists(f"{self.dir}/lmtp"), what="socket of Dovecot")
+            wait_until(lambda: listens(f"{self.dir}/lmtp"), what="socket of Dovecot")
         except AssertionError:
             raise AssertionError(open(f"{self.dir}/err").read() + self.log()) from None
         return self

@@ -16,7 +16,7 @@ import threading
 
 import pytest
 
-from conftest import SLOW, TOP, free_port, wait_until
+from conftest import SLOW, TOP, free_port, listens, wait_until
 from sasl_peers import USERS, Dovecot, b64, plain
 from test_access import Policy
 from tls_client import Authority, Secure, client
@@ -720,7 +720,7 @@ def test_cyrus_saslauthd(cyrus):
             daemon = subprocess.Popen(["saslauthd", "-d", "-a", "rimap", "-O", f"127.0.0.1/{imap.server_address[1]}", "-n", "1", "-m", run],
                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
             try:
-                wait_until(lambda: os.path.exists(f"{run}/mux"), what="saslauthd")
+                wait_until(lambda: listens(f"{run}/mux"), what="saslauthd")
                 os.chmod(f"{run}/mux", 0o777)
                 with p.raw() as s:
                     ehlo(s)

@@ -2,13 +2,12 @@
 import glob
 import os
 import re
-import socket
 import subprocess
 import time
 
 import pytest
 
-from conftest import BUILD, SLOW, Raw, free_port, reachable, wait_until
+from conftest import BUILD, SLOW, Raw, free_port, listens, reachable, wait_until
 
 USER = ["-u", "nobody"] if os.getuid() == 0 else []
 
@@ -19,15 +18,7 @@ class Sink:
         self.where = where or f"127.0.0.1:{self.port}"
         self.p = subprocess.Popen([f"{BUILD}/bin/smtp-sink", *USER, *options, self.where, "100"], text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        path = self.where[5:] if self.where.startswith("unix:") else None
-
-        def there():
-            if path:
-                return os.path.exists(path)
-            with socket.socket() as s:  # in /proc, so that no session is spent
-                hexport = f":{self.port:04X} "
-                return any(hexport in line and " 0A " in line for line in open("/proc/net/tcp"))
-        wait_until(lambda: there() or self.p.poll() is not None, what="listening")
+        wait_until(lambda: listens(self.where[5:] if where else self.port) or self.p.poll() is not None, what="listening")
 
     def end(self):
         self.p.terminate()
