@@ -15,7 +15,7 @@
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { LINE_MAX_BYTES = 2000 };
+enum { LINE_MAX_BYTES = 2000, PREFIX_MAX_BYTES = 256, LEVEL_MAX_BYTES = 16 };
 
 struct log_sink {
     struct log_options o; /* texts owned */
@@ -25,10 +25,11 @@ struct log_sink {
     int pid;                    /* of the process that opened it */
     const atomic_uint *watched; /* NULL: none; see log_watch() */
     unsigned verbose_bits;
-    char host[64];        /* short host name for lines in a file */
-    pthread_mutex_t lock; /* guards below */
-    time_t second;        /* that stamp shows, and when the file was last looked at */
-    char stamp[32];
+    char host[64];                 /* short host name for lines in a file */
+    pthread_mutex_t lock;          /* guards below */
+    time_t second;                 /* that prefix shows, and when the file was last looked at */
+    char prefix[PREFIX_MAX_BYTES]; /* of lines in a file: time, host, program */
+    size_t prefix_n;
 };
 
 void log_watch(struct log *log, const atomic_uint *bits, unsigned verbose_bits)
@@ -150,10 +151,14 @@ static void refresh(struct log_sink *k, time_t now)
 {
     struct tm tm;
     struct stat ours, theirs;
+    char stamp[32];
+    int n;
 
     k->second = now;
     localtime_r(&now, &tm);
-    strftime(k->stamp, sizeof k->stamp, "%b %d %H:%M:%S", &tm);
+    strftime(stamp, sizeof stamp, "%b %d %H:%M:%S", &tm);
+    n = snprintf(k->prefix, sizeof k->prefix, "%s %s %s[%d]: ", stamp, k->host, k->o.tag, k->pid);
+    k->prefix_n = (size_t)n < sizeof k->prefix ? (size_t)n : sizeof k->prefix - 1;
     if (k->fd < 0 && k->socket < 0)
         connect_postlogd(k);
     if (k->fd < 0 || fstat(k->fd, &ours) < 0 || !S_ISREG(ours.st_mode))
@@ -187,7 +192,7 @@ static void write_fully(int fd, const char *p, size_t n)
 void log_text(const struct log *log, enum log_level level, struct str text)
 {
     struct log_sink *k = log->sink;
-    char line[LINE_MAX_BYTES + 200], body[LINE_MAX_BYTES];
+    char line[PREFIX_MAX_BYTES + LEVEL_MAX_BYTES + LINE_MAX_BYTES], body[LINE_MAX_BYTES];
     int saved = errno, n;
     size_t bytes = 0;
     bool utf8 = str_is_utf8(text);
@@ -206,21 +211,24 @@ void log_text(const struct log *log, enum log_level level, struct str text)
         syslog(level_priorities[level], "%s%s", level_words[level], body);
     } else if (k && k->o.file) {
         time_t now = clock_seconds();
+        size_t word = strlen(level_words[level]), at;
         int fd, to;
         pthread_mutex_lock(&k->lock);
         if (now != k->second)
             refresh(k, now);
         fd = k->fd;
         to = k->socket;
-        n = snprintf(line, sizeof line, "%s %s %s[%d]: %s%s\n", k->stamp, k->host, k->o.tag, k->pid,
-                     level_words[level], body);
+        at = k->prefix_n;
+        memcpy(line, k->prefix, at);
         pthread_mutex_unlock(&k->lock);
-        if ((size_t)n >= sizeof line)
-            n = (int)sizeof line - 1;
+        memcpy(line + at, level_words[level], word);
+        memcpy(line + at + word, body, bytes);
+        at += word + bytes;
+        line[at++] = '\n';
         if (fd >= 0)
-            write_fully(fd, line, (size_t)n);
+            write_fully(fd, line, at);
         else if (to >= 0)
-            (void)!send(to, line, (size_t)n, MSG_NOSIGNAL);
+            (void)!send(to, line, at, MSG_NOSIGNAL);
     }
     errno = saved;
 }
@@ -238,10 +246,13 @@ static void log_line(const struct log *log, enum log_level level, const char *fo
 static void log_line(const struct log *log, enum log_level level, const char *format, va_list args)
 {
     char text[LINE_MAX_BYTES];
-    int n = 0, more;
+    int n = (int)strlen(log->queue_id), more;
 
-    if (log->queue_id[0])
-        n = snprintf(text, sizeof text, "%s: ", log->queue_id);
+    memcpy(text, log->queue_id, (size_t)n);
+    if (n) {
+        text[n++] = ':';
+        text[n++] = ' ';
+    }
     more = vsnprintf(text + n, sizeof text - (size_t)n, format, args);
     n += more > 0 ? more : 0;
     log_text(log, level, (struct str){text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1});

@@ -36,7 +36,9 @@ static void keep_line(struct transcript *t, const char *who, struct str line)
         to = &t->last;
     if (to->n + line.n + 8 > TRANSCRIPT_LAST_MAX)
         make_room(t);
-    buf_addf(to, "%4s: " STR_FMT "\n", who, STR_ARG(line));
+    buf_add(to, str_of(who));
+    buf_add(to, line);
+    buf_addc(to, '\n');
 }
 
 static void add(struct transcript *t, const char *who, char arrow, struct str text)
@@ -53,10 +55,10 @@ static void add(struct transcript *t, const char *who, char arrow, struct str te
 
 void transcript_in(struct transcript *t, struct str text)
 {
-    add(t, "In", '<', text);
+    add(t, "  In: ", '<', text);
 }
 
 void transcript_out(struct transcript *t, struct str text)
 {
-    add(t, "Out", '>', text);
+    add(t, " Out: ", '>', text);
 }
