@@ -318,7 +318,7 @@ static bool handshake(struct attempt *at, struct session *s)
     if (check.accepted)
         return true;
     describe_refused(at);
-    return refuse(at, s, "4.7.5", tls_check_reason(&check, s->tls));
+    return refuse(at, s, "4.7.5", "Server certificate not verified");
 }
 
 /* Bytes that were not sent over TLS. A connection that was closed meanwhile is another matter. */

@@ -237,10 +237,3 @@ struct tls_verifier tls_check_verifier(struct tls_check *check)
 }
 
 #endif
-
-const char *tls_check_reason(const struct tls_check *check, const struct tls_session *t)
-{
-    (void)check;
-    return t->trust < TLS_TRUSTED ? "Server certificate not trusted"
-                                  : "Server certificate not verified";
-}

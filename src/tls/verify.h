@@ -24,6 +24,3 @@ struct tls_check {
 
 /* The verifier of a handshake under this policy. check lives until the handshake is over. */
 struct tls_verifier tls_check_verifier(struct tls_check *check);
-
-/* Why it was not accepted: "Server certificate not trusted", "Server certificate not verified". */
-const char *tls_check_reason(const struct tls_check *check, const struct tls_session *t);

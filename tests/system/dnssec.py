@@ -30,9 +30,11 @@ def run(*args, **kw):
 
 class Signed:
     """zones: name to the lines of its records. Every zone but those in unsigned is signed; a zone in bogus has a trust anchor of
-    another key. resolv_conf names Unbound; authority_conf names NSD itself (no validation there); anchors: file of trust anchors."""
+    another key. resolv_conf names Unbound; authority_conf names NSD itself (no validation there); anchors: file of trust anchors.
+    standard: an address where Unbound is at port 53 as well, for resolvers that know no other port."""
 
-    def __init__(self, zones, unsigned=(), bogus=()):
+    def __init__(self, zones, unsigned=(), bogus=(), standard=None):
+        self.standard = standard
         self.top = tempfile.mkdtemp(prefix="pd-", dir="/tmp")
         os.chmod(self.top, 0o755)
         self.nsd_port, self.port = free_udp_port(), free_udp_port()
@@ -79,7 +81,9 @@ class Signed:
 
     def start_unbound(self, served):
         with open(f"{self.top}/unbound.conf", "w") as f:
-            f.write(f'server:\n  interface: 127.0.0.1@{self.port}\n  port: {self.port}\n  do-ip6: no\n  username: ""\n  chroot: ""\n  directory: "{self.top}"\n'
+            f.write(f'server:\n  interface: 127.0.0.1@{self.port}\n  port: {self.port}\n  do-ip6: no\n'
+                    + (f"  interface: {self.standard}@53\n" if self.standard else "")
+                    + f'  username: ""\n  chroot: ""\n  directory: "{self.top}"\n'
                     f'  pidfile: "{self.top}/unbound.pid"\n  use-syslog: no\n  do-daemonize: no\n  do-not-query-localhost: no\n  verbosity: 1\n  num-threads: 1\n'
                     f'  trust-anchor-file: "{self.anchors}"\n  module-config: "validator iterator"\n  aggressive-nsec: no\n')
             f.writelines(f'  local-zone: "{zone}" transparent\n' for zone, _ in served)

@@ -125,7 +125,7 @@ def test_match(agent, code):
 @pytest.mark.parametrize("code", USABLE)
 def test_mismatch(agent, code):
     tls, dsn, status, words = outcome(agent, f"d-x{code}.dane.test")
-    assert (tls, dsn, status, words) == ("!dane:encrypt", "4.7.5", "deferred", "Server certificate not trusted")
+    assert (tls, dsn, status, words) == ("!dane:encrypt", "4.7.5", "deferred", "Server certificate not verified")
 
 
 @pytest.mark.parametrize("code", UNUSABLE)

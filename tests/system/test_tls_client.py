@@ -295,7 +295,7 @@ def test_name_and_chain(agent, ca, level):
 def test_unknown_authority(agent, ca):
     a = agent(smtp_tls_security_level="verify")
     with TlsServer(ca.localhost) as s:
-        assert outcome(a, local(s))[1:] == ("4.7.5", "deferred", "Server certificate not trusted")
+        assert outcome(a, local(s))[1:] == ("4.7.5", "deferred", "Server certificate not verified")
     assert re.search(r"certificate verification failed for localhost\[127\.0\.0\.1\]:\d+: ", a.logs())
 
 
@@ -303,7 +303,7 @@ def test_expired(agent, ca):
     old = ca.cert("old", "localhost", days="-1")
     a = agent(smtp_tls_security_level="verify", smtp_tls_CAfile=ca.pem)
     with TlsServer(old) as s:
-        assert outcome(a, local(s))[1:] == ("4.7.5", "deferred", "Server certificate not trusted")
+        assert outcome(a, local(s))[1:] == ("4.7.5", "deferred", "Server certificate not verified")
     assert "certificate has expired" in a.logs()
     a = agent(smtp_tls_security_level="encrypt", smtp_tls_CAfile=ca.pem)
     with TlsServer(old) as s:
@@ -346,7 +346,7 @@ def test_fingerprints(agent, ca, digest, what):
     with TlsServer(ca.localhost) as s:
         assert outcome(agent(**main, smtp_tls_fingerprint_cert_match=f"{wrong} {good.replace(':', '').lower()}"), s.hop)[::2] == ("fingerprint", "sent")
         assert outcome(agent(**main, smtp_tls_fingerprint_cert_match=wrong), s.hop) == (
-            "!fingerprint:encrypt", "4.7.5", "deferred", "Server certificate not trusted")
+            "!fingerprint:encrypt", "4.7.5", "deferred", "Server certificate not verified")
         a = agent(**main, smtp_tls_policy_maps=f"inline:{{ {{ {s.hop} = fingerprint match={wrong}|{good} }} }}")
         assert outcome(a, s.hop)[2] == "sent"
         assert "Verified TLS connection" in a.logs()
@@ -361,7 +361,7 @@ def test_trust_anchors(agent, ca, open_path, kind):
     with TlsServer(ca.localhost) as s:
         assert outcome(agent(smtp_tls_security_level="verify", smtp_tls_trust_anchor_file=str(file)), local(s))[::2] == ("verify", "sent")
         a = agent(smtp_tls_CAfile=ca.pem, smtp_tls_policy_maps=f"inline:{{ {{ {local(s)} = verify tafile={stranger.pem} }} }}")
-        assert outcome(a, local(s))[3] == "Server certificate not trusted"  # the CA file does not count
+        assert outcome(a, local(s))[3] == "Server certificate not verified"  # the CA file does not count
         a = agent(smtp_tls_policy_maps=f"inline:{{ {{ {local(s)} = verify tafile=/nonexistent }} }}")
         assert outcome(a, local(s))[1:] == ("4.7.5", "deferred", "client TLS configuration problem")
         assert "open trust anchor file /nonexistent: No such file or directory" in a.logs()

@@ -6,7 +6,9 @@ import pytest
 from conftest import wait_until
 from test_oracle import oracle_root, postfix  # noqa: F401
 from test_tls_server import TLSMGR, held, settings
+from test_tls_client import alert
 from tls_client import Authority
+from tls_peer import TlsServer
 
 pytestmark = [pytest.mark.skipif(os.getuid() != 0, reason="a real Postfix runs only as root"), pytest.mark.heavy]
 
@@ -40,6 +42,32 @@ def test_levels(postern, postfix, ca, client, word):
     p, real = run(postern, postfix, ca, client)
     real.wait_log(f"{word} TLS connection established to 127.0.0.1")
     assert "with ESMTPS id" in held(p)
+
+
+@pytest.mark.parametrize("client,words", [
+    ({"smtp_tls_security_level": "verify", "smtp_tls_verify_cert_match": "other.example.test"}, "Server certificate not verified"),
+    ({"smtp_tls_security_level": "secure", "smtp_tls_secure_cert_match": "mx.example.test", "smtp_tls_CAfile": ""}, "Server certificate not verified"),
+    ({"smtp_tls_security_level": "fingerprint", "smtp_tls_fingerprint_cert_match": ":".join(["AA"] * 32)}, "Server certificate not verified"),
+])
+def test_refused(postern, postfix, ca, client, words):
+    """Its words for what our server shows are those of our client."""
+    p, real = run(postern, postfix, ca, client)
+    real.wait_log(rf"status=deferred \({words}\)")
+    ours = postern({"relayhost": f"[127.0.0.1]:{p.port}", "mydestination": "", "smtp_tls_CAfile": ca.file, "smtp_tls_fingerprint_digest": "sha256", **client})
+    ours.send("u@example.test")
+    ours.wait_log(rf"status=deferred \({words}\)")
+
+
+@pytest.mark.parametrize("who", ["postern", "postfix"])
+def test_fallback(request, postern, postfix, ca, who):
+    """Both wait for TLS once before they go in clear."""
+    with TlsServer(f"{ca.dir}/mx.pem", starttls=alert) as s:
+        p = request.getfixturevalue(who)({"relayhost": s.hop, "mydestination": "", "smtp_tls_security_level": "may", "minimal_backoff_time": "2s",
+                                          "maximal_backoff_time": "3s", "queue_run_delay": "1s"}, master_extra=TLSMGR)
+        p.send("u@example.test")
+        p.wait_log(r"dsn=4.7.5, status=deferred \(Cannot start TLS: handshake failure\)")
+        p.wait_log("status=sent")
+        assert len(s.messages) == 1 and not s.tls
 
 
 def test_none(postern, postfix, ca):
