@@ -173,7 +173,7 @@ static void end_header(struct reading *r)
         put_recipient(r, r->recipients.v[i]);
     for (size_t i = 0; i < r->resent.n; i++)
         put_recipient(r, r->resent.v[i]);
-    if (r->recipients.n + r->resent.n == 0)
+    if (r->recipients.n + r->resent.n == 0 && r->o->recipients[0] == NULL)
         FATAL(r->o, "No recipient addresses found in message header");
     record_put(r->out, REC_MESSAGE, STR(""));
     buf_add(r->out, buf_str(&r->held));

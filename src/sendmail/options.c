@@ -32,11 +32,12 @@ static void queue_option(struct options *o, const char *value)
     case '\0': o->mode = MODE_FLUSH; return;
     case 'R': o->mode = MODE_FLUSH_SITE; break;
     case 'I': o->mode = MODE_FLUSH_ID; break;
-    case 'S': o->mode = MODE_IGNORE; return;
     default:
         if (value[0] < '0' || value[0] > '9')
             FATAL(o, "-q%c is not implemented", value[0]);
-        return; /* an interval, for a daemon of old: here queue_run_delay says it */
+        if (o->mode != MODE_DAEMON)
+            o->mode = MODE_IGNORE; /* an interval: queue_run_delay says it */
+        return;
     }
     o->site = value + 1;
     if (o->site[0] == '\0')
@@ -115,12 +116,13 @@ static void option(struct options *o, int letter, const char *value)
     case 'I': o->mode = MODE_NEWALIASES; break;
     case 'N':
         if (!dsn_notify_parse(str_of(value), &o->notify))
-            FATAL(o, "-N: specify never, or success, failure, delay");
+            log_warning(&o->command.log, "bad -N option value -- ignored; specify never, or "
+                                         "success, failure, delay");
         break;
     case 'O': send_option(o, value); break;
     case 'R':
         if (!dsn_ret_parse(str_of(value), &o->ret))
-            FATAL(o, "-R: specify full or hdrs");
+            log_warning(&o->command.log, "bad -R option value -- ignored; specify full or hdrs");
         break;
     case 'V': o->envid = value; break;
     case 'X': verp_option(o, value); break;
@@ -149,10 +151,10 @@ void options_read(struct options *o, int argc, char **argv)
     while ((letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:q::r:tvx")) != -1)
         option(o, letter, optarg ? optarg : "");
     o->recipients = argv + optind;
+    if (o->mode == MODE_LIST && o->recipients[0])
+        FATAL(o, "display queue mode requires no recipient");
     if (o->mode != MODE_ENQUEUE && o->mode != MODE_VERIFY)
         return;
-    if (o->from_headers && o->recipients[0])
-        FATAL(o, "cannot handle command-line recipients with -t");
     if (!o->from_headers && o->recipients[0] == NULL)
         FATAL(o, "Recipient addresses must be specified on the command line or via the -t option");
 }

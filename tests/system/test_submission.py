@@ -65,11 +65,11 @@ def test_default_sender_and_name(postern):
 
 def test_from_headers(postern):
     p = postern({"default_transport": "discard:away"})
-    sendmail(p, "-t", "-f", "s@x.test", text=f"Subject: t\nTo: A <{TO}>,\n  \"B, C\" <b@y.test>\nCc: c@y.test (comment)\nBcc: d@y.test\n\nTo: e@y.test\n")
+    sendmail(p, "-t", "-f", "s@x.test", "-N", "sometimes", "-R", "half", "f@y.test", text=f"Subject: t\nTo: A <{TO}>,\n  \"B, C\" <b@y.test>\nCc: c@y.test (comment)\nBcc: d@y.test\n\nTo: e@y.test\n")
     m = mail(p)
     assert "Bcc" not in m and "\nTo: A <" in m
     p.wait_empty()
-    assert set(re.findall(r"to=<(\w)@y\.test>", p.logs())) == {"b", "c", "d"}
+    assert set(re.findall(r"to=<(\w)@y\.test>", p.logs())) == {"b", "c", "d", "f"}
 
 
 def test_resent_headers_win(postern):
@@ -84,7 +84,7 @@ def test_no_recipients(postern):
     p = postern()
     for args, text, words in (([], "Subject: x\n\n", "Recipient addresses must be specified on the command line or via the -t option"),
                               (["-t"], "Subject: x\n\nhi\n", "No recipient addresses found in message header"),
-                              (["-N", "sometimes", TO], "", "-N"), (["-R", "half", TO], "", "-R"), (["-XVabc", TO], "", "-X"),
+                              (["-bp", TO], "", "display queue mode requires no recipient"), (["-qSx"], "", "-qS is not implemented"), (["-XVabc", TO], "", "-X"),
                               (["-B", "9BIT", TO], "", "-B"), (["-bz", TO], "", "-b")):
         r = sendmail(p, *args, text=text, check=False)
         assert r.returncode == 75 and words in r.stderr, (args, r)
@@ -144,6 +144,7 @@ def test_modes(postern):
     p = postern()
     assert sendmail(p, "-bp", text="").stdout == "Mail queue is empty\n"
     assert sendmail(p, "-q", text="").returncode == 0
+    assert sendmail(p, "-q1h", text="").returncode == 0
     assert sendmail(p, "-bh", text="").returncode == 0
     assert p.run("mailq").stdout == "Mail queue is empty\n"
     say_by_hand(p)
