@@ -127,14 +127,15 @@ enum rc scram_verifier_make(struct str password, struct str salt, long iteration
 enum rc scram_verifier_fake(struct str username, struct str secret, long iterations,
                             struct scram_verifier *out, struct why *why)
 {
-    struct scram_verifier v = {.iterations = iterations, .salt_n = 16};
     unsigned char salt[SCRAM_KEY];
+    struct scram_verifier v;
 
 #ifndef HAVE_OPENSSL
     return FAIL(why, RC_CONFIG, SCRAM_NAME ": this build has no OpenSSL");
 #endif
     (void)why;
     hmac((const unsigned char *)secret.p, secret.n, username, salt);
+    v = (struct scram_verifier){.iterations = iterations, .salt_n = 16};
     memcpy(v.salt, salt, v.salt_n);
     hmac((const unsigned char *)secret.p, secret.n, STR("stored"), v.stored_key);
     hmac((const unsigned char *)secret.p, secret.n, STR("server"), v.server_key);

@@ -162,10 +162,7 @@ static struct token quoted(struct lexer *l, int quote)
         l->source->at++;
         if (c == '\\') {
             int next = peek_raw(l->source);
-            if (next == quote || next == ' ' || next == '\t') {
-                c = next;
-                l->source->at++;
-            } else if (next == '\n') {
+            if (next == quote || next == ' ' || next == '\t' || next == '\n') {
                 c = next;
                 l->source->at++;
             }

@@ -49,12 +49,9 @@ static bool size(struct parser *p)
     struct str text;
     long n;
 
-    if (p->token.kind == TOKEN_NUMBER)
-        text = p->token.text;
-    else if (p->token.kind == TOKEN_STRING)
-        text = p->token.text;
-    else
+    if (p->token.kind != TOKEN_NUMBER && p->token.kind != TOKEN_STRING)
         return parse_syntax_error(p);
+    text = p->token.text;
     parse_advance(p);
     if (!parse_size(text, &n))
         return parse_error(p, "invalid size");

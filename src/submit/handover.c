@@ -73,9 +73,8 @@ static void remind(struct submit_library *lib)
     struct why why;
 
     pthread_mutex_lock(&lane->lock);
-    if (qmgr->fd < 0 && connect_qmgr(lib, qmgr, &why) != RC_OK)
-        ipc_done(qmgr);
-    else if (fd_send(qmgr->fd, "I", 1, -1) == 1)
+    if ((qmgr->fd >= 0 || connect_qmgr(lib, qmgr, &why) == RC_OK) &&
+        fd_send(qmgr->fd, "I", 1, -1) == 1)
         h->missed = false;
     else
         ipc_done(qmgr);
