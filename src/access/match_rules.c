@@ -58,6 +58,11 @@ enum verdict match_rules(struct access_context *c, const struct step *s)
         log_warning(c->log, STR_FMT ": %s", STR_ARG(s->argument), why.text);
         return access_refuse(c, 451, "4.3.0", STR("Temporary lookup failure"));
     }
+    log_trace(c->log, LOG_TRACE_RULES,
+              "rules: " STR_FMT ":%d: from=<" STR_FMT "> to=<" STR_FMT "> %s" STR_FMT,
+              STR_ARG(s->argument), answer.line, STR_ARG(facts.sender), STR_ARG(facts.recipient),
+              answer.accepted ? "action " : "",
+              STR_ARG(answer.accepted ? answer.action : answer.reply));
     c->decided = (struct access_place){s->argument, answer.line};
     if (answer.accepted) {
         c->action = answer.action;

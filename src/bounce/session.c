@@ -56,6 +56,9 @@ static enum rc serve_append(struct session *s, struct why *why)
 
     TRY(ipc_read_bounce_append(&s->ipc, s->arena, &r, NULL, why));
     TRY(check_id(r.queue_id, why));
+    log_trace(&s->env->log, LOG_TRACE_BOUNCE, "bounce: " STR_FMT ": %s: " STR_FMT ": " STR_FMT,
+              STR_ARG(r.queue_id), s->env->name, STR_ARG(r.recipient.address),
+              STR_ARG(r.dsn.reason));
     rc = bounce_log_append(&s->state->queue, s->state->log_class, r.queue_id, &r.recipient, &r.dsn,
                            s->env->config->backwards_bounce_logfile_compatibility, &result);
     if (rc != RC_OK)
@@ -128,6 +131,8 @@ static enum rc serve_flush(struct session *s, struct why *why)
 
     TRY(ipc_read_bounce_flush(&s->ipc, s->arena, &r, NULL, why));
     TRY(check_id(r.queue_id, why));
+    log_trace(&s->env->log, LOG_TRACE_BOUNCE, "bounce: " STR_FMT ": %s: tell <" STR_FMT ">",
+              STR_ARG(r.queue_id), s->env->name, STR_ARG(r.sender));
     n = notice_for(s, &r);
     rc = flush(&n, &result);
     return reply(s, rc, &result, why);

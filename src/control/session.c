@@ -149,6 +149,7 @@ static enum rc run(struct request *r, struct why *why)
 {
     if (r->env->board.switches == NULL)
         return FAIL(why, RC_TEMP, "no switches: this process was not started by master");
+    log_trace(&r->env->log, LOG_TRACE_STAT, "stat: request " STR_FMT, STR_ARG(r->words.word));
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
         if (str_eq(requests[i].word, r->words.word))
             return requests[i].run(r, why);

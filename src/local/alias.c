@@ -138,6 +138,8 @@ bool deliver_alias(struct attempt *at, struct target *t)
         reportf(at, t, "2.0.0", "aliased to " STR_FMT, STR_ARG(str_head(alias.value, 500)));
         return true;
     }
+    log_trace(&at->d->log, LOG_TRACE_EXPAND, "expand: " STR_FMT " -> " STR_FMT, STR_ARG(alias.name),
+              STR_ARG(alias.value));
     change_notify(at, t, &child);
     child.parent = t;
     child.alias = alias.name;

@@ -187,6 +187,10 @@ bool agent_deliver(struct transport *t, struct entry *e)
     g->state = AGENT_BUSY;
     g->since_ms = clock_ms();
     q->n_in_flight++;
+    log_trace(&q->env->log, LOG_TRACE_SCHEDULER,
+              "scheduler: " STR_FMT ": %zu recipients to " STR_FMT ":" STR_FMT ", %ld in flight",
+              STR_ARG(request.queue_id), e->n, STR_ARG(t->name), STR_ARG(request.nexthop),
+              (long)q->n_in_flight);
     board_count(&q->env->board, COUNTER_envelope_inflight, (long)e->n);
     e->message->n_using_file++;
     t->paused = t->transport_rate_delay > 0; /* one at a time, and then a pause */

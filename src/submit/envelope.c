@@ -309,6 +309,10 @@ static struct str action_of(struct submission *s, struct str address)
         submission_fail(s, SUBMIT_WRITE, STR("4.3.0 match rules unavailable"));
         return STR("-");
     }
+    log_trace(&s->log, LOG_TRACE_RULES,
+              "rules: %s:%d: from=<" STR_FMT "> to=<" STR_FMT "> %s" STR_FMT, answer.file,
+              answer.line, STR_ARG(s->sender), STR_ARG(address), answer.accepted ? "action " : "",
+              STR_ARG(answer.accepted ? answer.action : answer.reply));
     if (answer.accepted)
         return answer.action;
     return arena_join(s->arena, STR("error:"), str_from(answer.reply, 4));

@@ -461,6 +461,12 @@ enum rc table_get(struct table *t, struct str key, struct arena *a, struct str *
     look(t);
     rc = get_from(t, enter(t, false), key, a, &found, why);
     leave(t, false);
+    if (t->env.log) /* not the value: it may be a secret */
+        log_trace(t->env.log, LOG_TRACE_LOOKUP, "lookup: " STR_FMT ": " STR_FMT ": %s",
+                  STR_ARG(t->name), STR_ARG(key),
+                  rc == RC_OK     ? "found"
+                  : rc == RC_NONE ? "not there"
+                                  : why->text);
     TRY(rc);
     TRY(finish_value(t, a, &found, why));
     *value = found;

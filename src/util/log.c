@@ -283,6 +283,17 @@ void log_debug(const struct log *log, const char *format, ...)
     va_end(args);
 }
 
+void log_trace(const struct log *log, unsigned bits, const char *format, ...)
+{
+    va_list args;
+
+    if (log->verbose == 0 && !log_traces(log, bits | (log->sink ? log->sink->verbose_bits : 0)))
+        return;
+    va_start(args, format);
+    log_line(log, LOG_LEVEL_INFO, format, args);
+    va_end(args);
+}
+
 void log_fatal(const struct log *log, int status, const char *format, ...)
 {
     va_list args;

@@ -29,7 +29,15 @@ enum log_hush { /* what is left out of a session's lines; fatal errors never are
                 LOG_HUSH_ALL
 };
 
-enum { LOG_TRACE_IMSG = 1 << 1 }; /* of the bits of log_watch(): messages between services */
+enum log_trace {                          /* of the bits of log_watch() */
+                 LOG_TRACE_IMSG = 1 << 1, /* messages between services */
+                 LOG_TRACE_BOUNCE = 1 << 6,
+                 LOG_TRACE_SCHEDULER = 1 << 7,
+                 LOG_TRACE_EXPAND = 1 << 8,
+                 LOG_TRACE_LOOKUP = 1 << 9,
+                 LOG_TRACE_STAT = 1 << 10,
+                 LOG_TRACE_RULES = 1 << 11,
+};
 
 struct log_sink;
 
@@ -70,6 +78,8 @@ void log_info(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_warning(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_error(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_debug(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
+/* While one of these bits (enum log_trace) is set, or with -v. */
+void log_trace(const struct log *log, unsigned bits, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Log "fatal: text", pause a second in daemons (commands do not), exit with that status. Start-up
  * only. */

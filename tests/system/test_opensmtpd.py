@@ -325,6 +325,34 @@ def test_F14_F15_S089_S090_trace(site, verbose):
     assert bool(lines) == bool(verbose), s.logs()[-3000:]
 
 
+TRACES = {"imsg": r"imsg: \S+ -> \S+: ", "io": r"smtpd\[\d+\]: < .*ehlo", "smtp": r"smtpd\[\d+\]: < .*ehlo", "filters": None,
+          "mta": r"smtp\[\d+\]: .*EHLO", "transfer": r"smtp\[\d+\]: .*EHLO", "bounce": r"bounce: \S+: bounce: nosuch@back.test",
+          "scheduler": r"scheduler: \S+: 1 recipients to action_l", "expand": r"expand: root -> ann", "lookup": r"lookup: texthash:.*: root: found",
+          "stat": r"stat: request \S+", "rules": r"rules: \S+:\d+: from=<a@x.test> to=<root@localhost> action l", "mproc": None,
+          "all": r"rules: .*action l"}
+
+
+@pytest.mark.parametrize("name", sorted(TRACES))
+def test_S2_F14_each_trace(site, name):
+    """-T NAME and smtpctl trace NAME are taken without a warning, and show what that part of the system does."""
+    server = Server(rcpt=lambda line: "550 5.1.1 nobody" if "nosuch" in line else "250 2.1.5 Ok")
+    s = site('listen on 127.0.0.1 port {port}\ntable al {{ root = ann }}\n'
+             f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" alias <al> user {USER}\n'
+             f'action "r" relay host smtp+notls://127.0.0.1:{server.port}\nmatch for local action "l"\nmatch for any action "r"\n',
+             start=False)
+    r = s.smtpd("-nv", "-T", name)
+    assert f"trace_subsystems = {name}\n" in r.stdout and "unknown trace" not in r.stderr
+    s.start()
+    s.run("smtpctl", "trace", name, check=True)
+    send(s, "root@localhost")
+    box(s, "ann")
+    send(s, "nosuch@back.test", sender="who@localhost")
+    s.run("smtpctl", "log", "brief", check=True)
+    s.wait_log("to=<nosuch@back.test>.*status=bounced")
+    if TRACES[name]:
+        s.wait_log(TRACES[name])
+
+
 def test_second_start_says_so(site):
     s = site(MAILDIR)
     r = s.smtpd()
