@@ -1,25 +1,7 @@
 /* Check rules: any file is parsed or refused with its line; what is parsed can be evaluated, and
  * finds what is there. */
+#include "access.h"
 #include "access/rules.h"
-#include "config/config.h"
-#include "fuzz.h"
-
-static struct access *make_access(void)
-{
-    static const struct log log = {0};
-    struct str main_cf = STR(
-        "alias_maps =\nlocal_recipient_maps =\nmynetworks = 10.0.0.0/8\ncompatibility_level = 3.11\n");
-    struct config_request request = {.dir = "/nonexistent", .main_cf = &main_cf};
-    struct access_options o = {.log = &log, .resolver = resolver_new(10)};
-    struct config *config = NULL;
-    struct access *access = NULL;
-
-    FUZZ_CHECK(config_load(&request, &config, NULL) == RC_OK);
-    o.config = config;
-    FUZZ_CHECK(rewriter_new(config, &log, &o.rewriter, NULL) == RC_OK);
-    FUZZ_CHECK(access_open(&o, &access, NULL) == RC_OK);
-    return access;
-}
 
 static void evaluate(const struct rules *r, struct arena *a)
 {
@@ -30,7 +12,7 @@ static void evaluate(const struct rules *r, struct arena *a)
     struct why why = {0};
 
     if (access == NULL)
-        access = make_access();
+        access = make_access(STR("mynetworks = 10.0.0.0/8\n" FUZZ_MAIN_CF));
     c.access = access;
     FUZZ_CHECK(addr_parse(STR("10.1.2.3"), 0, &c.client.address, NULL) == RC_OK);
     c.client.name = c.client.reverse_name = STR("host.example");

@@ -10,6 +10,30 @@ from conftest import SLOW, alive, descendants, listens, wait_until
 USERS = {"anna": "sesame opens", "bert@example.test": "pässwörd", "carl": "x" * 200}
 
 
+def start_dovecot(directory, configuration, socket, log):
+    """The process, once it listens on socket."""
+    process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", configuration], stdout=subprocess.DEVNULL, stderr=open(f"{directory}/err", "w"))
+    try:
+        wait_until(lambda: listens(socket), what="socket of Dovecot")
+    except AssertionError:
+        raise AssertionError(open(f"{directory}/err").read() + log()) from None
+    return process
+
+
+def stop_dovecot(process):
+    family = descendants(process.pid)  # the auth process stays for a while when somebody is waiting
+    process.terminate()
+    try:
+        process.wait(60 * SLOW)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in family:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, family)), what="end of Dovecot")
+
+
 class Dovecot:
     """An auth service of its own; users are those of USERS. socket: where smtpd finds it; port: inet listener."""
 
@@ -75,12 +99,7 @@ service stats {{
     def start(self):
         with contextlib.suppress(OSError):
             os.unlink(self.socket)
-        self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"], stdout=subprocess.DEVNULL,
-                                        stderr=open(f"{self.dir}/err", "w"))
-        try:
-            wait_until(lambda: listens(self.socket), what="socket of Dovecot")
-        except AssertionError:
-            raise AssertionError(open(f"{self.dir}/err").read() + self.log()) from None
+        self.process = start_dovecot(self.dir, f"{self.dir}/dovecot.conf", self.socket, self.log)
         return self
 
     def log(self):
@@ -90,17 +109,7 @@ service stats {{
 
     def stop(self):
         if self.process:
-            family = descendants(self.process.pid)  # the auth process stays for a while when somebody is waiting
-            self.process.terminate()
-            try:
-                self.process.wait(60 * SLOW)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-            for pid in family:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not any(map(alive, family)), what="end of Dovecot")
+            stop_dovecot(self.process)
             self.process = None
             with contextlib.suppress(OSError):
                 os.unlink(self.socket)

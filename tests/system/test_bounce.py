@@ -193,8 +193,9 @@ def test_delay_warning(postern):
 def test_expired_message_is_returned(postern):
     p = postern({**GONE, "maximal_queue_lifetime": "1s"})
     sendmail(p, "-f", SENDER, "u@later.test")
-    p.wait_queue(1, "deferred")
-    time.sleep(1.2)  # it is older than a second then
+    p.wait_log("status=deferred")
+    p.wait_empty()
+    time.sleep(1.2)  # it is older than a second then, if it was not so before
     p.run("postqueue", "-f", check=True)
     recipient = report(p)[2].get_payload()[1]
     assert recipient["Action"] == "failed" and recipient["Status"] == "4.4.1"

@@ -4,15 +4,15 @@ import glob
 import os
 import pwd
 import shutil
-import signal
 import smtplib
 import subprocess
 import tempfile
 
 import pytest
 from agent import FakeServer
-from conftest import SLOW, alive, descendants, free_port, listens, wait_until
+from conftest import free_port, wait_until
 from dnssec import Signed
+from sasl_peers import start_dovecot, stop_dovecot
 
 USERS = ("anna", "bert")
 
@@ -70,11 +70,7 @@ service stats {{
 """)
 
     def __enter__(self):
-        self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/conf"], stdout=subprocess.DEVNULL, stderr=open(f"{self.dir}/err", "w"))
-        try:
-            wait_until(lambda: listens(f"{self.dir}/lmtp"), what="socket of Dovecot")
-        except AssertionError:
-            raise AssertionError(open(f"{self.dir}/err").read() + self.log()) from None
+        self.process = start_dovecot(self.dir, f"{self.dir}/conf", f"{self.dir}/lmtp", self.log)
         return self
 
     def log(self):
@@ -83,17 +79,7 @@ service stats {{
         return ""
 
     def __exit__(self, *a):
-        family = descendants(self.process.pid)
-        self.process.terminate()
-        try:
-            self.process.wait(60 * SLOW)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for pid in family:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(alive, family)), what="end of Dovecot")
+        stop_dovecot(self.process)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def mails(self, user):
