@@ -39,17 +39,23 @@ static void signal_orphans(int signal_number)
     }
 }
 
-static void signal_services(const struct master *m, int signal_number)
+/* postlogd writes what the others say at their end, so it goes last. */
+static bool is_last(const struct master_service *s)
+{
+    return s->entry && s->entry->type == MASTER_UNIX_DGRAM;
+}
+
+static void signal_services(const struct master *m, int signal_number, bool last_as_well)
 {
     for (const struct master_service *s = m->services; s; s = s->next)
-        for (const struct child *c = s->children; c; c = c->next)
+        for (const struct child *c = s->children; c && (last_as_well || !is_last(s)); c = c->next)
             kill(c->pid, signal_number);
 }
 
-static bool has_services(const struct master *m)
+static bool has_services(const struct master *m, bool last)
 {
     for (const struct master_service *s = m->services; s; s = s->next)
-        if (s->children)
+        if (s->children && is_last(s) == last)
             return true;
     return false;
 }
@@ -67,7 +73,7 @@ static void patience_is_over(void *context)
 
     log_warning(&m->log, "some processes ignored the signal to end; killing them");
     for (int round = 0; round < KILL_ROUNDS && !children_are_gone(m); round++) {
-        signal_services(m, SIGKILL);
+        signal_services(m, SIGKILL, true);
         signal_orphans(SIGKILL);
         usleep(KILL_ROUND_US);
     }
@@ -77,8 +83,13 @@ static void patience_is_over(void *context)
 /* After each end of a child: services first, then what they have left behind. */
 static void stop_goes_on(struct master *m)
 {
-    if (has_services(m))
+    if (has_services(m, false))
         return;
+    if (has_services(m, true)) {
+        for (struct master_service *s = m->services; s; s = s->next)
+            children_dismiss(s, 0);
+        return;
+    }
     if (children_are_gone(m))
         leave(m);
     signal_orphans(SIGTERM);
@@ -93,8 +104,10 @@ void master_stop(struct master *m, const char *reason)
     systemd_notify("STOPPING=1");
     for (struct master_service *s = m->services; s; s = s->next)
         service_review(s);
-    signal_services(m, SIGTERM);
+    signal_services(m, SIGTERM, false);
     loop_after(m->loop, STOP_PATIENCE_MS, patience_is_over, m);
+    if (has_services(m, true) && !has_services(m, false))
+        stop_goes_on(m);
 }
 
 static void stop_by_signal(struct master *m, int number)
