@@ -264,10 +264,11 @@ static void send_line(struct dovecot *d, struct str line, long deadline_ms)
     d->writing = true;
     while (d->out.n && !d->broken && d->fd >= 0) {
         struct buf now = d->out;
+        int fd = d->fd; /* nobody closes it meanwhile */
         bool ok;
         buf_init(&d->out, OUT_MAX_BYTES);
         pthread_mutex_unlock(&d->lock);
-        ok = send_all(d->fd, buf_str(&now), deadline_ms);
+        ok = send_all(fd, buf_str(&now), deadline_ms);
         login_forget(now.p, now.n);
         buf_done(&now);
         pthread_mutex_lock(&d->lock);
