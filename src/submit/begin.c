@@ -8,6 +8,8 @@ static void abandoned(void *submission)
 
     if (!s->is_over)
         log_info(&s->log, "removed (canceled)");
+    if (s->traced && !s->is_queued)
+        submission_drop_log(s, STR("trace"));
     buf_done(&s->text);
 }
 

@@ -246,8 +246,9 @@ static void put_recipient(struct submission *s, struct recipient *r)
         queue_file_put(s->file, REC_ORCPT, r->original);
     r->offset = queue_file_offset(s->file);
     queue_file_put(s->file, REC_RCPT, r->address);
-    if (s->recipients.n < HANDED_OVER_RECIPIENTS) {
-        resolve(s, r);
+    if (s->recipients.n < HANDED_OVER_RECIPIENTS || (s->flags & SUBMIT_BOUNCE)) {
+        if (s->recipients.n < HANDED_OVER_RECIPIENTS)
+            resolve(s, r);
         vec_add(s->arena, &s->recipients, *r);
     }
 }

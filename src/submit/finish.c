@@ -63,11 +63,12 @@ static void tell_qmgr(struct submission *s, long size, int fd)
         .verp = s->verp,
         .warn_time = s->warn_time,
         .warn_offset = s->warn_offset,
-        .complete = s->n_recipients == (long)s->recipients.n,
+        .complete = s->n_recipients <= HANDED_OVER_RECIPIENTS,
         .traced = s->traced,
         .origin = s->origin,
         .recipients = s->recipients.v,
-        .n_recipients = s->recipients.n,
+        .n_recipients =
+            s->recipients.n < HANDED_OVER_RECIPIENTS ? s->recipients.n : HANDED_OVER_RECIPIENTS,
     };
 
     handover_send(s->lib, &m, fd);
@@ -93,8 +94,7 @@ static bool bounce(struct submission *s)
 
     for (size_t i = 0; i < s->recipients.n; i++)
         queue_file_patch(s->file, s->recipients.v[i].offset, STR("D"));
-    if (s->n_recipients > (long)s->recipients.n ||
-        queue_file_commit(s->file, STR("incoming"), &fd, &why) != RC_OK)
+    if (queue_file_commit(s->file, STR("incoming"), &fd, &why) != RC_OK)
         return false;
     s->is_over = true;
     done = refuse_bounce(s);
@@ -140,7 +140,7 @@ unsigned submit_finish(struct submission *s, struct str *reason)
         submission_fail(s, SUBMIT_WRITE, STR_NONE);
         return refuse(s, reason);
     }
-    s->is_over = true;
+    s->is_over = s->is_queued = true;
     if (!hold)
         tell_qmgr(s, size, fd);
     close(fd);

@@ -111,6 +111,7 @@ struct submission {
     long size_limit;   /* bytes; 0: none */
     struct str reason; /* "X.Y.Z text" of the first trouble, or empty */
     bool is_over;      /* committed, or removed and logged */
+    bool is_queued;    /* somebody is going to read the trace log */
 
     /* envelope */
     struct origin origin; /* as it was when the envelope was written */
@@ -127,7 +128,7 @@ struct submission {
     long notify_seen; /* all dsn_notify bits that were asked for */
     long warn_time, warn_offset;
     struct str last_recipient;
-    VEC(struct recipient) recipients; /* at most HANDED_OVER_RECIPIENTS */
+    VEC(struct recipient) recipients; /* HANDED_OVER_RECIPIENTS; all with SUBMIT_BOUNCE */
     VEC(struct recipient) late;       /* named after the content began */
     long n_recipients;
     struct map duplicates;
@@ -217,6 +218,9 @@ void handover_close(struct submit_library *lib);
 void handover_send(struct submit_library *lib, const struct message_ready *m, int fd);
 
 /* ---- refuse.c ---- */
+/* What bounce or trace know about a message that is not going to be in the queue. */
+void submission_drop_log(struct submission *s, struct str log_class);
+
 /* SUBMIT_BOUNCE: return the message to its sender. True: done, there is nothing left to report. */
 bool refuse_bounce(struct submission *s);
 void trace_expanded(struct submission *s, const struct recipient *r);

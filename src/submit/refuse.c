@@ -62,6 +62,15 @@ static enum rc bounce_all(struct submission *s, struct ipc *c, struct why *why)
     return read_status(s, c, why);
 }
 
+void submission_drop_log(struct submission *s, struct str log_class)
+{
+    struct why why;
+
+    if (bounce_log_remove(&s->lib->queue, log_class, str_of(queue_file_id(s->file)), &why) ==
+        RC_TEMP)
+        log_warning(&s->log, "%s", why.text);
+}
+
 bool refuse_bounce(struct submission *s)
 {
     struct ipc c;
@@ -75,8 +84,10 @@ bool refuse_bounce(struct submission *s)
         rc = bounce_all(s, &c, &why);
         ipc_done(&c);
     }
-    if (rc != RC_OK)
+    if (rc != RC_OK) {
         log_warning(&s->log, "cannot return the message to its sender: %s", why.text);
+        submission_drop_log(s, STR("bounce")); /* the next attempt has an id of its own */
+    }
     return rc == RC_OK;
 }
 

@@ -38,11 +38,36 @@ def test_refused_local_mail_comes_back(postern):
     p.wait_empty()
 
 
+def test_refused_with_many_recipients_comes_back(postern):
+    p = postern({"header_checks": "regexp:{ { /^Subject: bad/ REJECT 5.6.7 not this } }"})
+    p.run("sendmail", "-f", MAILBOX, *(f"u{i}@elsewhere.test" for i in range(321)), input="Subject: bad\n\nhi\n", check=True)
+    mail = text_of(p.wait_mail(USER)[0])
+    assert set(re.findall(r"<u(\d+)@elsewhere", mail)) == {str(i) for i in range(321)}
+    p.wait_empty()
+    assert len(p.mails(USER)) == 1 and not p.queue_files("bounce")
+
+
+def test_nothing_is_left_of_what_cannot_come_back(postern):
+    p = postern({"header_checks": "regexp:{ { /^Subject: bad/ REJECT 5.6.7 not this } }"}, start=False)
+    p.master = re.sub(r"(?m)^cleanup .*$", "cleanup unix n - n - 0 discard", p.master)  # bounce cannot send its notice
+    p.write_config()
+    p.start()
+    p.run("sendmail", "-f", MAILBOX, "u@elsewhere.test", input="Subject: bad\n\nhi\n")
+    p.wait_log("cannot return the message to its sender")
+    wait_until(lambda: not p.queue_files("bounce", "incoming"))
+
+
 def test_alias_of_many(postern):
     p = postern({"virtual_alias_maps": f"inline:{{ {{ all@example.test = {MAILBOX}, {USER}+x@example.test, {MAILBOX} }} }}", "recipient_delimiter": "+"})
     p.send("all@example.test")
     p.wait_mail(USER, 2)
     p.wait_empty()
+    with p.raw() as c:
+        assert c.cmd("EHLO c.test").startswith("250") and c.cmd("MAIL FROM:<s@x.test>").startswith("250")
+        assert c.cmd("RCPT TO:<all@example.test> NOTIFY=SUCCESS").startswith("250")
+        assert p.queue_files("trace")
+        assert c.cmd("QUIT").startswith("221")
+    wait_until(lambda: not p.queue_files("trace"))
     assert len(p.mails(USER)) == 2
     assert "\nX-Original-To: all@example.test\n" in text_of(p.mails(USER)[0])
 
