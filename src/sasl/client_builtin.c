@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sasl/prep.h"
+
 #ifdef HAVE_OPENSSL
 #    include <openssl/evp.h>
 #    include <openssl/hmac.h>
 #endif
 
+#include "sasl/prep.h"
 #include "util/buf.h"
 
 static enum login_status more(struct exchange *e, struct login_reply *reply, struct str bytes)
@@ -145,6 +148,7 @@ static enum rc builtin_open(const struct login_client_options *o, void **state, 
 {
     (void)o;
     (void)why;
+    prep_load();
     *state = NULL;
     return RC_OK;
 }

@@ -1,4 +1,5 @@
 #include "sasl/client_builtin.h"
+#include "sasl/prep.h"
 
 #ifdef HAVE_OPENSSL
 #    include <openssl/evp.h>
@@ -70,6 +71,7 @@ static enum login_status prove(struct exchange *e, struct str challenge, struct 
 {
     struct scram_client *c = e->scram;
     struct str rest = challenge, nonce, salt_text, salt, rounds_text, final;
+    struct str password = prep_password(e->account.password, e->arena);
     unsigned char salted[DIGEST], client[DIGEST], stored[DIGEST], signature[DIGEST];
     unsigned n = DIGEST;
     long rounds;
@@ -81,9 +83,8 @@ static enum login_status prove(struct exchange *e, struct str challenge, struct 
         return malformed(reply, STR("malformed challenge of SCRAM-SHA-256"));
     if (!str_to_long(rounds_text, ROUNDS_MIN, ROUNDS_MAX, &rounds))
         return malformed(reply, STR("SCRAM-SHA-256 with too few or too many rounds"));
-    if (!PKCS5_PBKDF2_HMAC(e->account.password.p, (int)e->account.password.n,
-                           (const unsigned char *)salt.p, (int)salt.n, (int)rounds, EVP_sha256(),
-                           DIGEST, salted)) {
+    if (!PKCS5_PBKDF2_HMAC(password.p, (int)password.n, (const unsigned char *)salt.p, (int)salt.n,
+                           (int)rounds, EVP_sha256(), DIGEST, salted)) {
         reply->reason = STR("PBKDF2 is not available on this machine");
         return LOGIN_TROUBLE;
     }
@@ -101,6 +102,8 @@ static enum login_status prove(struct exchange *e, struct str challenge, struct 
                      STR_ARG(login_encode(e->arena, (struct str){(const char *)client, DIGEST})));
     reply->text = login_encode(e->arena, final);
     login_forget(salted, sizeof salted);
+    if (password.p != e->account.password.p)
+        login_forget((char *)password.p, password.n);
     return LOGIN_MORE;
 }
 

@@ -14,6 +14,7 @@
 
 #include "config/config.h"
 #include "sasl/backends.h"
+#include "sasl/prep.h"
 #include "sasl/user.h"
 #include "table/table.h"
 #include "util/buf.h"
@@ -400,6 +401,7 @@ static enum rc file_open(const struct login_server_options *o, void **state, str
         arena_free(a);
         return FAIL(why, RC_TEMP, "random numbers: %m");
     }
+    prep_load();
     rc = open_users(f, o, why);
     if (rc != RC_OK) {
         arena_free(a);

@@ -1,6 +1,6 @@
 /*
- * SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side, without channel binding. The password is
- * taken as it is: SASLprep leaves ASCII alone, and no other is normalised.
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side, without channel binding. Passwords come
+ * prepared (prep.h).
  *
  * A verifier does not tell the password: "SCRAM-SHA-256$ITERATIONS:SALT$STORED_KEY:SERVER_KEY", the
  * last three in base64. Without OpenSSL everything is RC_CONFIG.

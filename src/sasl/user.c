@@ -6,6 +6,8 @@
 #    include <crypt.h>
 #endif
 
+#include "sasl/login.h"
+#include "sasl/prep.h"
 #include "util/memory.h"
 
 enum { SALT_BYTES = 16 };
@@ -44,7 +46,7 @@ enum rc user_entry_parse(struct str text, struct user_entry *out, struct why *wh
 }
 
 #ifdef HAVE_CRYPT
-enum rc user_entry_make(struct str password, struct arena *a, struct str *text, struct why *why)
+static enum rc entry_of(struct str password, struct arena *a, struct str *text, struct why *why)
 {
     char setting[CRYPT_GENSALT_OUTPUT_SIZE], salt[SALT_BYTES];
     struct crypt_data *data;
@@ -75,12 +77,22 @@ enum rc user_entry_make(struct str password, struct arena *a, struct str *text, 
     return RC_OK;
 }
 
+enum rc user_entry_make(struct str password, struct arena *a, struct str *text, struct why *why)
+{
+    struct str p = prep_password(password, a);
+    enum rc rc = entry_of(p, a, text, why);
+
+    if (p.p != password.p)
+        login_forget((char *)p.p, p.n);
+    return rc;
+}
+
 static bool is_locked(struct str hash)
 {
     return hash.n == 0 || hash.p[0] == '!' || hash.p[0] == '*';
 }
 
-enum rc user_password_check(const struct user_entry *e, struct str password, struct why *why)
+static enum rc check(const struct user_entry *e, struct str password, struct why *why)
 {
     AUTO_ARENA a = arena_new(2048);
     bool real = e && !is_locked(e->hash);
@@ -98,6 +110,20 @@ enum rc user_password_check(const struct user_entry *e, struct str password, str
     login_forget(phrase, password.n < USER_PASSWORD_MAX ? password.n : USER_PASSWORD_MAX);
     login_forget(data, sizeof *data);
     free(data);
+    return rc;
+}
+
+/* Entries that others have made may hold the password as it was typed. */
+enum rc user_password_check(const struct user_entry *e, struct str password, struct why *why)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct str p = prep_password(password, a);
+    enum rc rc = check(e, p, why);
+
+    if (rc == RC_NONE && !str_eq(p, password))
+        rc = check(e, password, why);
+    if (p.p != password.p)
+        login_forget((char *)p.p, p.n);
     return rc;
 }
 #else

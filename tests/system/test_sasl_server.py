@@ -13,6 +13,7 @@ import socketserver
 import subprocess
 import tempfile
 import threading
+import unicodedata
 
 import pytest
 
@@ -933,6 +934,13 @@ def test_chroot(users):
     with p.raw() as s:
         ehlo(s)
         assert s.cmd("AUTH PLAIN " + plain("anna", USERS["anna"])).startswith("235 ")
+    if shutil.which("ldconfig") and "libidn.so.12" not in subprocess.run(["ldconfig", "-p"], capture_output=True, text=True).stdout:
+        return
+    password = USERS["bert@example.test"]
+    for form in ("NFC", "NFD"):  # typed on another keyboard; the library was loaded before the jail
+        with p.raw() as s:
+            ehlo(s)
+            assert s.cmd("AUTH PLAIN " + plain("bert@example.test", unicodedata.normalize(form, password))).startswith("235 "), form
 
 
 # ---- postern-user ----
