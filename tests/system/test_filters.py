@@ -302,7 +302,7 @@ def test_program_in_trouble(filtered, settings, pattern):
 
 
 def test_program_that_does_not_answer(filtered):
-    p = filtered("f proc f\n", "f", {"f": {"silent_at": "mail-from"}}, main={"smtpd_filter_timeout": "1s"})
+    p = filtered("f proc f\n", "f", {"f": {"silent_at": "mail-from"}}, main={"smtpd_filter_timeout": "5s"})
     assert try_mail(p, "a@a.test").startswith("421 4.3.0")
     p.wait_log("filter: f at mail-from: .*timeout")
 

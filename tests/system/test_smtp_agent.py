@@ -10,8 +10,7 @@ from conftest import wait_until
 
 @pytest.fixture(scope="module")
 def agent():
-    a = Agent(smtp_connection_cache_on_demand="no", smtp_helo_timeout="2s", smtp_mail_timeout="2s", smtp_rcpt_timeout="2s", smtp_data_init_timeout="2s",
-              smtp_data_done_timeout="2s", smtp_connect_timeout="5s")
+    a = Agent(smtp_connection_cache_on_demand="no", smtp_helo_timeout="5s", smtp_mail_timeout="5s", smtp_data_done_timeout="5s")
     yield a
     a.stop()
 

@@ -14,7 +14,7 @@ from test_oracle import oracle_root, postfix  # noqa: F401 (fixtures)
 from test_smtp_agent import status
 from tls_peer import Authority
 
-OPEN = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_helo_timeout": "3s"}
+OPEN = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_helo_timeout": "5s"}
 TYPES = ("cyrus", "builtin")
 
 

@@ -229,11 +229,11 @@ def test_remove_message(system):  # S100
     defer(system, "joe@far.test")
     message = next(r[0][:8] for r in queue(system) if r[5] == "bob@far.test")
     assert ctl(system, "remove", message, check=True).stdout == "2 envelopes removed\n"
-    assert [r[5] for r in queue(system)] == ["joe@far.test"]
+    wait_until(lambda: [r[5] for r in queue(system)] == ["joe@far.test"], what="one envelope")
     assert ctl(system, "remove", "11111111", check=True).stdout == "0 envelope removed\n"
     defer(system, "x@far.test")
     assert ctl(system, "remove", "all", check=True).stdout == "2 envelopes removed\n"
-    assert queue(system) == []
+    wait_until(lambda: queue(system) == [], what="no envelope")
     system.wait_queue(0)
 
 
@@ -241,7 +241,7 @@ def test_remove_one_recipient(system, sink):
     defer(system, "bob@far.test", "eve@far.test")
     envelope = next(r[0] for r in queue(system) if r[5] == "bob@far.test")
     assert ctl(system, "remove", envelope, check=True).stdout == "1 envelope removed\n"
-    assert [r[5] for r in queue(system)] == ["eve@far.test"]
+    wait_until(lambda: [r[5] for r in queue(system)] == ["eve@far.test"], what="one envelope")
     s = sink()
     system.main["relayhost"] = f"[127.0.0.1]:{s.port}"
     system.write_config()
@@ -292,7 +292,7 @@ def test_uncorrupt(system):
     ctl(system, "pause", "envelope", ident, check=True)
     os.makedirs(f"{system.spool}/corrupt", exist_ok=True)
     os.rename(f"{system.spool}/hold/{ident}", f"{system.spool}/corrupt/{ident}")
-    assert queue(system) == []
+    wait_until(lambda: queue(system) == [], what="no envelope")
     assert ctl(system, "uncorrupt", ident, check=True).stdout == "command succeeded\n"
     assert [r[5] for r in queue(system)] == ["bob@far.test"]
     assert ctl(system, "uncorrupt", "11111111").returncode == 1

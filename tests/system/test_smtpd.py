@@ -217,7 +217,7 @@ def test_long_command(postern):
 
 
 def test_timeout_and_lost_connection(postern):
-    p = postern({"smtpd_timeout": "1s"})
+    p = postern({"smtpd_timeout": "5s"})
     with p.raw() as c:
         c.cmd("EHLO c.test")
         assert c.reply() == "421 4.4.2 mx.example.test Error: timeout exceeded"
@@ -233,7 +233,7 @@ def test_timeout_and_lost_connection(postern):
 
 
 def test_idle_client_in_data_times_out(postern):
-    p = postern({"smtpd_timeout": "3s", "smtpd_per_request_deadline": "yes", "smtpd_min_data_rate": "1000000"})
+    p = postern({"smtpd_timeout": "6s", "smtpd_per_request_deadline": "yes", "smtpd_min_data_rate": "1000000"})
     with p.raw() as c:
         for command in ("EHLO c.test", "MAIL FROM:<s@x.test>", f"RCPT TO:<{USER}@example.test>", "DATA"):
             c.cmd(command)

@@ -519,7 +519,7 @@ def test_server_prefers(postern, ca):
 
 
 def test_hostile_peers(postern, ca):
-    p = postern(settings(ca, smtpd_starttls_timeout="2s", smtpd_timeout="3s"))
+    p = postern(settings(ca, smtpd_starttls_timeout="4s", smtpd_timeout="8s"))
     with p.raw() as r:  # no TLS at all
         r.cmd("EHLO x")
         assert r.cmd("STARTTLS").startswith("220")
