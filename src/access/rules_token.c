@@ -298,7 +298,7 @@ static enum rc end_group(struct arena *a, group_list *groups, token_list *tokens
         return FAIL(why, RC_CONFIG,
                     "EXCEPT needs something before and behind it; write ALL EXCEPT "
                     "token");
-    if (groups->n == RULES_EXCEPT_MAX)
+    if (groups->n > RULES_EXCEPT_MAX)
         return FAIL(why, RC_CONFIG, "more than %d times EXCEPT; write several rules",
                     RULES_EXCEPT_MAX);
     vec_add(a, groups, ((struct token_group){tokens->v, tokens->n}));

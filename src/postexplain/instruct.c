@@ -10,6 +10,14 @@ static void refuse(struct explanation *e, const char *verdict, struct str reply)
     e->place = (struct access_place){e->instruction.file, e->instruction.line};
 }
 
+/* The table alone: what is not denied gets through. */
+static void permit(struct explanation *e)
+{
+    e->verdict = "permit";
+    e->restriction = STR("smtpd_client_instruction_maps");
+    e->place = (struct access_place){e->instruction.file, e->instruction.line};
+}
+
 /* A session that ends at the greeting. */
 static void look_at_greeting(const struct config *config, struct explanation *e)
 {
@@ -69,8 +77,10 @@ enum rc apply_instructions(struct command *c, const char *tables,
         refuse(e, "reject",
                i->text.n ? arena_printf(e->arena, "554 5.7.1 " STR_FMT, STR_ARG(i->text))
                          : STR_NONE);
+    else if (tables && rc == RC_OK)
+        permit(e);
     else if (tables)
-        e->verdict = rc == RC_OK ? "permit" : "none";
+        e->verdict = "none";
     if (e->verdict || rc == RC_NONE)
         return RC_OK;
     TRY(config_overlay(*config, i->settings, i->n_settings, &overlay, why));

@@ -83,8 +83,10 @@ static void print_steps(const struct explanation *e)
 
 static void print_instruction(const struct instruction *i)
 {
-    printf("instruction: %s by " STR_FMT " of " STR_FMT "\n",
+    printf("instruction: %s by " STR_FMT " of " STR_FMT,
            i->decision == CLIENT_DENY ? "deny" : "allow", STR_ARG(i->rule), STR_ARG(i->table));
+    print_place(&(struct access_place){i->file, i->line});
+    putchar('\n');
     for (size_t k = 0; k < i->n_variables; k++)
         printf("    " STR_FMT "=\"" STR_FMT "\"\n", STR_ARG(i->variables[k].name),
                STR_ARG(i->variables[k].value));
@@ -149,6 +151,12 @@ static struct json_object *settings_object(struct arena *a, const struct config_
     return o;
 }
 
+static void add_place(struct json_object *o, struct arena *a, const struct access_place *place)
+{
+    json_object_object_add(o, "file", text_or_null(a, place->file));
+    json_object_object_add(o, "line", place->line ? json_object_new_int64(place->line) : NULL);
+}
+
 static struct json_object *instruction_object(const struct explanation *e)
 {
     const struct instruction *i = &e->instruction;
@@ -161,13 +169,8 @@ static struct json_object *instruction_object(const struct explanation *e)
                            json_object_new_string(i->decision == CLIENT_DENY ? "deny" : "allow"));
     json_object_object_add(o, "rule", text_or_null(e->arena, i->rule));
     json_object_object_add(o, "variables", settings_object(e->arena, i->variables, i->n_variables));
+    add_place(o, e->arena, &(struct access_place){i->file, i->line});
     return o;
-}
-
-static void add_place(struct json_object *o, struct arena *a, const struct access_place *place)
-{
-    json_object_object_add(o, "file", text_or_null(a, place->file));
-    json_object_object_add(o, "line", place->line ? json_object_new_int64(place->line) : NULL);
 }
 
 static struct json_object *steps_array(const struct explanation *e)

@@ -191,8 +191,10 @@ static enum rc check_address(struct str address, struct why *why)
             return FAIL(why, RC_PERM, "blank in address: \"" STR_FMT "\"; remove it",
                         STR_ARG(address));
     for (size_t i = 0; i < address.n; i++)
-        if ((unsigned char)address.p[i] < ' ' || address.p[i] == 127)
-            return FAIL(why, RC_PERM, "control character in address; remove it");
+        if ((unsigned char)address.p[i] < ' ' || (unsigned char)address.p[i] > '~')
+            return FAIL(why, RC_PERM,
+                        "address has a byte that is no printable ASCII; remove it (a byte order "
+                        "mark?)");
     if (str_index(address, '/') >= 0) {
         ssize_t at = str_index(address, '@');
         struct network n;

@@ -546,6 +546,7 @@ def test_vectors_through_postexplain(tools, place):
             continue
         assert o["verdict"] == ("none" if matched == "none" else "reject" if decision == "deny" else "permit"), id_
         if matched != "none":
+            assert o["file"] == text and o["line"] == o["instructions"]["line"] >= 1, id_
             assert o["instructions"]["rule"] == matched and o["instructions"]["decision"] == decision, id_
             assert " ; ".join(f"{k}={v}" for k, v in o["instructions"]["variables"].items()) == variables.replace("-", "", 1 if variables == "-" else 0), id_
 

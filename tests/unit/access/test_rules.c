@@ -280,7 +280,7 @@ static const struct {
 } limits[] = {
     {"allow:ALL:", "x", ":ALL\n", RULES_TOKEN_MAX, "token longer than 512"},
     {"allow:ALL:ALL:ALL:550 ", "x", "\n", RULES_LINE_MAX - 22, "line longer than 8192"},
-    {"allow:ALL", " EXCEPT a", ":ALL:ALL\n", RULES_EXCEPT_MAX - 1, "more than 64 times EXCEPT"},
+    {"allow:ALL", " EXCEPT a", ":ALL:ALL\n", RULES_EXCEPT_MAX, "more than 64 times EXCEPT"},
     {"", "allow:ALL:ALL:ALL\n", "", RULES_MAX, "more than 65536 rules"},
 };
 
