@@ -6,7 +6,7 @@
 
 #include "access/restrictions.h"
 #include "config/config.h"
-#include "util/file.h"
+#include "config/snapshot.h"
 
 enum { LIST_MAX = 1024 * 1024 };
 
@@ -22,6 +22,11 @@ struct rbl_list {
     const char *path;
     struct stat seen;
     VEC(struct rbl_entry) entries;
+};
+
+struct reading {
+    struct rbl_list *list;
+    struct arena *arena;
 };
 
 static enum rc parse_entry(struct str line, struct arena *a, struct rbl_entry *e, struct why *why)
@@ -45,34 +50,39 @@ static enum rc parse_entry(struct str line, struct arena *a, struct rbl_entry *e
                 STR_ARG(e->match));
 }
 
-enum rc rbl_list_read(struct str path, struct arena *a, const struct rbl_list **out,
-                      struct why *why)
+static enum rc parse_list(void *context, struct str text, struct why *why)
 {
-    struct rbl_list *list = arena_new_of(a, struct rbl_list);
-    struct str text = STR_NONE;
+    struct reading *r = context;
+    struct rbl_list *list = r->list;
     long number = 0;
-    enum rc rc;
 
-    list->path = arena_text(a, path);
-    rc = file_read(list->path, LIST_MAX, a, &text, why);
-    if (rc == RC_NONE)
-        return FAIL(why, RC_CONFIG, "open %s: no such file", list->path);
-    if (rc != RC_OK)
-        return RC_CONFIG;
-    if (stat(list->path, &list->seen) < 0)
-        list->seen = (struct stat){0};
+    list->entries.n = 0;
     while (text.n) {
         struct str line = str_trim(str_cut(&text, '\n'));
         struct rbl_entry e = {0};
         number++;
         if (line.n == 0 || line.p[0] == '#')
             continue;
-        if (parse_entry(line, a, &e, why) != RC_OK) {
+        if (parse_entry(line, r->arena, &e, why) != RC_OK) {
             why_prefix(why, "%s, line %ld", list->path, number);
             return RC_CONFIG;
         }
-        vec_add(a, &list->entries, e);
+        vec_add(r->arena, &list->entries, e);
     }
+    return RC_OK;
+}
+
+enum rc rbl_list_read(struct str path, const struct log *log, struct arena *a,
+                      const struct rbl_list **out, struct why *why)
+{
+    struct rbl_list *list = arena_new_of(a, struct rbl_list);
+    struct reading r = {list, a};
+
+    list->path = arena_text(a, path);
+    if (stat(list->path, &list->seen) < 0)
+        list->seen = (struct stat){0};
+    if (snapshot_parse_file(list->path, LIST_MAX, false, log, a, parse_list, &r, why) != RC_OK)
+        return RC_CONFIG;
     *out = list;
     return RC_OK;
 }

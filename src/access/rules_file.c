@@ -33,7 +33,7 @@ static ino_t root_inode(void)
 
 static enum rc open_text(struct rules_file *f, struct arena *a, struct str *text, struct why *why)
 {
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
     if (fd < 0)
         return FAIL(why, errno == ENOENT ? RC_CONFIG : RC_TEMP,

@@ -28,7 +28,7 @@ enum rc sender_checks_open(struct access *access, struct why *why)
         access->rbl_list = access->base->rbl_list;
         return RC_OK;
     }
-    if (rbl_list_read(path, access->arena, &access->rbl_list, why) == RC_OK)
+    if (rbl_list_read(path, access->log, access->arena, &access->rbl_list, why) == RC_OK)
         return RC_OK;
     why_prefix(why, "smtpd_rbl_list");
     return RC_CONFIG;

@@ -70,6 +70,29 @@ enum rc snapshot_file(struct str path, struct arena *a, struct str *text, struct
     return RC_NONE;
 }
 
+enum rc snapshot_parse_file(const char *path, size_t max, bool again, const struct log *log,
+                            struct arena *a, snapshot_parse *parse, void *context, struct why *why)
+{
+    struct str text = STR_NONE;
+    struct why trouble = {0};
+    enum rc rc = file_read(path, max, a, &text, &trouble);
+
+    if (rc == RC_OK)
+        rc = parse(context, text, &trouble);
+    else if (rc == RC_NONE)
+        why_set(&trouble, rc, "open %s: no such file", path);
+    if (rc == RC_OK)
+        return RC_OK;
+    if (!again && snapshot_file(str_of(path), a, &text, NULL) == RC_OK &&
+        parse(context, text, NULL) == RC_OK) {
+        if (log)
+            log_error(log, "%s; what stood there at the last start or reload stays in force",
+                      trouble.text);
+        return RC_OK;
+    }
+    return FAIL(why, rc, "%s", trouble.text);
+}
+
 enum rc snapshot_read(bool master, struct arena *a, struct str *text, struct why *why)
 {
     struct str second = str_of(getenv(CONFIG_FD_ENVIRONMENT)), first = str_cut(&second, ':');

@@ -1,6 +1,7 @@
 /*
- * Files of check rules, as they were at the start or the last reload: checked, and carried along to
- * the children. A child that starts later and finds a file broken goes on with these.
+ * Files of rules, as they were at the start or the last reload: carried along to the children. A
+ * child that starts later and finds a file broken goes on with these. Check rules are checked here,
+ * the others by the service.
  */
 #include "access/rules.h"
 #include "config/snapshot.h"
@@ -8,7 +9,7 @@
 #include "util/buf.h"
 #include "util/file.h"
 
-enum { CARRIED_MAX = 256 * 1024 * 1024 };
+enum { CARRIED_MAX = 256 * 1024 * 1024, OTHERS_MAX = 16 * 1024 * 1024 };
 
 struct carrier {
     struct arena *arena;
@@ -22,6 +23,12 @@ static bool has_path(const struct carrier *c, struct str path)
         if (str_eq(c->paths.v[i], path))
             return true;
     return false;
+}
+
+static void carry(struct carrier *c, const char *name, struct str text)
+{
+    buf_addf(&c->text, "%s\n%zu\n", name, text.n);
+    buf_add(&c->text, text);
 }
 
 static enum rc add_file(struct carrier *c, struct str path, struct why *why)
@@ -38,8 +45,7 @@ static enum rc add_file(struct carrier *c, struct str path, struct why *why)
         return RC_CONFIG;
     TRY(rules_parse(name, text, &rules, why));
     rules_free(rules);
-    buf_addf(&c->text, "%s\n%zu\n", name, text.n);
-    buf_add(&c->text, text);
+    carry(c, name, text);
     if (c->text.over)
         return FAIL(why, RC_CONFIG, "files of check rules hold more than %d bytes", CARRIED_MAX);
     return RC_OK;
@@ -56,6 +62,30 @@ static enum rc add_files_of(struct carrier *c, struct str list, struct why *why)
     return RC_OK;
 }
 
+/* What cannot be read, or is very large, has no copy. */
+static void add_other(struct carrier *c, struct str path)
+{
+    AUTO_ARENA a = arena_new(16 * 1024);
+    const char *name = arena_text(c->arena, path);
+    struct str text = STR_NONE;
+
+    if (path.n == 0 || path.p[0] != '/' || has_path(c, path) ||
+        c->text.n > CARRIED_MAX - OTHERS_MAX - 2 * path.n ||
+        file_read(name, OTHERS_MAX - (1 << 16), a, &text, NULL) != RC_OK)
+        return;
+    vec_add(c->arena, &c->paths, str_of(name));
+    carry(c, name, text);
+}
+
+static void add_instructions(struct carrier *c, struct str tables)
+{
+    struct str word;
+
+    while (str_token_braced(&tables, LIST_SEPARATORS, &word))
+        if (str_has_prefix(word, STR("tcprules:")) && !str_has_suffix(word, STR(".cdb")))
+            add_other(c, str_from(word, 9));
+}
+
 static enum rc add_config(struct carrier *c, const struct config *config, struct why *why)
 {
     const struct str lists[] = {
@@ -68,6 +98,10 @@ static enum rc add_config(struct carrier *c, const struct config *config, struct
 
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         TRY(add_files_of(c, lists[i], why));
+    add_instructions(c, config->smtpd_client_instruction_maps);
+    add_other(c, config->smtpd_rbl_list);
+    add_other(c, config->smtpd_content_signatures);
+    add_other(c, config->smtpd_content_signatures_default);
     while (str_token(&classes, LIST_SEPARATORS, &name))
         if (config_get(config, name, &text) == RC_OK)
             TRY(add_files_of(c, text, why));

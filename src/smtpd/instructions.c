@@ -1,6 +1,7 @@
 #include "smtpd/instructions.h"
 
 #include "access/ident.h"
+#include "config/snapshot.h"
 #include "smtpd/runner.h"
 #include "smtpd/smtpd.h"
 #include "util/clock.h"
@@ -34,15 +35,22 @@ static bool relays_for_all(const struct instruction *rule)
     return false;
 }
 
+/* Also of a rule that has changed since the start. */
+static enum rc refuse_open_relay(const struct instruction *rule, struct why *why)
+{
+    if (!is_default_rule(rule) || rule->decision != CLIENT_ALLOW || !relays_for_all(rule))
+        return RC_OK;
+    return FAIL(why, RC_CONFIG,
+                "refusing to run as open relay: the rule for everybody permits relaying; take "
+                "RELAYCLIENT out of it");
+}
+
 static enum rc try_rule(void *context, const struct instruction *rule, struct why *why)
 {
     struct trial *t = context;
     const struct overlay *overlay;
 
-    if (is_default_rule(rule) && rule->decision == CLIENT_ALLOW && relays_for_all(rule))
-        return FAIL(why, RC_CONFIG,
-                    "refusing to run as open relay: the rule for everybody permits relaying; take "
-                    "RELAYCLIENT out of it");
+    TRY(refuse_open_relay(rule, why));
     if (rule->n_settings == 0 || t->tried >= TRIED_MAX)
         return RC_OK;
     t->tried++;
@@ -58,9 +66,14 @@ static enum rc try_rules(struct smtpd *s, struct why *why)
     AUTO_ARENA a = arena_new(16 * 1024);
     enum rc rc = instructions_each(s->instructions, a, try_rule, &t, why);
 
-    if (rc != RC_OK && rc != RC_NONE)
-        why_prefix(why, "smtpd_client_instruction_maps");
-    return rc == RC_NONE ? RC_OK : rc;
+    if (rc == RC_OK || rc == RC_NONE)
+        return RC_OK;
+    why_prefix(why, "smtpd_client_instruction_maps");
+    if (s->env->checking || !snapshot_is_there())
+        return rc;
+    /* it was good when master looked; sessions look again at the rule they have */
+    log_error(&s->env->log, "%s; clients of this rule are told to come again", why->text);
+    return RC_OK;
 }
 
 /* Networks that are everybody, where they may relay. */
@@ -199,7 +212,7 @@ static void take_settings(struct session *s)
                                                : GATE_OPEN;
     if (i->n_settings == 0 || s->rule.gate != GATE_OPEN)
         return;
-    if (take_overlay(s, i) != RC_OK) {
+    if (refuse_open_relay(i, &s->why) != RC_OK || take_overlay(s, i) != RC_OK) {
         s->rule.overlay = NULL;
         s->rule.gate = GATE_UNAVAILABLE;
         log_trouble(s);

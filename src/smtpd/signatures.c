@@ -1,7 +1,7 @@
 #include "smtpd/signatures.h"
 
+#include "config/snapshot.h"
 #include "global/mime.h"
-#include "util/file.h"
 
 enum { FILE_MAX = 1024 * 1024, NESTING = 100, BOUNDARY = 2048, HEADER = 102400 };
 
@@ -16,12 +16,32 @@ struct signature_scan {
     bool found;
 };
 
-enum rc signatures_read(struct str path, struct arena *a, const struct signatures **out,
-                        struct why *why)
+struct reading {
+    struct signatures *signatures;
+    struct arena *arena;
+    const char *path;
+};
+
+static enum rc parse(void *context, struct str text, struct why *why)
 {
-    struct signatures *s = arena_new_of(a, struct signatures);
-    struct str text = STR_NONE;
-    enum rc rc = file_read(arena_text(a, path), FILE_MAX, a, &text, why);
+    struct reading *r = context;
+
+    r->signatures->prefixes.n = 0;
+    while (text.n) {
+        struct str line = str_rtrim(str_cut(&text, '\n'));
+        if (line.n && line.p[0] != '#')
+            vec_add(r->arena, &r->signatures->prefixes, line);
+    }
+    if (r->signatures->prefixes.n == 0)
+        return FAIL(why, RC_CONFIG, "%s: no signature in it", r->path);
+    return RC_OK;
+}
+
+enum rc signatures_read(struct str path, const struct log *log, struct arena *a,
+                        const struct signatures **out, struct why *why)
+{
+    struct reading r = {arena_new_of(a, struct signatures), a, arena_text(a, path)};
+    enum rc rc = snapshot_parse_file(r.path, FILE_MAX, false, log, a, parse, &r, why);
 
     if (rc == RC_NONE)
         return FAIL(why, RC_CONFIG,
@@ -30,14 +50,7 @@ enum rc signatures_read(struct str path, struct arena *a, const struct signature
                     STR_ARG(path));
     if (rc != RC_OK)
         return RC_CONFIG;
-    while (text.n) {
-        struct str line = str_rtrim(str_cut(&text, '\n'));
-        if (line.n && line.p[0] != '#')
-            vec_add(a, &s->prefixes, line);
-    }
-    if (s->prefixes.n == 0)
-        return FAIL(why, RC_CONFIG, STR_FMT ": no signature in it", STR_ARG(path));
-    *out = s;
+    *out = r.signatures;
     return RC_OK;
 }
 

@@ -5,13 +5,14 @@
 #pragma once
 
 #include "util/arena.h"
+#include "util/log.h"
 
 struct signatures;
 struct signature_scan; /* of one message */
 
 /* RC_CONFIG: cannot be read, or has no signature. */
-enum rc signatures_read(struct str path, struct arena *a, const struct signatures **out,
-                        struct why *why) MUST_USE;
+enum rc signatures_read(struct str path, const struct log *log, struct arena *a,
+                        const struct signatures **out, struct why *why) MUST_USE;
 
 struct signature_scan *signature_scan_new(const struct signatures *s, struct arena *a);
 void signature_scan_line(struct signature_scan *scan, struct str line, bool more);

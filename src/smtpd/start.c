@@ -156,7 +156,7 @@ static enum rc open_signatures(struct smtpd *s, struct arena *a, struct why *why
     s->signatures = NULL;
     if (path.n == 0)
         return RC_OK;
-    if (signatures_read(path, a, &s->signatures, why) == RC_OK)
+    if (signatures_read(path, &s->env->log, a, &s->signatures, why) == RC_OK)
         return RC_OK;
     why_prefix(why, "smtpd_content_signatures");
     return RC_CONFIG;

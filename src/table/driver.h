@@ -31,6 +31,7 @@ struct driver_open {
     unsigned flags;        /* enum table_flags */
     const struct table_env *env;
     struct arena *arena; /* lives as long as the table */
+    bool again;          /* the file has changed; what was opened before stays when this fails */
 
     void *state;           /* out: passed to all other functions */
     unsigned driver_flags; /* in: those of the driver; wrappers change them to fit what is inside */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "config/snapshot.h"
 #include "table/cdb_file.h"
 #include "table/driver.h"
 #include "table/ipsvd.h"
@@ -134,18 +135,46 @@ static enum rc each_record(const struct handle *h, struct arena *a, record_visit
 
 /* ---- open ---- */
 
+static enum rc check_program(const struct handle *h, struct str path, const struct record *r,
+                             struct why *why)
+{
+    if (r->kind != IPSVD_RUN || h->env->config->smtpd_instruction_programs)
+        return RC_OK;
+    return FAIL(why, RC_CONFIG,
+                STR_FMT " is executable, which means: run it instead of a session; set "
+                        "smtpd_instruction_programs = yes, or take the permission away",
+                STR_ARG(path));
+}
+
 static enum rc check_record(void *context, struct str name, const struct record *r, struct why *why)
 {
     const struct handle *h = context;
     AUTO_ARENA a = arena_new(512);
     struct str path = arena_printf(a, "%s/" STR_FMT, h->path, STR_ARG(name));
 
-    if (r->kind == IPSVD_RUN && !h->env->config->smtpd_instruction_programs)
-        return FAIL(why, RC_CONFIG,
-                    STR_FMT " is executable, which means: run it instead of a session; set "
-                            "smtpd_instruction_programs = yes, or take the permission away",
-                    STR_ARG(path));
+    TRY(check_program(h, path, r, why));
     return r->kind == IPSVD_INSTRUCT ? ipsvd_check(r->text, path.p, h->env->log, why) : RC_OK;
+}
+
+/* Under master a file that has become bad is the trouble of its clients alone. */
+static bool is_tolerated(const struct handle *h)
+{
+    return h->dir >= 0 && snapshot_is_there();
+}
+
+static enum rc check_all(struct handle *h, struct why *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct why words = {0};
+    enum rc rc = each_record(h, a, check_record, h, &words);
+
+    if (rc == RC_OK)
+        return RC_OK;
+    if (rc != RC_CONFIG || !is_tolerated(h))
+        return FAIL(why, rc, "%s", words.text);
+    if (h->env->log)
+        log_error(h->env->log, "%s; clients of this file are told to come again", words.text);
+    return RC_OK;
 }
 
 static enum rc open_directory(struct driver_open *o, struct handle *h, struct why *why)
@@ -195,7 +224,6 @@ static enum rc open_either(struct driver_open *o, struct handle *h, struct why *
 static enum rc ipsvd_open(struct driver_open *o, struct why *why)
 {
     struct handle *h = arena_new_of(o->arena, struct handle);
-    AUTO_ARENA a = arena_new(4096);
     enum rc rc;
 
     h->dir = -1;
@@ -205,7 +233,7 @@ static enum rc ipsvd_open(struct driver_open *o, struct why *why)
         return FAIL(why, RC_CONFIG,
                     "ipsvd tables are not changed but made anew; run: postmap ipsvd:%s", h->path);
     TRY(open_either(o, h, why));
-    rc = each_record(h, a, check_record, h, why);
+    rc = check_all(h, why);
     if (rc != RC_OK) {
         ipsvd_close(h);
         return rc;
@@ -236,6 +264,7 @@ static enum rc record_rule(const struct handle *h, const struct client_query *q,
 {
     struct str forward = STR("");
 
+    TRY(check_program(h, rule->file, r, why));
     if (r->kind != IPSVD_INSTRUCT) {
         rule->decision = r->kind == IPSVD_RUN ? CLIENT_RUN : CLIENT_DENY;
         rule->text = r->kind == IPSVD_RUN ? r->text : STR("");
@@ -296,6 +325,8 @@ static enum rc visit_rule(void *context, struct str name, const struct record *r
     rule.file = arena_printf(l->arena, "%s/" STR_FMT, l->handle->path, STR_ARG(name));
     if (r->kind != IPSVD_INSTRUCT)
         rule.decision = r->kind == IPSVD_RUN ? CLIENT_RUN : CLIENT_DENY;
+    else if (is_tolerated(l->handle) && ipsvd_check(r->text, "", NULL, NULL) != RC_OK)
+        return RC_OK; /* that was said when the table was opened */
     else
         TRY(ipsvd_apply(r->text, &(struct client_query){0}, false, l->arena, &rule, &forward, why));
     return l->visit(l->context, &rule, why);

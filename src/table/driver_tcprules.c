@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "config/client_settings.h"
+#include "config/snapshot.h"
 #include "table/cdb_file.h"
 #include "table/driver.h"
 #include "table/tcprules.h"
@@ -96,18 +97,25 @@ static enum rc open_compiled(struct driver_open *o, struct handle *h, const char
     return RC_OK;
 }
 
+static enum rc parse_text(void *context, struct str text, struct why *why)
+{
+    struct driver_open *o = context;
+    struct handle *h = o->state;
+
+    return tcprules_parse(text, h->path, o->env->log, o->arena, &h->text, why);
+}
+
 static enum rc open_text(struct driver_open *o, struct handle *h, const char *path, struct why *why)
 {
-    struct str text = STR_NONE;
-    enum rc rc = file_read(path, TEXT_MAX, o->arena, &text, why);
+    enum rc rc;
 
     h->path = path;
+    rc = snapshot_parse_file(path, TEXT_MAX, o->again, o->env->log, o->arena, parse_text, o, why);
     if (rc == RC_NONE)
         return FAIL(why, RC_CONFIG,
                     "neither %s.cdb nor %s is there; write the rules, and run: postmap tcprules:%s",
                     path, path, path);
-    TRY(rc);
-    return tcprules_parse(text, path, o->env->log, o->arena, &h->text, why);
+    return rc;
 }
 
 static enum rc tcprules_open(struct driver_open *o, struct why *why)

@@ -109,6 +109,7 @@ static enum rc instance_open(const struct table *t, struct instance **out, struc
                                    .flags = t->flags,
                                    .env = &t->env,
                                    .arena = arena,
+                                   .again = t->now != NULL,
                                    .driver_flags = t->driver->flags,
                                    .watch_fd = -1};
     rc = t->driver->open(&i->open, why);

@@ -56,13 +56,16 @@ enum rc fd_read_all(int fd, size_t max, struct arena *a, struct str *text, struc
 
 enum rc file_read(const char *path, size_t max, struct arena *a, struct str *text, struct why *why)
 {
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
     enum rc rc;
 
     if (fd < 0 && errno == ENOENT)
         return FAIL(why, RC_NONE, "open %s: %m", path);
     if (fd < 0)
         return FAIL(why, RC_TEMP, "open %s: %m", path);
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) /* its end may never come */
+        return FAIL(why, RC_TEMP, "open %s: not a regular file", path);
     rc = fd_read_all(fd, max, a, text, why);
     if (rc != RC_OK)
         why_prefix(why, "%s", path);

@@ -389,6 +389,17 @@ def test_missing_and_bad_files_do_not_start(postern):
     assert r.returncode and f"{path}: No such file" in r.stderr
 
 
+def test_rules_that_are_no_file(postern):
+    """A pipe would never end; a directory is none either."""
+    path, p = rules_instance(postern, "", start=False)
+    os.unlink(path)
+    for make in (os.mkfifo, os.mkdir):
+        make(path)
+        r = p.run("postfix", "-c", p.etc, "check")
+        assert r.returncode and f"{path}: not a regular file" in r.stderr
+        (os.rmdir if make is os.mkdir else os.unlink)(path)
+
+
 def answer(p, sender="a@b.test"):
     with p.smtp() as s:
         s.ehlo()

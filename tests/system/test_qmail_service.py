@@ -439,6 +439,45 @@ def test_changed_instruction_file_holds_at_once(postern, place):
     assert greeting(p.port, "127.0.0.8").startswith("421 4.3.0")
 
 
+@pytest.mark.parametrize("what, bad", [("rules", "127.0.0.9:deny\n127.0.0.8:foo\n"), ("rules", None), ("rbllist", "bl.test reject\n"), ("signatures", None)])
+def test_bad_files_do_not_stop_processes_that_start_later(postern, place, what, bad):
+    """What was good at the start or the last reload stays; check and reload refuse."""
+    good = {"rules": "127.0.0.9:deny\n:allow\n", "rbllist": "bl.test reject any go\n", "signatures": "TVqQ\n"}
+    paths = {name: write(f"{place}/{name}", text) for name, text in good.items()}
+    p = postern({"smtpd_client_instruction_maps": f"tcprules:{paths['rules']}", "smtpd_rbl_list": paths["rbllist"], "max_use": "1",
+                 "smtpd_content_signatures": paths["signatures"], "smtpd_sender_restrictions": "check_rbl_list"})
+    os.unlink(paths[what])
+    if bad:
+        write(paths[what], bad)
+    assert p.run("postfix", "check").returncode == 1
+    r = p.run("postfix", "reload")
+    assert r.returncode == 1 and "The running configuration stays." in r.stderr
+
+    def noticed():
+        assert greeting(p.port).startswith("220") and greeting(p.port, "127.0.0.9") == ""
+        return re.search(rf"smtpd.*error: .*{paths[what]}.*(at the last start or reload stays in force|read before stay in force)", p.logs())
+    wait_until(noticed, what="the error in the log")
+
+
+def test_rules_that_change_for_the_worse(postern, place):
+    """A file of ipsvd is the trouble of its clients; a rule that would make an open relay serves nobody, also when it comes later."""
+    write(f"{place}/in/0", "")
+    write(f"{place}/in/127.0.0.8", "")
+    p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in", "max_use": "1", "max_idle": "1"})
+    write(f"{place}/in/127.0.0.8", "nonsense\n")
+
+    def noticed():
+        assert greeting(p.port).startswith("220") and greeting(p.port, "127.0.0.8").startswith("421 4.3.0")
+        return re.search("error: .*in/127.0.0.8, line 1: unknown instruction.*clients of this file are told to come again", p.logs())
+    wait_until(noticed, what="a process that starts later")
+    write(f"{place}/in/127.0.0.8", "echo 220 surprise\n", 0o755)
+    assert greeting(p.port, "127.0.0.8").startswith("421 4.3.0")  # smtpd_instruction_programs = no
+    write(f"{place}/in/0", "+RELAYCLIENT=\n")
+    for _ in range(3):
+        assert greeting(p.port).startswith("421 4.3.0")
+    p.wait_log("refusing to run as open relay: the rule for everybody")
+
+
 def test_table_down_means_421(postern):
     p = postern({"smtpd_client_instruction_maps": "fail:down"}, start=False)
     p.run("postfix", "start")
