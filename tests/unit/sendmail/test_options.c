@@ -42,7 +42,10 @@ static const struct {
     {"sendmail -q", MODE_FLUSH},
     {"sendmail -qRsite.test", MODE_FLUSH_SITE},
     {"sendmail -qIABC", MODE_FLUSH_ID},
-    {"sendmail -qSsender", MODE_IGNORE},
+    {"sendmail -q1h u@x", MODE_IGNORE},
+    {"sendmail -q1h -bd", MODE_DAEMON},
+    {"sendmail -t u@x", MODE_ENQUEUE},
+    {"sendmail -N sometimes -R most u@x", MODE_ENQUEUE},
     {"sendmail -oi -oem -odb -om -L tag -h 3 -U -n -p x -A c -x u@x", MODE_ENQUEUE},
 };
 
@@ -94,10 +97,8 @@ static void test_values(void **state)
 
 static const char *const bad[] = {
     "sendmail",
-    "sendmail -t u@x",
-    "sendmail -N never,success u@x",
-    "sendmail -N sometimes u@x",
-    "sendmail -R most u@x",
+    "sendmail -bp u@x",
+    "sendmail -qSsender",
     "sendmail -B 9BIT u@x",
     "sendmail -XV+ u@x",
     "sendmail -Xlog u@x",
