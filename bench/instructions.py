@@ -6,10 +6,10 @@ between many look-ups and few, so that opening the table does not count.
 """
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build")
 LOOKUPS = 50000
@@ -24,10 +24,15 @@ def rules(n):
     return "".join(f'{k}:allow,MAXRCPTCOUNT="{i % 9 + 1}"\n' for i, k in enumerate(sorted(lines))) + ':allow,BLOCKRELAYPROBE=""\n'
 
 
+def cpu_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def seconds(run, *args, **kw):
-    begin = time.monotonic()
+    begin = cpu_seconds()  # others may use the machine
     subprocess.run([f"{BUILD}/bin/postmap", *args], check=True, env=run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kw)
-    return time.monotonic() - begin
+    return cpu_seconds() - begin
 
 
 def main():
