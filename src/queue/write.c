@@ -207,6 +207,9 @@ enum rc queue_file_commit(struct queue_file *f, struct str final_queue, int *fd,
     char final[QUEUE_PATH_SIZE];
 
     write_out(f, STR_NONE);
+    free(f->buffer); /* those who waited for the same sync would all do so at once */
+    f->buffer = NULL;
+    f->size = 0;
     TRY(queue_file_error(f, why));
     queue_path(f->queue, final_queue, str_of(f->id), final);
     if (strcmp(final, f->path) != 0) {
@@ -219,8 +222,6 @@ enum rc queue_file_commit(struct queue_file *f, struct str final_queue, int *fd,
     TRY(sync_file(f, why));
     *fd = f->fd;
     f->fd = -1;
-    free(f->buffer);
-    f->buffer = NULL;
     arena_undefer(f->arena, queue_file_abandon, f);
     return RC_OK;
 }
