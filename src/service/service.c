@@ -14,6 +14,8 @@
 #include "util/clock.h"
 #include "util/memory.h"
 
+enum { KEPT_FREE_BYTES = 512 * 1024 };
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -187,6 +189,8 @@ int service_main(const struct service *service, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     umask(077);
     mallopt(M_ARENA_MAX, 2); /* small processes matter more than parallel malloc */
+    /* but what each message needs for a moment does not go back to the kernel every time */
+    mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
     r->service = service;
     r->process_name = base_name(argv[0]);
     r->arena = arena_new(4096);
