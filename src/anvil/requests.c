@@ -1,32 +1,21 @@
-#include <stdlib.h>
-
 #include "anvil/anvil.h"
 #include "config/config.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { REPLY_TIMEOUT_MS = 1000 }; /* who does not take its answer is not served any more */
-
-/* Somebody who asks: one SMTP session at a time. */
-struct asker {
-    struct anvil *anvil;
-    struct ipc ipc;
-    struct client *connected; /* counted until told otherwise, or until this connection ends */
-};
-
-static void disconnect(struct asker *a)
+/* c->own: the client that is counted as connected, until told otherwise or until the connection
+ * ends. */
+static void disconnect(struct ipc *c)
 {
-    if (a->connected)
-        counters_disconnect(a->connected);
-    a->connected = NULL;
+    if (c->own)
+        counters_disconnect(c->own);
+    c->own = NULL;
 }
 
-static void asker_free(struct asker *a)
+static void gone(void *state, struct ipc *c)
 {
-    disconnect(a);
-    loop_unwatch(a->anvil->env->loop, a->ipc.fd);
-    ipc_done(&a->ipc);
-    free(a);
+    (void)state;
+    disconnect(c);
 }
 
 static void tell_all(const struct client *k, struct anvil_reply *reply)
@@ -39,21 +28,22 @@ static void tell_all(const struct client *k, struct anvil_reply *reply)
     reply->newtls = k->rates[RATE_NEWTLS];
 }
 
-static void serve(struct asker *a, const struct anvil_request *request, struct anvil_reply *reply)
+static void serve(struct anvil *a, struct ipc *asker, const struct anvil_request *request,
+                  struct anvil_reply *reply)
 {
-    struct counters *c = &a->anvil->counters;
+    struct counters *c = &a->counters;
     time_t now = clock_seconds();
     struct client *k = counters_client(c, request->ident, now);
 
     switch (request->operation) {
     case 'c':
-        disconnect(a);
+        disconnect(asker);
         counters_connect(c, k, now);
-        a->connected = k;
+        asker->own = k;
         reply->count = k->connections;
         reply->rate = k->rates[RATE_CONNECTION];
         break;
-    case 'd': disconnect(a); break;
+    case 'd': disconnect(asker); break;
     case 'm': reply->rate = counters_add(c, k, RATE_MESSAGE, now); break;
     case 'r': reply->rate = counters_add(c, k, RATE_RECIPIENT, now); break;
     case 'a': reply->rate = counters_add(c, k, RATE_AUTH, now); break;
@@ -64,38 +54,21 @@ static void serve(struct asker *a, const struct anvil_request *request, struct a
     }
 }
 
-static void asker_speaks(void *context, int events)
+static enum rc answer(struct service_env *env, void *state, struct ipc *c, struct arena *a,
+                      struct why *why)
 {
-    struct asker *a = context;
-    AUTO_ARENA arena = arena_new(512);
-    enum ipc_type type;
-    struct why why;
-    enum rc rc = ipc_receive(&a->ipc, &why);
+    struct anvil_request request = {0};
+    struct anvil_reply reply = {0};
 
-    (void)events;
-    while (rc == RC_OK && ipc_has_frame(&a->ipc, &type)) {
-        struct anvil_request request;
-        struct anvil_reply reply = {0};
-        rc = ipc_read_anvil_request(&a->ipc, arena, &request, NULL, &why);
-        if (rc != RC_OK)
-            break;
-        serve(a, &request, &reply);
-        rc = ipc_send_anvil_reply(&a->ipc, &reply, -1, &why);
-    }
-    if (rc == RC_PERM)
-        log_warning(&a->anvil->env->log, "request: %s", why.text);
-    if (rc != RC_OK && rc != RC_NONE)
-        asker_free(a);
+    (void)env;
+    TRY(ipc_read_anvil_request(c, a, &request, NULL, why));
+    serve(state, c, &request, &reply);
+    return ipc_send_anvil_reply(c, &reply, -1, why);
 }
 
 void anvil_accepted(struct service_env *env, void *state, int fd)
 {
-    struct asker *a = NEW(struct asker);
-
-    a->anvil = state;
-    ipc_init(&a->ipc, fd, REPLY_TIMEOUT_MS);
-    ipc_trace(&a->ipc, &env->log);
-    loop_watch(env->loop, fd, LOOP_READ, asker_speaks, a);
+    service_answer_in_loop(env, state, fd, answer, gone);
 }
 
 static void forget(void *context)

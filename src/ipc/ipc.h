@@ -74,6 +74,7 @@ struct ipc {
     char peer[32];           /* for that; "": whoever connected */
     struct timespec began;   /* when service_next() gave the last request, while times are logged */
     enum ipc_type last;      /* what it was */
+    void *own;               /* of whoever serves this connection */
 };
 
 void ipc_init(struct ipc *c, int fd, long timeout_ms);

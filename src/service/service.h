@@ -137,6 +137,14 @@ typedef enum rc service_answer_fn(struct service_env *env, void *state, struct i
 void service_answer(struct service_env *env, void *state, int fd, service_answer_fn *answer);
 
 /*
+ * The same for a LOOP service, the whole of accepted(). Who does not take its answer at once is not
+ * served any more. gone (may be NULL): the connection ends; c->own is the service's.
+ */
+typedef void service_gone_fn(void *state, struct ipc *c);
+void service_answer_in_loop(struct service_env *env, void *state, int fd, service_answer_fn *answer,
+                            service_gone_fn *gone);
+
+/*
  * The waiting alone. RC_OK: there is something to read; RC_NONE: not within timeout_ms (0: no
  * limit); RC_EOF: a table has changed. In that case nothing was read, and the client learns from
  * ECONNRESET that its request must go to another process.

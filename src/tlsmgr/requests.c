@@ -1,22 +1,8 @@
-#include <stdlib.h>
-
 #include "tlsmgr/tlsmgr.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { REPLY_TIMEOUT_MS = 1000, SEED_MAX = 1024 };
-
-struct asker {
-    struct tlsmgr *manager;
-    struct ipc ipc;
-};
-
-static void asker_free(struct asker *a)
-{
-    loop_unwatch(a->manager->env->loop, a->ipc.fd);
-    ipc_done(&a->ipc);
-    free(a);
-}
+enum { SEED_MAX = 1024 };
 
 static struct session_cache *cache_of(struct tlsmgr *m, struct str name)
 {
@@ -68,14 +54,16 @@ static void answer_session(struct tlsmgr *m, struct session_cache *c,
         log_warning(&m->env->log, "%s: %s", c->parameter, why.text);
 }
 
-static enum rc serve(struct asker *asker, struct arena *a, struct why *why)
+static enum rc answer(struct service_env *env, void *state, struct ipc *asker, struct arena *a,
+                      struct why *why)
 {
     struct tlsmgr_request r = {0};
     struct tlsmgr_reply reply = {0};
     struct session_cache *c;
 
-    TRY(ipc_read_tlsmgr_request(&asker->ipc, a, &r, NULL, why));
-    c = cache_of(asker->manager, r.cache);
+    (void)env;
+    TRY(ipc_read_tlsmgr_request(asker, a, &r, NULL, why));
+    c = cache_of(state, r.cache);
     if (r.operation == 's')
         answer_seed(&r, a, &reply);
     else if (c == NULL)
@@ -83,36 +71,13 @@ static enum rc serve(struct asker *asker, struct arena *a, struct why *why)
     else if (r.operation == 'k')
         answer_key(c, r.id, &reply);
     else
-        answer_session(asker->manager, c, &r, a, &reply);
-    return ipc_send_tlsmgr_reply(&asker->ipc, &reply, -1, why);
-}
-
-static void asker_speaks(void *context, int events)
-{
-    struct asker *asker = context;
-    AUTO_ARENA a = arena_new(1024);
-    enum ipc_type type;
-    struct why why;
-    enum rc rc = ipc_receive(&asker->ipc, &why);
-
-    (void)events;
-    while (rc == RC_OK && ipc_has_frame(&asker->ipc, &type))
-        rc = serve(asker, a, &why);
-    if (rc == RC_OK)
-        (void)ipc_trigger_bytes(&asker->ipc); /* the wake-up timer of master.cf */
-    if (rc == RC_PERM)
-        log_warning(&asker->manager->env->log, "request: %s", why.text);
-    if (rc != RC_OK && rc != RC_NONE)
-        asker_free(asker);
+        answer_session(state, c, &r, a, &reply);
+    return ipc_send_tlsmgr_reply(asker, &reply, -1, why);
 }
 
 void tlsmgr_accepted(struct service_env *env, void *state, int fd)
 {
-    struct asker *a = NEW(struct asker);
-
-    a->manager = state;
-    ipc_init(&a->ipc, fd, REPLY_TIMEOUT_MS);
-    loop_watch(env->loop, fd, LOOP_READ, asker_speaks, a);
+    service_answer_in_loop(env, state, fd, answer, NULL);
 }
 
 /* ---- what happens from time to time ---- */

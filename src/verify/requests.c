@@ -1,27 +1,11 @@
-#include <stdlib.h>
-
 #include "util/clock.h"
 #include "util/memory.h"
 #include "verify/verify.h"
 
-enum { REPLY_TIMEOUT_MS = 1000 }; /* who does not take its answer is not served any more */
-
-struct asker {
-    struct verify *verify;
-    struct ipc ipc;
-};
-
-static void asker_free(struct asker *a)
-{
-    loop_unwatch(a->verify->env->loop, a->ipc.fd);
-    ipc_done(&a->ipc);
-    free(a);
-}
-
 /* The answer goes out before a probe is made: who asked is not kept waiting for that. */
-static enum rc query(struct asker *asker, struct str address, struct arena *a, struct why *why)
+static enum rc query(struct verify *v, struct ipc *c, struct str address, struct arena *a,
+                     struct why *why)
 {
-    struct verify *v = asker->verify;
     long now = clock_seconds();
     struct outcome o = {0};
     struct verify_reply reply = {0};
@@ -33,7 +17,7 @@ static enum rc query(struct asker *asker, struct str address, struct arena *a, s
     reply.status = known ? 0 : -1;
     reply.recipient_status = o.status;
     reply.reason = o.text;
-    TRY(ipc_send_verify_reply(&asker->ipc, &reply, -1, why));
+    TRY(ipc_send_verify_reply(c, &reply, -1, why));
     if (!known || !outcome_needs_probe(v->env->config, &o, now))
         return RC_OK;
     if (outcomes_probed(&v->outcomes, address, &o, now, &trouble) != RC_OK)
@@ -42,9 +26,9 @@ static enum rc query(struct asker *asker, struct str address, struct arena *a, s
     return RC_OK;
 }
 
-static enum rc update(struct asker *asker, const struct verify_request *r, struct why *why)
+static enum rc update(struct verify *v, struct ipc *c, const struct verify_request *r,
+                      struct why *why)
 {
-    struct verify *v = asker->verify;
     struct verify_reply reply = {0};
     struct why trouble;
 
@@ -55,47 +39,27 @@ static enum rc update(struct asker *asker, const struct verify_request *r, struc
         log_warning(&v->env->log, "address_verify_map: %s", trouble.text);
         reply.status = -1;
     }
-    return ipc_send_verify_reply(&asker->ipc, &reply, -1, why);
+    return ipc_send_verify_reply(c, &reply, -1, why);
 }
 
-static enum rc serve(struct asker *asker, struct arena *a, struct why *why)
+static enum rc answer(struct service_env *env, void *state, struct ipc *c, struct arena *a,
+                      struct why *why)
 {
     struct verify_request request = {0};
     struct verify_reply bad = {.status = -2};
 
-    TRY(ipc_read_verify_request(&asker->ipc, a, &request, NULL, why));
+    (void)env;
+    TRY(ipc_read_verify_request(c, a, &request, NULL, why));
     if (request.operation == 'q' && request.address.n)
-        return query(asker, request.address, a, why);
+        return query(state, c, request.address, a, why);
     if (request.operation == 'u' && request.address.n)
-        return update(asker, &request, why);
-    return ipc_send_verify_reply(&asker->ipc, &bad, -1, why);
-}
-
-static void asker_speaks(void *context, int events)
-{
-    struct asker *asker = context;
-    AUTO_ARENA a = arena_new(1024);
-    enum ipc_type type;
-    struct why why;
-    enum rc rc = ipc_receive(&asker->ipc, &why);
-
-    (void)events;
-    while (rc == RC_OK && ipc_has_frame(&asker->ipc, &type))
-        rc = serve(asker, a, &why);
-    if (rc == RC_PERM)
-        log_warning(&asker->verify->env->log, "request: %s", why.text);
-    if (rc != RC_OK && rc != RC_NONE)
-        asker_free(asker);
+        return update(state, c, &request, why);
+    return ipc_send_verify_reply(c, &bad, -1, why);
 }
 
 void verify_accepted(struct service_env *env, void *state, int fd)
 {
-    struct asker *a = NEW(struct asker);
-
-    a->verify = state;
-    ipc_init(&a->ipc, fd, REPLY_TIMEOUT_MS);
-    ipc_trace(&a->ipc, &env->log);
-    loop_watch(env->loop, fd, LOOP_READ, asker_speaks, a);
+    service_answer_in_loop(env, state, fd, answer, NULL);
 }
 
 static void clean(void *context)
