@@ -654,6 +654,13 @@ def test_F13_example_service_directory(postern, place):
             assert s.docmd("RCPT TO:<daemon@example.com>")[0] == 250
         environment = open(f"/proc/{p.master_pid()}/environ", "rb").read()
         assert b"SECRET" not in environment
+        wait_until(lambda: "to=<daemon@example.com>, relay=local" in open(f"{p.dir}/run.out").read(), what="the log that log/run reads")
+        path = {"PATH": f"{p.prefix}/sbin:/usr/bin:/bin", "MAIL_CONFIG": p.etc}
+        subprocess.run(["make", "-s", "-C", f"{here}/smtp"], check=True, env=path, capture_output=True)
+        assert os.path.exists(f"{p.etc}/instruct.cdb")
+        with smtplib.SMTP("127.0.0.1", port, "h.test", 30 * SLOW) as s:  # by the compiled rules
+            s.docmd("MAIL FROM:<a@b.test>")
+            assert s.docmd("RCPT TO:<x@elsewhere.test>")[0] == 250
     finally:
         p.stop()
         service.wait(60 * SLOW)
