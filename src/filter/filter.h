@@ -140,6 +140,7 @@ enum filter_word {
 
 struct filter_line { /* what a program has said; views of the line */
     enum filter_word word;
+    bool is_out;      /* registered: for smtp-out, mail that leaves; else for smtp-in */
     struct str event; /* registered; "*" for all reports */
     struct str session, token;
     enum filter_decision decision;
@@ -152,17 +153,18 @@ enum rc filter_line_parse(struct str line, struct filter_line *out, struct why *
 /* What a program has registered for. */
 struct filter_interest {
     bool events[FILTER_EVENTS], phases[FILTER_PHASES];
+    bool out_events[FILTER_EVENTS];
 };
 /* RC_PERM: there is no such event or phase. */
 enum rc filter_interest_add(struct filter_interest *i, const struct filter_line *line,
                             struct why *why) MUST_USE;
 
 /*
- * "report|0.7|TIME|smtp-in|EVENT|SESSION" and "filter|0.7|TIME|smtp-in|PHASE|SESSION|TOKEN".
- * filter_add() appends "|" and a field, in which "|" and control bytes become "?"; filter_end() the
- * last field, which may have "|", and the newline.
+ * "report|0.7|TIME|smtp-in|EVENT|SESSION" (or smtp-out) and
+ * "filter|0.7|TIME|smtp-in|PHASE|SESSION|TOKEN". filter_add() appends "|" and a field, in which "|"
+ * and control bytes become "?"; filter_end() the last field, which may have "|", and the newline.
  */
-void filter_begin_event(struct buf *b, enum filter_event e, const char *session);
+void filter_begin_event(struct buf *b, enum filter_event e, bool is_out, const char *session);
 void filter_begin_request(struct buf *b, enum filter_phase p, const char *session,
                           const char *token);
 void filter_add(struct buf *b, struct str field);

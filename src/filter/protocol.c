@@ -67,8 +67,13 @@ static enum rc parse_register(struct str rest, struct filter_line *out, struct w
         out->word = WORD_REGISTER_FILTER;
     else
         return FAIL(why, RC_PERM, "unknown stream \"" STR_FMT "\"", STR_ARG(str_head(stream, 100)));
-    if (!field(&rest, &subsystem) || !str_eq(subsystem, STR("smtp-in")) || rest.p == NULL)
-        return FAIL(why, RC_PERM, "only the subsystem smtp-in is there");
+    if (!field(&rest, &subsystem) || rest.p == NULL)
+        return FAIL(why, RC_PERM, "the subsystem is missing");
+    out->is_out = str_eq(subsystem, STR("smtp-out"));
+    if (!out->is_out && !str_eq(subsystem, STR("smtp-in")))
+        return FAIL(why, RC_PERM, "only the subsystems smtp-in and smtp-out are there");
+    if (out->is_out && out->word == WORD_REGISTER_FILTER)
+        return FAIL(why, RC_PERM, "smtp-out has reports only");
     out->event = rest;
     return RC_OK;
 }
@@ -105,7 +110,7 @@ enum rc filter_interest_add(struct filter_interest *i, const struct filter_line 
 
     for (int e = 0; is_report && e < FILTER_EVENTS; e++)
         if (str_eq(line->event, STR("*")) || str_eq(line->event, str_of(filter_event_name(e))))
-            found = i->events[e] = true;
+            found = (line->is_out ? i->out_events : i->events)[e] = true;
     for (int p = 0; !is_report && p < FILTER_PHASES; p++)
         if (str_eq(line->event, str_of(filter_phase_name(p))))
             found = i->phases[p] = true;
@@ -117,24 +122,25 @@ enum rc filter_interest_add(struct filter_interest *i, const struct filter_line 
 
 /* ---- writing ---- */
 
-static void begin(struct buf *b, const char *stream, const char *what, const char *session)
+static void begin(struct buf *b, const char *stream, bool is_out, const char *what,
+                  const char *session)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    buf_addf(b, "%s|" FILTER_PROTOCOL "|%ld.%06ld|smtp-in|%s|%s", stream, (long)now.tv_sec,
-             now.tv_nsec / 1000, what, session);
+    buf_addf(b, "%s|" FILTER_PROTOCOL "|%ld.%06ld|smtp-%s|%s|%s", stream, (long)now.tv_sec,
+             now.tv_nsec / 1000, is_out ? "out" : "in", what, session);
 }
 
-void filter_begin_event(struct buf *b, enum filter_event e, const char *session)
+void filter_begin_event(struct buf *b, enum filter_event e, bool is_out, const char *session)
 {
-    begin(b, "report", filter_event_name(e), session);
+    begin(b, "report", is_out, filter_event_name(e), session);
 }
 
 void filter_begin_request(struct buf *b, enum filter_phase p, const char *session,
                           const char *token)
 {
-    begin(b, "filter", filter_phase_name(p), session);
+    begin(b, "filter", false, filter_phase_name(p), session);
     buf_addf(b, "|%s", token);
 }
 

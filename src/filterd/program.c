@@ -80,8 +80,8 @@ static void greet(struct filterd *f)
     buf_addf(&b, "config|smtpd-version|" STR_FMT "\n", STR_ARG(c->mail_version));
     buf_addf(&b, "config|protocol|" FILTER_PROTOCOL "\n");
     buf_addf(&b, "config|smtp-session-timeout|%ld\n", c->smtpd_timeout);
-    buf_addf(&b, "config|subsystem|smtp-in\n");
-    buf_addf(&b, "config|admd|" STR_FMT "\n", STR_ARG(c->myhostname));
+    buf_addf(&b, "config|subsystem|smtp-in\nconfig|subsystem|smtp-out\n");
+    buf_addf(&b, "config|admd|" STR_FMT "\n", STR_ARG(c->filter_admd));
     buf_addf(&b, "config|ready\n");
     program_say(f, buf_str(&b));
 }

@@ -139,8 +139,7 @@ static void socket_listener(struct generator *g, const struct conf_listen *l)
     if (l->no_dsn)
         set(g, &l->place, "pickup_discard_dsn", "yes");
     if (l->filter.n)
-        warn(g, &l->place,
-             "a filter of the socket has no effect: mail of sendmail(1) is not filtered");
+        set(g, &l->place, "non_smtpd_filters", STR_FMT, STR_ARG(plain_name(g, "", l->filter)));
 }
 
 void generate_listeners(struct generator *g)

@@ -141,7 +141,7 @@ static void what_is_not_there(struct generator *g)
         warn(g, &c->max_deferred.place,
              "mta max-deferred has no effect: mail that was deferred is tried at its own time");
     if (c->admd.place.line)
-        warn(g, &c->admd.place, "admd has no effect but for filters");
+        set(g, &c->admd.place, "filter_admd", STR_FMT, STR_ARG(literal(g, c->admd.value)));
 }
 
 /* A reload may be asked for from anywhere. */

@@ -2,9 +2,10 @@
 #include <stdio.h>
 
 #include "config/config.h"
+#include "filter/link.h"
 #include "global/date.h"
 #include "global/logline.h"
-#include "pickup/pickup.h"
+#include "pickup/filters.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
@@ -20,6 +21,9 @@ enum rc pickup_start(struct service_env *env, void **state, struct why *why)
     TRY(rewriter_new(rewrite, &env->log, &p->rewriter, why));
     TRY(submit_open(cleanup, p->rewriter, &env->log, &p->submit, why));
     TRY(drop_access_open(env->config, &env->log, &p->access, why));
+    if (str_trim(env->config->non_smtpd_filters).n)
+        TRY(filter_set_load(env->config->smtpd_filter_definitions.p, env->config->non_smtpd_filters,
+                            arena_new(4096), &p->filters, why));
     p->flags = submit_flags_for(env->config, SUBMIT_FROM_SENDMAIL) | SUBMIT_BOUNCE;
     *state = p;
     return RC_OK;
@@ -62,12 +66,11 @@ static void add_received(struct message *m)
     struct str user = arena_printf(m->arena, ", from userid %u", m->drop.uid);
 
     date_rfc5322(date, clock_seconds());
-    submit_prepend_header(
-        m->submission,
-        arena_printf(m->arena, "Received: by " STR_FMT " (" STR_FMT STR_FMT ")\n\tid %s; %s",
-                     STR_ARG(config->myhostname), STR_ARG(config->mail_name),
-                     STR_ARG(config->pickup_hide_user ? STR("") : user),
-                     submit_queue_id(m->submission), date));
+    filters_header(m, arena_printf(m->arena,
+                                   "Received: by " STR_FMT " (" STR_FMT STR_FMT ")\n\tid %s; %s",
+                                   STR_ARG(config->myhostname), STR_ARG(config->mail_name),
+                                   STR_ARG(config->pickup_hide_user ? STR("") : user),
+                                   submit_queue_id(m->submission), date));
 }
 
 static void discard_dsn(struct message *m)
@@ -93,16 +96,51 @@ enum rc message_open(struct message *m, struct why *why)
     }
     if (m->env->config->pickup_discard_dsn && m->drop.source != DROP_FROM_QUEUE)
         discard_dsn(m);
+    TRY(filters_envelope(m, why));
     TRY(submit_begin(m->pickup->submit, begin, m->arena, &m->env->log, &m->submission, why));
     log_set_queue_id(&m->log, str_of(submit_queue_id(m->submission)));
     logline_uid(&m->log, (long)m->drop.uid, begin->sender, m->orig_id);
     for (size_t i = 0; i < m->recipients.n; i++)
         submit_recipient(m->submission, &m->recipients.v[i]);
+    if (m->filters && (m->filters->junk_session || m->filters->junk_message))
+        filters_header(m, STR("X-Spam: yes"));
     add_received(m);
     return RC_OK;
 }
 
+void message_line(struct message *m, struct str line, bool more)
+{
+    filters_line(m, line, more);
+}
+
 unsigned message_finish(struct message *m, struct str *reason)
 {
-    return submit_finish(m->submission, reason);
+    struct why why = {0};
+    enum rc rc = filters_content(m, &why);
+    unsigned status;
+
+    if (rc != RC_OK) {
+        *reason = arena_copy(m->arena, str_of(why.text));
+        return rc == RC_PERM ? SUBMIT_NOPERM : SUBMIT_DEFER;
+    }
+    status = submit_finish(m->submission, reason);
+    message_end(m, status == 0);
+    return status;
+}
+
+void message_end(struct message *m, bool queued)
+{
+    filters_end(m, queued);
+}
+
+enum rc message_return(struct message *m, struct why *why)
+{
+    struct str text = str_trim(str_from(m->refusal, 3));
+    bool has_code = text.n > 2 && is_digit(text.p[0]) && text.p[1] == '.';
+
+    message_end(m, false);
+    for (size_t i = 0; i < m->recipients.n; i++)
+        m->recipients.v[i].action =
+            arena_printf(m->arena, "error:%s" STR_FMT, has_code ? "" : "5.7.1 ", STR_ARG(text));
+    return message_open(m, why);
 }

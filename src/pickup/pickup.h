@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "filter/filter.h"
 #include "service/service.h"
 #include "submit/drop.h"
 #include "submit/submit.h"
@@ -14,7 +15,8 @@ struct pickup {
     struct rewriter *rewriter;
     struct submit_library *submit;
     struct drop_access *access;
-    unsigned flags; /* enum submit_flags of all messages */
+    unsigned flags;            /* enum submit_flags of all messages */
+    struct filter_set filters; /* non_smtpd_filters */
     pthread_mutex_t lock;
     uid_t users[PICKUP_SESSIONS]; /* lock: who is being served */
     size_t n_users;               /* lock */
@@ -30,6 +32,9 @@ struct message {
     struct drop drop;
     VEC(struct recipient) recipients;
     struct submission *submission; /* NULL: not begun */
+    struct filters *filters;       /* NULL: none */
+    struct str refusal;            /* "550 5.7.1 text" of a filter; empty: none */
+    struct why why;                /* of the filters, while the content goes through them */
 };
 
 enum rc pickup_start(struct service_env *env, void **state, struct why *why);
@@ -44,5 +49,10 @@ enum rc message_record(struct message *m, int type, struct str payload, bool *is
                        struct why *why) MUST_USE;
 /* Envelope and recipients are known: make the queue file. RC_PERM: refused. */
 enum rc message_open(struct message *m, struct why *why) MUST_USE;
+void message_line(struct message *m, struct str line, bool more);
 /* Bits of enum submit_status; reason in the arena. */
 unsigned message_finish(struct message *m, struct str *reason);
+/* The message does not come about, or has: its filters need not wait. */
+void message_end(struct message *m, bool queued);
+/* What a filter has refused begins again: as mail that is returned to its sender. */
+enum rc message_return(struct message *m, struct why *why) MUST_USE;

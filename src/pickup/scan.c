@@ -60,19 +60,16 @@ static enum rc copy_content(struct message *m, int fd, long content, struct why 
         TRY(record_read(&r, true, &type, &payload, why));
         if (type == REC_EXTRACTED)
             return RC_OK;
-        submit_line(m->submission, payload, type == REC_CONT);
+        message_line(m, payload, type == REC_CONT);
     }
 }
 
-/* RC_OK: the message is in the queue, or its sender was told that it cannot be. */
-static enum rc submit_file(struct message *m, int fd, struct why *why)
+static enum rc try_submit(struct message *m, int fd, long content, struct why *why)
 {
     struct str reason = STR("");
-    long content = 0;
     unsigned status;
 
-    TRY(read_envelope(m, fd, &content, why));
-    if (message_open(m, why) != RC_OK)
+    if (m->submission == NULL && message_open(m, why) != RC_OK)
         return RC_TEMP;
     TRY(copy_content(m, fd, content, why));
     status = message_finish(m, &reason);
@@ -80,6 +77,23 @@ static enum rc submit_file(struct message *m, int fd, struct why *why)
         return FAIL(why, RC_TEMP, STR_FMT,
                     STR_ARG(reason.n ? reason : str_of(submit_outcome(status)->text)));
     return RC_OK;
+}
+
+/* RC_OK: the message is in the queue, or its sender was told that it cannot be. */
+static enum rc submit_file(struct message *m, int fd, struct why *why)
+{
+    long content = 0;
+    enum rc rc;
+
+    TRY(read_envelope(m, fd, &content, why));
+    rc = try_submit(m, fd, content, why);
+    if (rc != RC_OK && m->refusal.n && m->refusal.p[0] == '5') {
+        m->submission = NULL; /* what was begun goes with the arena */
+        TRY(message_return(m, why));
+        rc = try_submit(m, fd, content, why);
+    }
+    message_end(m, false);
+    return rc;
 }
 
 /* Ours to take: complete, a file of its own, and no other pickup works on it. */

@@ -64,7 +64,7 @@ static enum rc take_record(void *context, int type, struct str payload)
 
     TRY(message_record(m, type, payload, &is_text, &s->why));
     if (is_text) {
-        submit_line(m->submission, payload, type == REC_CONT);
+        message_line(m, payload, type == REC_CONT);
         return RC_OK;
     }
     if (type == REC_MESSAGE) {
@@ -140,6 +140,7 @@ void pickup_session(struct service_env *env, void *state, int fd)
     buf_init(&s.rest, RECORD_BYTES_MAX);
     if (enter(s.pickup, peer.uid)) {
         serve(&s);
+        message_end(&s.message, false);
         leave(s.pickup, peer.uid);
     } else {
         answer(&s, SUBMIT_DEFER, STR("4.3.2 too many messages at once, try again later"));

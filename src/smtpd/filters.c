@@ -1,15 +1,10 @@
-/* Where sessions and filters meet; what goes over the wire to programs is in filter_link.c. */
+/* Where sessions and filters meet; questions and reports are in filter/link.h. */
 #include "smtpd/filters.h"
 
-#include <stdio.h>
-#include <sys/random.h>
-
-#include "smtpd/filter_link.h"
+#include "filter/link.h"
 #include "smtpd/standalone.h"
 #include "tls/tls.h"
 #include "util/memory.h"
-
-enum { PARAMETER_ARENA = 1024 };
 
 enum rc filters_load(struct smtpd *smtpd, struct why *why)
 {
@@ -24,11 +19,11 @@ enum rc filters_load(struct smtpd *smtpd, struct why *why)
 
 /* ---- asking ---- */
 
-static struct filter_facts facts_of(const struct session *s, enum filter_phase phase,
-                                    struct str parameter)
+static struct filter_facts facts_of(const struct session *s)
 {
     const struct access_context *c = &s->access;
-    struct filter_facts f = {
+
+    return (struct filter_facts){
         .fcrdns = c->client.name_status == PEER_OK && !str_eq(c->client.name, STR("unknown")),
         .rdns = str_eq(c->client.reverse_name, STR("unknown")) ? STR_NONE : c->client.reverse_name,
         .address = c->client.address.bytes ? &c->client.address : NULL,
@@ -37,15 +32,6 @@ static struct filter_facts facts_of(const struct session *s, enum filter_phase p
         .mail_from = c->sender,
         .rcpt_to = c->recipient,
     };
-
-    switch (phase) {
-    case FILTER_HELO:
-    case FILTER_EHLO: f.helo = parameter; break;
-    case FILTER_MAIL_FROM: f.mail_from = parameter; break;
-    case FILTER_RCPT_TO: f.rcpt_to = parameter; break;
-    default: break;
-    }
-    return f;
 }
 
 /* The session cannot go on without an answer. */
@@ -61,144 +47,30 @@ static void give_up(struct session *s, struct verdict_of_filters *v)
                          STR_ARG(s->config->myhostname))};
 }
 
-/* What the filters together have said; asked also when nobody is concerned. */
-static void tell_response(struct session *s, enum filter_phase phase, enum filter_decision decision,
-                          struct str parameter)
-{
-    struct filters *fl = s->filters;
-    struct str name = str_of(phase == FILTER_CONNECT ? "connected" : filter_phase_name(phase));
-    struct str word = str_of(filter_decision_name(decision));
-
-    for (size_t i = 0; i < fl->n; i++) {
-        struct buf *b = link_event(&fl->links[i], EVENT_FILTER_RESPONSE, fl->id);
-        if (b == NULL)
-            continue;
-        filter_add(b, name);
-        if (parameter.p)
-            filter_add(b, word);
-        filter_end(b, parameter.p ? parameter : word);
-    }
-}
-
-static void tell_report(struct session *s, const struct filter *f, struct str text)
-{
-    struct filters *fl = s->filters;
-
-    for (size_t i = 0; i < fl->n; i++) {
-        struct buf *b = link_event(&fl->links[i], EVENT_FILTER_REPORT, fl->id);
-        if (b == NULL)
-            continue;
-        filter_add(b, f->is_program ? STR("proc") : STR("builtin"));
-        filter_add(b, f->name);
-        filter_end(b, text);
-    }
-}
-
-/* What one filter says; DECIDE_PROCEED when it is not concerned. */
-static enum rc ask_one(struct session *s, size_t i, enum filter_phase phase, struct str first,
-                       struct str parameter, struct filter_line *answer)
-{
-    struct filters *fl = s->filters;
-    const struct filter *f = fl->set->list[i];
-
-    *answer = (struct filter_line){.decision = DECIDE_PROCEED};
-    if (f->is_program && !fl->links[i].interest.phases[phase])
-        return RC_OK;
-    if (f->is_program) {
-        TRY(link_ask(&fl->links[i], fl, phase, first, parameter, answer, &s->why));
-        board_count(&s->smtpd->env->board, COUNTER_filter_answers, 1);
-        return RC_OK;
-    }
-    if (f->phase == phase) {
-        struct filter_facts facts = facts_of(s, phase, parameter);
-        if (filter_matches(f, &facts)) {
-            answer->decision = f->decision;
-            answer->parameter = f->text;
-        }
-    }
-    return RC_OK;
-}
-
 static bool has_address(enum filter_phase phase)
 {
     return phase == FILTER_MAIL_FROM || phase == FILTER_RCPT_TO;
 }
 
-static struct str without_brackets(enum filter_phase phase, struct str text)
-{
-    bool has = text.n > 1 && text.p[0] == '<' && text.p[text.n - 1] == '>';
-
-    return has && has_address(phase) ? (struct str){text.p + 1, text.n - 2} : text;
-}
-
-/* The filters in turn. first: a field before the parameter (connect). */
-static struct verdict_of_filters ask_in_turn(struct session *s, enum filter_phase phase,
-                                             struct str first, struct str parameter)
-{
-    struct filters *fl = s->filters;
-    struct verdict_of_filters v = {.decision = DECIDE_PROCEED, .text = parameter};
-
-    for (size_t i = 0; i < fl->n; i++) {
-        struct filter_line answer;
-        if (ask_one(s, i, phase, first, v.text, &answer) != RC_OK) {
-            give_up(s, &v);
-            return v;
-        }
-        switch (answer.decision) {
-        case DECIDE_PROCEED: break;
-        case DECIDE_REPORT: tell_report(s, fl->set->list[i], answer.parameter); break;
-        case DECIDE_BYPASS: return v;
-        case DECIDE_JUNK:
-            if (phase < FILTER_MAIL_FROM)
-                fl->junk_session = true;
-            else
-                fl->junk_message = true;
-            break;
-        case DECIDE_REWRITE:
-            v.decision = DECIDE_REWRITE;
-            v.text = arena_copy(fl->arena, without_brackets(phase, answer.parameter));
-            break;
-        default:
-            v.decision = answer.decision;
-            v.text = arena_copy(fl->arena, answer.parameter);
-            log_info(&s->message_log, "%sfilter " STR_FMT ": %s at %s from " STR_FMT ": " STR_FMT,
-                     s->message_log.queue_id[0] ? "" : "NOQUEUE: ", STR_ARG(fl->set->list[i]->name),
-                     filter_decision_name(v.decision), filter_phase_name(phase),
-                     STR_ARG(s->access.client.label), STR_ARG(v.text));
-            return v;
-        }
-    }
-    return v;
-}
-
-static bool is_junk(const struct session *s)
-{
-    return s->filters->junk_session || s->filters->junk_message;
-}
-
 static struct verdict_of_filters ask_all(struct session *s, enum filter_phase phase,
                                          struct str first, struct str parameter)
 {
-    bool was_junk = is_junk(s);
-    struct verdict_of_filters v = ask_in_turn(s, phase, first, parameter);
-    bool has_text = v.decision != DECIDE_PROCEED;
+    struct filters *fl = s->filters;
+    struct filter_facts facts = facts_of(s);
+    struct verdict_of_filters v;
+    unsigned long before = fl->answers;
 
-    if (!was_junk && is_junk(s) && !has_text)
-        tell_response(s, phase, DECIDE_JUNK, STR_NONE);
-    else
-        tell_response(s, phase, v.decision, has_text ? v.text : STR_NONE);
+    if (filters_ask(fl, phase, first, parameter, &facts, &s->message_log, s->access.client.label,
+                    &v, &s->why) != RC_OK)
+        give_up(s, &v);
+    board_count(&s->smtpd->env->board, COUNTER_filter_answers, (long)(fl->answers - before));
     return v;
-}
-
-static bool refuses(const struct verdict_of_filters *v)
-{
-    return v->decision == DECIDE_REJECT || v->decision == DECIDE_DISCONNECT;
 }
 
 static bool obey(struct session *s, const struct verdict_of_filters *v)
 {
-    s->filters->refused = refuses(v);
-    if (!refuses(v))
+    s->filters->refused = filters_refuse(v);
+    if (!filters_refuse(v))
         return true;
     session_reply(s, v->text);
     s->over = s->over || v->decision == DECIDE_DISCONNECT;
@@ -210,60 +82,19 @@ static bool obey(struct session *s, const struct verdict_of_filters *v)
 static void tell(struct session *s, enum filter_event e, struct str first, struct str second,
                  struct str last)
 {
-    struct filters *fl = s->filters;
-
-    for (size_t i = 0; i < fl->n; i++) {
-        struct buf *b = link_event(&fl->links[i], e, fl->id);
-        if (b == NULL)
-            continue;
-        if (first.p)
-            filter_add(b, first);
-        if (second.p)
-            filter_add(b, second);
-        filter_end(b, last);
-    }
+    filters_tell(s->filters, e, first, second, last);
 }
 
 static void flush(struct session *s)
 {
-    struct filters *fl = s->filters;
+    struct verdict_of_filters v;
 
-    for (size_t i = 0; i < fl->n && !fl->broken; i++)
-        if (fl->set->list[i]->is_program && link_flush(&fl->links[i], &s->why) != RC_OK) {
-            struct verdict_of_filters v;
-            give_up(s, &v);
-            if (!s->over)
-                session_reply(s, v.text);
-            s->over = true;
-        }
-}
-
-static struct str endpoint(struct session *s, struct str address, struct str port)
-{
-    bool is_v6 = str_index(address, ':') >= 0;
-
-    if (address.n == 0)
-        return STR("unix:local");
-    return arena_printf(s->filters->arena, "%s" STR_FMT "%s:" STR_FMT, is_v6 ? "[" : "",
-                        STR_ARG(address), is_v6 ? "]" : "", STR_ARG(port.n ? port : STR("0")));
-}
-
-static void tell_connect(struct session *s, const struct filter_facts *facts)
-{
-    const struct access_client *c = &s->access.client;
-    struct filters *fl = s->filters;
-    struct str src = endpoint(s, c->address_text, c->port);
-    struct str dest = endpoint(s, c->server_address, c->server_port);
-
-    for (size_t i = 0; i < fl->n; i++) {
-        struct buf *b = link_event(&fl->links[i], EVENT_LINK_CONNECT, fl->id);
-        if (b == NULL)
-            continue;
-        filter_add(b, facts->rdns);
-        filter_add(b, facts->fcrdns ? STR("pass") : STR("fail"));
-        filter_add(b, src);
-        filter_end(b, dest);
-    }
+    if (s->filters->broken || filters_flush(s->filters, &s->why) == RC_OK)
+        return;
+    give_up(s, &v);
+    if (!s->over)
+        session_reply(s, v.text);
+    s->over = true;
 }
 
 static void tell_tls(struct session *s)
@@ -281,24 +112,19 @@ bool filters_connect(struct session *s)
     const struct filter_set *set = s->smtpd->filters;
     struct verdict_of_filters v;
     struct filter_facts facts;
-    struct filters *fl;
-    unsigned long number = 0;
 
     if (set == NULL || set->n == 0)
         return true;
-    (void)!getrandom(&number, sizeof number, 0);
-    fl = arena_new_of(s->arena, struct filters);
-    *fl = (struct filters){.set = set, .n = set->n, .arena = arena_new(PARAMETER_ARENA)};
-    fl->links = arena_array(s->arena, struct filter_link, set->n);
-    snprintf(fl->id, sizeof fl->id, "%016lx", number);
-    s->filters = fl;
-    for (size_t i = 0; i < fl->n; i++)
-        if (link_open(&fl->links[i], set->list[i], fl, s->config, &s->why) != RC_OK) {
-            give_up(s, &v);
-            return obey(s, &v);
-        }
-    facts = facts_of(s, FILTER_CONNECT, STR_NONE);
-    tell_connect(s, &facts);
+    if (filters_open(set, false, s->config, s->arena, &s->filters, &s->why) != RC_OK) {
+        give_up(s, &v);
+        return obey(s, &v);
+    }
+    facts = facts_of(s);
+    filters_tell_connect(
+        s->filters, &facts,
+        filters_endpoint(s->filters, s->access.client.address_text, s->access.client.port),
+        filters_endpoint(s->filters, s->access.client.server_address,
+                         s->access.client.server_port));
     tell_tls(s); /* wrapper mode */
     v = ask_all(s, FILTER_CONNECT, facts.rdns.p ? facts.rdns : STR(""),
                 s->access.client.address_text.n ? s->access.client.address_text : STR("local"));
@@ -341,9 +167,7 @@ void filters_disconnect(struct session *s)
     tell(s, EVENT_LINK_DISCONNECT, STR_NONE, STR_NONE, STR_NONE);
     s->over = true;
     flush(s);
-    for (size_t i = 0; i < fl->n; i++)
-        link_close(&fl->links[i]);
-    arena_free(fl->arena);
+    filters_close(fl);
     s->filters = NULL;
 }
 
@@ -455,25 +279,15 @@ static void tell_mail(struct session *s, struct str arguments, bool done)
 {
     struct filters *fl = s->filters;
 
-    if (done && fl->message[0] == '\0') {
-        unsigned number = 0;
-        (void)!getrandom(&number, sizeof number, 0);
-        snprintf(fl->message, sizeof fl->message, "%08x", number ? number : 1);
-        tell(s, EVENT_TX_BEGIN, STR_NONE, STR_NONE, str_of(fl->message));
-    }
+    if (done && fl->message[0] == '\0')
+        filters_tell_begin(fl);
     tell(s, EVENT_TX_MAIL, fl->message[0] ? str_of(fl->message) : STR("00000000"),
          result_of(s, done), address_in(arguments));
 }
 
 static void tell_rcpt(struct session *s, struct str arguments, bool done)
 {
-    struct filters *fl = s->filters;
-
-    if (done)
-        tell(s, EVENT_TX_ENVELOPE, str_of(fl->message), STR_NONE,
-             arena_printf(fl->arena, "%s%08lx", fl->message,
-                          str_hash(address_in(arguments)) & 0xffffffff));
-    tell(s, EVENT_TX_RCPT, str_of(fl->message), result_of(s, done), address_in(arguments));
+    filters_tell_recipient(s->filters, address_in(arguments), result_of(s, done));
 }
 
 /* 50x: the command itself was wrong. Neither that nor what a filter has refused is of the
@@ -536,7 +350,7 @@ bool filters_data(struct session *s, struct str *reply)
     if (s->filters == NULL || s->filters->broken)
         return true;
     v = ask_all(s, FILTER_DATA, STR_NONE, STR_NONE);
-    if (!refuses(&v))
+    if (!filters_refuse(&v))
         return true;
     *reply = v.text;
     s->over = s->over || v.decision == DECIDE_DISCONNECT;
@@ -606,7 +420,7 @@ bool filters_content_ends(struct session *s, struct str *reply)
         give_up(s, &v);
     else
         v = ask_all(s, FILTER_COMMIT, STR_NONE, STR_NONE);
-    if (!refuses(&v))
+    if (!filters_refuse(&v))
         return true;
     *reply = v.text;
     s->over = s->over || v.decision == DECIDE_DISCONNECT;

@@ -326,6 +326,63 @@ def test_reload_keeps_sessions(filtered):
         assert c.cmd("MAIL FROM:<bad@a.test>") == "550 bad"
 
 
+# ---- mail of sendmail(1) ----
+
+def local_filters(filtered, definitions, filters, programs=None):
+    return filtered(definitions, "", programs, main={"non_smtpd_filters": filters})
+
+
+def test_S3_3_filter_of_the_socket(filtered):
+    """listen on socket filter: sendmail's mail goes through connect, ehlo, mail-from, rcpt-to, data, content, commit."""
+    p = local_filters(filtered, "f proc f\n", "f", {"f": {"lines": "upper", "answers": {
+        "mail-from spam@a.test": "reject|550 5.7.1 no spam", "mail-from late@a.test": "reject|451 later",
+        "mail-from old@a.test": "rewrite|new@a.test", "mail-from junk@a.test": "junk"}}})
+
+    def sendmail(sender):
+        return p.run("sendmail", "-f", sender, "bob@v.test", input="Subject: x\n\nhello\n")
+    assert sendmail("ann@a.test").returncode == 0
+    text = open(p.wait_mail("bob")[0]).read()
+    assert "HELLO" in text and "RECEIVED: BY" in text
+    r = sendmail("spam@a.test")
+    assert r.returncode and "no spam" in r.stderr, (r, p.logs())
+    r = sendmail("late@a.test")
+    assert r.returncode == 0, (r, p.logs())
+    p.wait_log("maildrop/.*later")  # it waits there
+    assert sendmail("old@a.test").returncode == 0
+    p.wait_log("from=<new@a.test>")
+    assert sendmail("junk@a.test").returncode == 0
+    texts = [open(f).read() for f in p.wait_mail("bob", 3)]
+    assert sum("X-SPAM: YES" in t for t in texts) == 1
+    session = next(f[5] for f in heard(p) if f[4:5] == ["link-connect"])
+    names = [e[0] for e in events(p, session) if e[0] != "filter-response"]
+    assert names == ["link-connect", "link-greeting", "link-identify", "tx-begin", "tx-mail", "tx-envelope", "tx-rcpt", "tx-data",
+                     "tx-commit", "link-disconnect"]
+    assert ["link-connect", "localhost", "pass", "unix:local", "unix:local"] in events(p, session)
+
+
+def test_S3_3_filter_of_the_socket_and_maildrop(filtered):
+    """What is found in maildrop/ has nobody who waits: a refusal is mail to the sender."""
+    p = local_filters(filtered, "", "")
+    p.stop()
+    with open(f"{p.etc}/filters", "w") as f:
+        f.write('f phase rcpt-to match rcpt-to { nosuch@v.test } reject "550 5.7.1 not for him"\n')
+    p.main["non_smtpd_filters"] = "f"
+    p.write_config()
+    r = p.run("sendmail", "-f", "bob@v.test", "nosuch@v.test", input="Subject: x\n\nhello\n")
+    assert r.returncode == 0, r.stderr
+    p.start()
+    p.wait_log("to=<nosuch@v.test>.*status=bounced .not for him")
+    assert "not for him" in open(p.wait_mail("bob")[0]).read()
+
+
+def test_S3_3_filter_of_the_socket_in_trouble(filtered):
+    p = local_filters(filtered, "f proc f\n", "f", {"f": {"die_at": "commit"}})
+    r = p.run("sendmail", "-f", "ann@a.test", "bob@v.test", input="Subject: x\n\nhello\n")
+    assert r.returncode == 0, (r, p.logs())
+    p.wait_log("maildrop/.*filter is not available")
+    assert not os.path.exists(f"{p.mail}/bob") and os.listdir(f"{p.spool}/maildrop")
+
+
 # ---- programs of others ----
 
 @pytest.fixture(scope="module")

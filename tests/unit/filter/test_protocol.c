@@ -15,7 +15,10 @@ static const struct {
     {"register|report|smtp-in|*", RC_OK, WORD_REGISTER_REPORT, 0, NULL},
     {"register|filter|smtp-in|data-line", RC_OK, WORD_REGISTER_FILTER, 0, NULL},
     {"register|ready", RC_OK, WORD_READY, 0, NULL},
-    {"register|report|smtp-out|link-connect", RC_PERM, 0, 0, NULL},
+    {"register|report|smtp-out|link-connect", RC_OK, WORD_REGISTER_REPORT, 0, NULL},
+    {"register|filter|smtp-out|connect", RC_PERM, 0, 0, NULL},
+    {"register|report|smtp-up|link-connect", RC_PERM, 0, 0, NULL},
+    {"register|report|smtp-out", RC_PERM, 0, 0, NULL},
     {"register|stats|smtp-in|x", RC_PERM, 0, 0, NULL},
     {"register", RC_PERM, 0, 0, NULL},
     {"filter-result|" S "|t|proceed", RC_OK, WORD_RESULT, DECIDE_PROCEED, NULL},
@@ -86,7 +89,7 @@ static void test_writing(void **state)
     assert_true(str_has_prefix(buf_str(&b), STR("filter|0.7|")));
     assert_true(str_has_suffix(buf_str(&b), STR("|smtp-in|connect|" S "|token|a?b??c|d|e?f\n")));
     buf_reset(&b);
-    filter_begin_event(&b, EVENT_LINK_DISCONNECT, S);
+    filter_begin_event(&b, EVENT_LINK_DISCONNECT, false, S);
     filter_end(&b, STR_NONE);
     assert_true(str_has_suffix(buf_str(&b), STR("|smtp-in|link-disconnect|" S "\n")));
 }

@@ -1,4 +1,4 @@
-#include "smtpd/filter_link.h"
+#include "filter/link.h"
 
 #include <stdio.h>
 
@@ -84,9 +84,11 @@ enum rc link_flush(struct filter_link *l, struct why *why)
 
 struct buf *link_event(struct filter_link *l, enum filter_event e, const char *session)
 {
-    if (l->ipc.fd < 0 || !l->interest.events[e])
+    bool is_out = l->is_out;
+
+    if (l->ipc.fd < 0 || !(is_out ? l->interest.out_events : l->interest.events)[e])
         return NULL;
-    filter_begin_event(&l->out, e, session);
+    filter_begin_event(&l->out, e, is_out, session);
     return &l->out;
 }
 

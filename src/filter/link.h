@@ -1,8 +1,12 @@
-/* Connections of a session to filter programs, by way of filterd(8). */
+/*
+ * A session and its filters: connections to programs by way of filterd(8), questions to all filters
+ * in turn, reports, contents. For smtpd, for mail of sendmail(1), and (reports only) for smtp.
+ */
 #pragma once
 
 #include "filter/filter.h"
 #include "ipc/ipc.h"
+#include "util/log.h"
 
 struct config;
 
@@ -10,6 +14,7 @@ struct filter_link { /* to one filter; unused for conditions */
     const struct filter *filter;
     struct ipc ipc; /* fd -1: not a program, or closed */
     struct filter_interest interest;
+    bool is_out;     /* reports are of mail that leaves */
     struct buf out;  /* lines not sent yet */
     struct buf in;   /* received */
     size_t in_start; /* of that, used up */
@@ -23,6 +28,7 @@ struct filters { /* of a session */
     char message[9];     /* of the transaction; "": none */
     struct arena *arena; /* of one command */
     unsigned long tokens;
+    unsigned long answers; /* of programs, so far */
     bool junk_session, junk_message;
     bool broken;      /* a program is gone */
     bool refused;     /* the command at hand, by a filter */
@@ -45,6 +51,33 @@ void link_close(struct filter_link *l);
 /* Begin a report; NULL when that program does not listen to it. The caller adds fields. */
 struct buf *link_event(struct filter_link *l, enum filter_event e, const char *session);
 enum rc link_flush(struct filter_link *l, struct why *why) MUST_USE;
+
+/* ---- all filters of a session (ask.c) ---- */
+
+/* Make what a session needs and connect to the programs; arena: of the session. RC_TEMP: a program
+ * is not there. *out is set in any case; filters_close() ends it. */
+enum rc filters_open(const struct filter_set *set, bool is_out, const struct config *config,
+                     struct arena *arena, struct filters **out, struct why *why) MUST_USE;
+void filters_close(struct filters *fl);
+
+/* The filters in turn. first: a field before the parameter (connect; p == NULL: none). label: who
+ * the client is, for log lines. On trouble the caller decides. */
+enum rc filters_ask(struct filters *fl, enum filter_phase phase, struct str first,
+                    struct str parameter, const struct filter_facts *facts, const struct log *log,
+                    struct str label, struct verdict_of_filters *out, struct why *why) MUST_USE;
+bool filters_refuse(const struct verdict_of_filters *v);
+/* A report to all who listen to it; fields with p == NULL are left out. */
+void filters_tell(struct filters *fl, enum filter_event e, struct str first, struct str second,
+                  struct str last);
+enum rc filters_flush(struct filters *fl, struct why *why) MUST_USE;
+/* "127.0.0.1:25", "[::1]:25", "unix:local" */
+struct str filters_endpoint(struct filters *fl, struct str address, struct str port);
+void filters_tell_connect(struct filters *fl, const struct filter_facts *facts, struct str src,
+                          struct str dest);
+/* A transaction begins: it gets its number. */
+void filters_tell_begin(struct filters *fl);
+/* A recipient and the result "ok", "permfail" or "tempfail". */
+void filters_tell_recipient(struct filters *fl, struct str address, struct str result);
 
 /* Ask for a decision and wait for it. answer: texts live until the next question. */
 enum rc link_ask(struct filter_link *l, struct filters *fl, enum filter_phase phase,
