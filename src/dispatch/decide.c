@@ -100,6 +100,7 @@ static enum rc knows(const struct action *x, const struct dispatch_facts *f, str
     virtual[3] = user;
     virtual[4] = arena_join(a, STR("@"), domain);
     virtual[5] = STR("@");
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     if (x->virtual)
         return ask(x->virtual, virtual, 6, a, value, why);
     rc = ask(x->aliases, names, 2, a, value, why);

@@ -24,6 +24,7 @@ static bool field(struct str *rest, struct str *out)
 
 static bool is_reply(struct str text)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     return text.n >= 3 && (text.p[0] == '4' || text.p[0] == '5') && is_digit(text.p[1]) &&
            is_digit(text.p[2]) && (text.n == 3 || text.p[3] == ' ' || text.p[3] == '-');
 }

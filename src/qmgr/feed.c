@@ -302,6 +302,7 @@ static struct found *next_found(struct feed *f)
     f->turn = !f->turn;
     if (list_is_empty(first))
         first = second;
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     return list_is_empty(first) ? NULL : ITEM_OF(first->next, struct found, link);
 }
 

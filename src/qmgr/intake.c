@@ -21,6 +21,7 @@ struct intake {
 
 static void close_intake(struct intake *i)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     loop_unwatch(i->q->loop, i->ipc.fd);
     list_remove(&i->link);
     ipc_done(&i->ipc);

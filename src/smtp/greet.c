@@ -40,7 +40,7 @@ static bool is_masked(struct str text)
 static void use_pix_workarounds(struct attempt *at, struct session *s)
 {
     const struct deliver_request *q = &at->d->request;
-    struct str words = s->smtp->set.pix_workarounds, value;
+    struct str words;
     char address[ADDR_TEXT_SIZE];
     unsigned bits = s->smtp->pix;
     struct why why = {0};
@@ -49,11 +49,9 @@ static void use_pix_workarounds(struct attempt *at, struct session *s)
         bits &= ~(unsigned)PIX_DELAY_DOTCRLF;
     addr_format(&s->address, address);
     if (!maps_empty(s->smtp->pix_maps) &&
-        maps_get(s->smtp->pix_maps, str_of(address), at->arena, &value, &why) == RC_OK) {
-        words = value;
-        if (pix_mask(words, &bits, &why) != RC_OK)
-            log_warning(&at->d->log, "%s: %s", s->where, why.text);
-    }
+        maps_get(s->smtp->pix_maps, str_of(address), at->arena, &words, &why) == RC_OK &&
+        pix_mask(words, &bits, &why) != RC_OK)
+        log_warning(&at->d->log, "%s: %s", s->where, why.text);
     s->pix = bits;
     if (bits)
         log_info(&at->d->log, "enabling PIX workarounds: %s%s%s for %s",

@@ -192,6 +192,7 @@ struct loader {
 
 static struct step *add_step(struct loader *l, enum step_kind kind)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     vec_add(l->o->arena, &l->cidr->steps, (struct step){.kind = kind});
     l->block_ended = kind != STEP_BLOCK;
     return &l->cidr->steps.v[l->cidr->steps.n - 1];

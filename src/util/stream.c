@@ -116,6 +116,7 @@ static void in_resize(struct stream *s, size_t size)
     char *bytes = memory_resize(NULL, size);
 
     if (n)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
         memcpy(bytes, s->in + s->in_start, n);
     free(s->in);
     s->in = bytes;
