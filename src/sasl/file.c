@@ -52,6 +52,8 @@ struct exchange {
     struct file *file;
     struct arena *arena;
     take_response *next;
+    const struct login_peer *peer;
+    bool binds; /* SCRAM-SHA-256-PLUS */
     struct str certificate;
     struct str username;
     bool exists;
@@ -221,6 +223,18 @@ static enum login_status scram_proof(struct exchange *x, struct str message,
     return ask_for(x, answer, scram_end, reply);
 }
 
+/* RFC 5802 6. A client that thinks we cannot bind was told so by somebody in between. */
+static bool binding_is_right(struct exchange *x)
+{
+    struct scram *s = &x->scram;
+
+    if (!x->binds)
+        return s->binding.p == NULL && !(s->thinks_unsupported && x->peer->channel);
+    return s->binding.p &&
+           x->peer->channel(x->peer->channel_session, arena_text(x->arena, s->binding), x->arena,
+                            &s->channel) == RC_OK;
+}
+
 static enum login_status scram_start(struct exchange *x, struct str message,
                                      struct login_reply *reply)
 {
@@ -231,6 +245,11 @@ static enum login_status scram_start(struct exchange *x, struct str message,
     x->scram.arena = x->arena;
     if (scram_first(&x->scram, message, NULL) != RC_OK)
         return LOGIN_MALFORMED;
+    if (!binding_is_right(x)) {
+        reply->username = x->scram.username;
+        reply->reason = STR("channel binding does not fit");
+        return LOGIN_FAILED;
+    }
     if (find_user(x, x->scram.username, reply) != RC_OK)
         return LOGIN_TROUBLE;
     id = x->scram.authzid;
@@ -245,15 +264,20 @@ static enum login_status scram_start(struct exchange *x, struct str message,
     return ask_for(x, scram_challenge(&x->scram, &x->entry.scram, nonce), scram_proof, reply);
 }
 
+static enum login_status scram_plus_start(struct exchange *x, struct str message,
+                                          struct login_reply *reply)
+{
+    x->binds = true;
+    return scram_start(x, message, reply);
+}
+
 static const struct mechanism {
     const char *name;
     take_response *first;
     const char *prompt; /* when there is no initial response */
 } mechanisms[] = {
-    {SCRAM_NAME, scram_start, ""},
-    {"PLAIN", plain, ""},
-    {"LOGIN", login_name, "Username:"},
-    {"EXTERNAL", external, ""},
+    {SCRAM_PLUS_NAME, scram_plus_start, ""}, {SCRAM_NAME, scram_start, ""}, {"PLAIN", plain, ""},
+    {"LOGIN", login_name, "Username:"},      {"EXTERNAL", external, ""},
 };
 
 enum { MECHANISMS = sizeof mechanisms / sizeof *mechanisms };
@@ -261,7 +285,9 @@ enum { MECHANISMS = sizeof mechanisms / sizeof *mechanisms };
 static bool is_offered(const struct file *f, const struct mechanism *m,
                        const struct login_peer *peer)
 {
-    if (m->first == scram_start && !f->offers_scram)
+    if ((m->first == scram_start || m->first == scram_plus_start) && !f->offers_scram)
+        return false;
+    if (m->first == scram_plus_start && peer->channel == NULL)
         return false;
     if (m->first == external && peer->certificate.p == NULL)
         return false;
@@ -291,6 +317,7 @@ static enum login_status file_begin(void *state, const struct login_peer *peer, 
 
     x->file = f;
     x->arena = a;
+    x->peer = peer;
     x->certificate = peer->certificate;
     *exchange = x;
     for (int i = 0; i < MECHANISMS; i++) {

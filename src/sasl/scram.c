@@ -195,8 +195,12 @@ enum rc scram_first(struct scram *s, struct str message, struct why *why)
     if (message.n > MESSAGE_MAX)
         return FAIL(why, RC_PERM, "message too long");
     binding = str_cut(&rest, ',');
-    if (!str_eq(binding, STR("n")) && !str_eq(binding, STR("y")))
-        return FAIL(why, RC_PERM, "channel binding is not supported");
+    if (str_has_prefix(binding, STR("p=")) && binding.n > 2)
+        s->binding = str_from(binding, 2);
+    else if (str_eq(binding, STR("y")))
+        s->thinks_unsupported = true;
+    else if (!str_eq(binding, STR("n")))
+        return FAIL(why, RC_PERM, "malformed channel binding");
     authzid = str_cut(&rest, ',');
     if (authzid.n && (!str_has_prefix(authzid, STR("a=")) ||
                       !decode_name(s->arena, str_from(authzid, 2), &s->authzid)))
@@ -252,7 +256,8 @@ enum rc scram_final(struct scram *s, const struct scram_verifier *v, struct str 
             RC_OK ||
         proof.n != SCRAM_KEY)
         return FAIL(why, RC_PERM, "malformed final message");
-    if (!str_eq(gs2, s->gs2) || !str_eq(nonce, s->nonce))
+    if (!login_same_secret(gs2, arena_join(s->arena, s->gs2, s->channel)) ||
+        !str_eq(nonce, s->nonce))
         return RC_NONE;
     text = arena_printf(s->arena, STR_FMT "," STR_FMT "," STR_FMT, STR_ARG(s->first),
                         STR_ARG(s->server_first), (int)at, message.p);

@@ -1,6 +1,6 @@
 /*
- * SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side, without channel binding. Passwords come
- * prepared (prep.h).
+ * SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), the server's side. Passwords come
+ * prepared (prep.h). Whether a binding is right for the mechanism is the caller's business.
  *
  * A verifier does not tell the password: "SCRAM-SHA-256$ITERATIONS:SALT$STORED_KEY:SERVER_KEY", the
  * last three in base64. Without OpenSSL everything is RC_CONFIG.
@@ -11,7 +11,8 @@
 
 enum { SCRAM_KEY = 32, SCRAM_SALT_MAX = 64, SCRAM_NONCE_MAX = 256 };
 
-#define SCRAM_NAME "SCRAM-SHA-256"
+#define SCRAM_NAME      "SCRAM-SHA-256"
+#define SCRAM_PLUS_NAME "SCRAM-SHA-256-PLUS"
 
 struct scram_verifier {
     long iterations;
@@ -36,9 +37,12 @@ struct scram {
     struct str first;        /* its rest */
     struct str server_first; /* our answer */
     struct str username, authzid, client_nonce, nonce;
+    struct str binding; /* "tls-exporter" ...: the client binds to that; p == NULL: to nothing */
+    bool thinks_unsupported; /* ... because it thinks that we cannot */
+    struct str channel;      /* the caller sets it: the bytes for binding */
 };
 
-/* "n,,n=user,r=nonce". RC_PERM: malformed, or it asks for channel binding. */
+/* "n,,n=user,r=nonce"; "y" or "p=tls-exporter" instead of "n". RC_PERM: malformed. */
 enum rc scram_first(struct scram *s, struct str message, struct why *why) MUST_USE;
 
 /* Our answer: "r=..,s=..,i=..". server_nonce: printable, without comma. */

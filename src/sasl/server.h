@@ -37,6 +37,9 @@ struct login_peer {
     long tls_bits;                                /* strength of the cipher */
     struct str certificate; /* name in a verified client certificate; p == NULL: none */
     unsigned security;      /* enum login_security that holds for this connection */
+    /* Channel binding of the TLS session: RC_NONE: not of this type. NULL: none at all. */
+    enum rc (*channel)(const void *session, const char *type, struct arena *a, struct str *data);
+    const void *channel_session;
 };
 
 /* RC_CONFIG: unknown type, missing module, table or socket that can never work. RC_TEMP is for

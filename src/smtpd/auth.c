@@ -144,6 +144,11 @@ static bool is_active(const struct session *s)
            (s->access.tls || !s->config->smtpd_tls_auth_only);
 }
 
+static enum rc channel_of(const void *session, const char *type, struct arena *a, struct str *data)
+{
+    return tls_channel_data(session, type, a, data);
+}
+
 static struct login_peer peer_of(const struct session *s)
 {
     const struct access_client *c = &s->access.client;
@@ -161,6 +166,10 @@ static struct login_peer peer_of(const struct session *s)
     if (tls == NULL)
         return peer;
     peer.is_encrypted = true;
+    if (match_get(s->smtpd->sasl_filter, STR("SCRAM-SHA-256-PLUS"), NULL) == RC_OK) {
+        peer.channel = channel_of;
+        peer.channel_session = tls;
+    }
     peer.tls_protocol = tls->protocol;
     peer.tls_cipher = tls->cipher;
     peer.tls_sni = tls->server_name;

@@ -10,6 +10,7 @@ import shutil
 import smtplib
 import socket
 import socketserver
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -74,7 +75,7 @@ def test_file(users, mechanism):
     p = go(users)
     with p.smtp() as s:
         s.ehlo()
-        assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"]
         s.user, s.password = "Anna", USERS["anna"]
         assert s.auth(mechanism, getattr(s, "auth_" + mechanism.lower()))[0] == 235
         s.sendmail("anna@example.test", ["root@example.test"], "Subject: t\r\n\r\nhello\r\n")
@@ -98,11 +99,11 @@ def test_file_scram(users):
     no_secret(p)
 
 
-def scram(s, user, password, flag="n,,", binding=None):
+def scram(s, user, password, flag="n,,", binding=None, mechanism="SCRAM-SHA-256"):
     """RFC 7677 with SMTP's framing; the server's signature is checked."""
     nonce = base64.b64encode(os.urandom(12)).decode()
     first = f"n={user},r={nonce}"
-    answer = s.cmd("AUTH SCRAM-SHA-256 " + b64(flag + first))
+    answer = s.cmd(f"AUTH {mechanism} " + b64(flag + first))
     if not answer.startswith("334 "):
         return answer
     server_first = base64.b64decode(answer[4:]).decode()
@@ -843,10 +844,75 @@ def test_tls(users, ca):
         assert s.docmd("AUTH", "PLAIN " + plain("anna", USERS["anna"])) == (503, b"5.5.1 Error: authentication not enabled")
         s.secure()
         s.ehlo()
-        assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        assert s.esmtp_features["auth"].split() == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"]
         assert s.docmd("AUTH", "PLAIN " + plain("anna", USERS["anna"]))[0] == 235
         s.sendmail("anna@example.test", ["root@example.test"], "Subject: t\r\n\r\nhello\r\n")
     assert "with ESMTPSA id" in open(p.wait_mail("root")[0]).read()
+    no_secret(p)
+
+
+class OverTls:
+    """The cmd() of Raw."""
+
+    def __init__(self, secure):
+        self.secure = secure
+
+    def cmd(self, line):
+        code, text = self.secure.docmd(line)
+        return f"{code} {text.decode()}"
+
+
+PLUS = "SCRAM-SHA-256-PLUS"
+
+
+def test_channel_binding(users, ca):
+    """RFC 5802 6: a login that somebody in between passes on is no good here."""
+    users.main.update(tls_settings(ca, smtpd_tls_auth_only="no", smtpd_client_auth_rate_limit="0", smtpd_hard_error_limit="100", smtpd_error_sleep_time="0", smtpd_soft_error_limit="100"))
+    p = go(users)
+    with p.raw() as s:
+        assert PLUS not in offered(ehlo(s))
+        assert s.cmd("AUTH SCRAM-SHA-256-PLUS").startswith("535 ")
+        assert scram(s, "anna", USERS["anna"], "y,,").startswith("235 ")
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        with Secure(p.port, client(version=version)) as s:
+            s.secure()
+            s.ehlo()
+            assert PLUS in s.esmtp_features["auth"].split()
+            t = OverTls(s)
+            point = hashlib.sha256(s.sock.getpeercert(True)).digest()
+            flag = "p=tls-server-end-point,,"
+            for flags, data, mechanism in ((flag, b"x" * 32, PLUS), (flag, point[:31], PLUS), (flag, b"", PLUS), ("p=no-such-type,,", point, PLUS), ("n,,", b"", PLUS),
+                                           ("y,,", b"", PLUS), (flag, point, "SCRAM-SHA-256"), ("y,,", b"", "SCRAM-SHA-256")):
+                assert scram(t, "anna", USERS["anna"], flags, flags.encode() + data, mechanism).startswith("535 "), (flags, mechanism)
+            assert scram(t, "anna", "wrong", flag, flag.encode() + point, PLUS).startswith("535 ")
+            assert scram(t, "anna", USERS["anna"], flag, flag.encode() + point, PLUS).startswith("235 ")
+    with Secure(p.port, client(version=ssl.TLSVersion.TLSv1_2)) as s:
+        s.secure()
+        s.ehlo()
+        flag = "p=tls-unique,,"
+        assert scram(OverTls(s), "anna", USERS["anna"], flag, flag.encode() + s.sock.get_channel_binding("tls-unique"), PLUS).startswith("235 ")
+    p.wait_log("SASL SCRAM-SHA-256-PLUS authentication failed: channel binding does not fit, sasl_username=anna")
+    no_secret(p)
+
+
+def test_channel_binding_that_is_filtered(users, ca):
+    """Without the offer a client rightly thinks that there is no binding."""
+    users.main.update(tls_settings(ca, smtpd_sasl_mechanism_filter="!scram-sha-256-plus, !external, static:rest"))
+    p = go(users)
+    with Secure(p.port, client()) as s:
+        s.secure()
+        s.ehlo()
+        assert PLUS not in s.esmtp_features["auth"]
+        assert scram(OverTls(s), "anna", USERS["anna"], "y,,").startswith("235 ")
+
+
+def test_gsasl(users, ca):
+    """GNU SASL binds to the session."""
+    users.main.update(tls_settings(ca))
+    p = go(users)
+    r = subprocess.run(["gsasl", "--client", "--smtp", f"--connect=127.0.0.1:{p.port}", f"--mechanism={PLUS}", "--authentication-id=anna", f"--password={USERS['anna']}",
+                        "--x509-ca-file=", "--starttls"], input="QUIT\n", capture_output=True, text=True, timeout=60 * SLOW)
+    assert "235 2.7.0" in r.stdout and b64("p=tls-exporter")[:16] in r.stdout, (r, p.logs())
     no_secret(p)
 
 
