@@ -76,38 +76,13 @@ static enum rc try_rules(struct smtpd *s, struct why *why)
     return RC_OK;
 }
 
-/* Networks that are everybody, where they may relay. */
-static enum rc check_networks(const struct config *c, struct why *why)
-{
-    struct str rest = c->mynetworks, word;
-    AUTO_ARENA a = arena_new(256);
-
-    if (str_find(c->smtpd_relay_restrictions, STR("permit_mynetworks")) < 0 &&
-        str_find(c->smtpd_recipient_restrictions, STR("permit_mynetworks")) < 0)
-        return RC_OK;
-    while (str_token(&rest, LIST_SEPARATORS, &word)) {
-        struct network n;
-        struct str place = config_place(c, a, STR("mynetworks"));
-        if (network_parse(word, &n, NULL) == RC_OK && n.bits == 0)
-            return FAIL(why, RC_CONFIG,
-                        "refusing to run as open relay: mynetworks has " STR_FMT
-                        ", which is everybody, at " STR_FMT "; name your own networks",
-                        STR_ARG(word), STR_ARG(place));
-    }
-    return RC_OK;
-}
-
 enum rc instructions_start(struct smtpd *s, struct why *why)
 {
     const struct config *c = s->config;
     struct table_env env = {c, &s->env->log};
     struct overlays_user user = {smtpd_overlay_make, smtpd_overlay_unmake, s};
 
-    if (c->smtpd_relay_client)
-        return FAIL(why, RC_CONFIG,
-                    "refusing to run as open relay: smtpd_relay_client = yes holds for everybody; "
-                    "set it in a rule of smtpd_client_instruction_maps");
-    TRY(check_networks(c, why));
+    TRY(open_relay_check(c, why));
     if (c->smtpd_client_instruction_maps.n) {
         TRY(instructions_open(c->smtpd_client_instruction_maps, &env, s->resolver, &s->instructions,
                               why));

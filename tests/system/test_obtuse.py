@@ -283,6 +283,31 @@ def test_F18_F49_ident_is_asked_only_when_a_rule_needs_it(front, ident_hosts):
 
 
 @needs_root
+def test_F18_0_asks_nobody(postern):
+    """Then a rule with user@ never matches."""
+    path, p = rules_instance(postern, "deny:KNOWN@ALL:ALL:ALL\n", main={"check_rules_ident_timeout": "0"})
+    hosts = IdentHosts({"127.66.18.1": "joe"})
+    try:
+        for timeout, reply in (("0", "250"), ("5s", "550")):
+            p.run("postconf", "-e", f"check_rules_ident_timeout={timeout}", check=True)
+            p.reload()
+
+            def answer():
+                with socket.create_connection(("127.0.0.1", p.port), 20 * SLOW, source_address=("127.66.18.1", 0)) as s:
+                    f = s.makefile("rw", newline="")
+                    f.readline()
+                    for command in ("HELO x", "MAIL FROM:<a@b.test>", "RCPT TO:<user@example.test>"):
+                        f.write(command + "\r\n")
+                        f.flush()
+                        line = f.readline()
+                    return line[:3]
+            wait_until(lambda: answer() == reply, what=reply)
+            assert bool(hosts.asked) == (timeout != "0")
+    finally:
+        hosts.close()
+
+
+@needs_root
 def test_F18_ident_is_bounded_in_time(front, ident_hosts):
     start = time.time()
     assert rcpt(front, "silent", "127.77.7.7") == "550 5.7.1 unknown UNKNOWN"

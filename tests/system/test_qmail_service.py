@@ -146,6 +146,13 @@ def test_F08_F16_no_open_relay(postern, place):
     assert re.search(r"tcp.smtp, line 1: refusing to run as open relay: .*take RELAYCLIENT out", refused(postern, place, ':allow,RELAYCLIENT=""\n'))
     assert "refusing to run as open relay" in refused(postern, place, smtpd_relay_client="yes")
     assert re.search(r"refusing to run as open relay: mynetworks has 0\.0\.0\.0/0.* at .*main.cf, line \d+", refused(postern, place, mynetworks="0.0.0.0/0"))
+    cidr = write(f"{place}/clients", "# ours\n192.0.2.0/24 OK\n::/0 permit\n")
+    assert re.search(r"refusing to run as open relay: ::/0 is everybody, and may relay, at \S+/clients, line 3",
+                     refused(postern, place, smtpd_relay_restrictions=f"check_client_access cidr:{cidr}, reject_unauth_destination"))
+    assert "smtpd_relay_restrictions" in refused(postern, place, smtpd_relay_restrictions="permit_mynetworks",
+                                                 smtpd_recipient_restrictions="permit_mynetworks")  # nothing refuses strangers
+    p = postern({"smtpd_relay_restrictions": f"reject_unauth_destination, check_client_access cidr:{cidr}"}, start=False)
+    assert p.run("postfix", "check").returncode == 0
 
 
 def test_F40_a_missing_compiled_table_names_the_command(postern, place):
