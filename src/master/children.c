@@ -265,6 +265,8 @@ static char **environment(const struct master_service *s, long sessions, struct 
     vec_add(a, &list, arena_printf(a, CONFIG_FD_ENVIRONMENT "=%zu:%zu", first, first + 1).p);
     vec_add(a, &list, arena_printf(a, BOARD_ENVIRONMENT "=%zu:%zu", first + 2, first + 3).p);
     vec_add(a, &list, arena_printf(a, FILES_FD_ENVIRONMENT "=%zu", first + 4).p);
+    if (kept_is_wanted(s->entry->command.p))
+        vec_add(a, &list, arena_printf(a, KEPT_ENVIRONMENT "=%zu", first + 5).p);
     vec_add(a, &list, NULL);
     return (char **)list.v;
 }
@@ -297,6 +299,8 @@ static void pass_descriptors(posix_spawn_file_actions_t *actions, const struct m
     vec_add(a, &list, m->board.switches_fd);
     vec_add(a, &list, m->board.counters_fd);
     vec_add(a, &list, m->current->files_fd);
+    if (kept_is_wanted(s->entry->command.p))
+        vec_add(a, &list, m->kept_fd);
     for (size_t i = 0; i < list.n; i++)
         above = list.v[i] >= above ? list.v[i] + 1 : above;
     if (above < FLOW_READ_FD + (int)list.n)

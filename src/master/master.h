@@ -13,6 +13,7 @@
 #include "master/account.h"
 #include "master/throttle.h"
 #include "service/board.h"
+#include "service/kept.h"
 #include "service/lock.h"
 #include "service/status.h"
 #include "util/log.h"
@@ -94,6 +95,7 @@ struct master {
     char **environment; /* for children, without what differs between them; NULL-terminated */
     int flow[2];        /* the pipe of in_flow_delay */
     struct board_owner board;
+    int kept_fd; /* memory for tlsmgr */
     int signals; /* signalfd */
     int pid_lock, data_lock;
     int given[LISTENERS_PER_SERVICE]; /* sockets that systemd has opened for us; -1: taken */

@@ -199,6 +199,8 @@ _Noreturn void master_main(struct master *m, int argc, char **argv)
         test_lock(m);
     if (board_create(&m->board, &why) != RC_OK)
         log_fatal(&m->log, 1, "%s", why.text);
+    if ((m->kept_fd = kept_create()) < 0)
+        log_fatal(&m->log, 1, "memory that services keep: %m");
     control_begin(m);
     ready_fd = fork_and_wait(m);
     master_open_log(m, !o->foreground);

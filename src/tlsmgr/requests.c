@@ -12,10 +12,12 @@ static struct session_cache *cache_of(struct tlsmgr *m, struct str name)
     return NULL;
 }
 
-static void answer_key(struct session_cache *c, struct str name, struct tlsmgr_reply *reply)
+static void answer_key(struct tlsmgr *m, struct session_cache *c, struct str name,
+                       struct tlsmgr_reply *reply)
 {
     const struct ticket_key *k = ticket_key_find(c, name, clock_seconds());
 
+    ticket_keys_keep(m);
     reply->status = k ? 0 : 1;
     if (k == NULL)
         return;
@@ -69,7 +71,7 @@ static enum rc answer(struct service_env *env, void *state, struct ipc *asker, s
     else if (c == NULL)
         reply.status = -1;
     else if (r.operation == 'k')
-        answer_key(c, r.id, &reply);
+        answer_key(state, c, r.id, &reply);
     else
         answer_session(state, c, &r, a, &reply);
     return ipc_send_tlsmgr_reply(asker, &reply, -1, why);
@@ -143,6 +145,7 @@ enum rc tlsmgr_start(struct service_env *env, void **state, struct why *why)
     (void)why;
     m->env = env;
     memcpy(m->caches, caches, sizeof caches);
+    ticket_keys_take(m);
     seed_open(m);
     *state = m;
     return RC_OK;

@@ -30,6 +30,7 @@ struct tlsmgr {
     struct service_env *env;
     struct session_cache caches[SESSION_CACHES];
     struct seed seed;
+    struct kept_keys *kept; /* NULL: nothing outlives this process */
 };
 
 /* requests.c */
@@ -37,7 +38,11 @@ enum rc tlsmgr_start(struct service_env *env, void **state, struct why *why);
 enum rc tlsmgr_confined(struct service_env *env, void *state, struct why *why);
 void tlsmgr_accepted(struct service_env *env, void *state, int fd);
 
-/* tickets.c: the key of that name, or with an empty name the one to use now; NULL: unknown, or too
+/* tickets.c: keys of the process before this one */
+void ticket_keys_take(struct tlsmgr *m);
+void ticket_keys_keep(struct tlsmgr *m);
+
+/* The key of that name, or with an empty name the one to use now; NULL: unknown, or too
    old. */
 const struct ticket_key *ticket_key_find(struct session_cache *c, struct str name, long now);
 

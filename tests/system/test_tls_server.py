@@ -15,6 +15,7 @@ import pytest
 
 from conftest import SLOW, TOP, free_port, wait_until
 from test_access import Policy
+from test_master import children
 from tls_client import Authority, Secure, client
 
 
@@ -264,6 +265,18 @@ def test_ticket_keys_rotate(postern, ca):
     names = {session.ticket_lifetime_hint}
     assert names == {2}
     wait_until(lambda: not resumes(p.port, session, c)[1], what="end of the ticket's key")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_ticket_keys_survive_reload(postern, ca, version):
+    p = postern(settings(ca), master_extra=TLSMGR)
+    c = client(version=version)
+    session, _ = resumes(p.port, None, c)
+    before = set(children(p, "tlsmgr"))
+    p.reload()
+    wait_until(lambda: not before & set(children(p, "tlsmgr")), what="end of the old tlsmgr")
+    assert resumes(p.port, session, c)[1]
+    assert set(children(p, "tlsmgr")) - before  # it was asked
 
 
 def test_no_tickets(postern, ca):
