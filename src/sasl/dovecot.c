@@ -12,35 +12,20 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "config/config.h"
-#include "dns/dns.h"
 #include "sasl/backends.h"
+#include "sasl/dovecot_connect.h"
 #include "sasl/dovecot_line.h"
 #include "util/clock.h"
 #include "util/memory.h"
-#include "util/net.h"
 #include "util/stream.h"
 
 enum {
     REPLY_MS = 30000,
-    CONNECT_MS = 5000,
-    AGAIN_MS = 1000, /* after a failure to connect, before the next attempt */
-    LINE_MAX_BYTES = 64 * 1024,
+    AGAIN_MS = 1000,                 /* after a failure to connect, before the next attempt */
     OUT_MAX_BYTES = 8 * 1024 * 1024, /* lines that wait for the one being sent */
-    HANDSHAKE_LINES = 200,
-    VERSION_MAJOR_KNOWN = 1,
-};
-
-struct mechanism {
-    struct str name;
-    unsigned lacks;
-};
-
-struct mechanisms {
-    struct arena *arena;
-    VEC(struct mechanism) list;
 };
 
 struct request {
@@ -54,9 +39,8 @@ struct request {
 
 struct dovecot {
     struct arena *arena;
-    struct str endpoint, service;
-    bool is_unix;
-    struct str host, port, path;
+    struct dovecot_endpoint endpoint;
+    struct str service;
     long timeout_ms;
 
     pthread_mutex_t lock;
@@ -67,8 +51,8 @@ struct dovecot {
     bool connecting, reading, writing, broken;
     unsigned long last_id, connections; /* so many were made */
     struct request *waiting;
-    struct mechanisms known; /* of the latest connection */
-    long failed_ms;          /* when the latest attempt to connect failed; 0: it did not */
+    struct dovecot_mechanisms known; /* of the latest connection */
+    long failed_ms;                  /* when the latest attempt to connect failed; 0: it did not */
     struct why failure;
 };
 
@@ -79,89 +63,6 @@ struct exchange {
 };
 
 /* ---- the connection ---- */
-
-static enum rc parse_endpoint(struct dovecot *d, struct why *why)
-{
-    struct str text = d->endpoint;
-
-    d->is_unix = !str_has_prefix_nocase(text, STR("inet:"));
-    if (d->is_unix) {
-        d->path = str_has_prefix_nocase(text, STR("unix:")) ? str_from(text, 5) : text;
-        return d->path.n ? RC_OK : FAIL(why, RC_CONFIG, "smtpd_sasl_path names no socket");
-    }
-    TRY(host_port_split(str_from(text, 5), &d->host, &d->port, why));
-    if (d->port.n == 0)
-        d->port = d->host, d->host = STR("127.0.0.1");
-    if (d->host.n == 0)
-        d->host = STR("127.0.0.1");
-    if (port_of(d->port) == 0)
-        return FAIL(why, RC_CONFIG,
-                    "smtpd_sasl_path = " STR_FMT ": write inet:host:port, unix:path or path",
-                    STR_ARG(text));
-    return RC_OK;
-}
-
-static enum rc open_socket(struct dovecot *d, struct arena *a, int *fd, struct why *why)
-{
-    struct addr *addresses = NULL;
-    enum rc rc = RC_TEMP;
-    size_t n = 0;
-
-    if (d->is_unix)
-        return net_connect_unix(arena_text(a, d->path), SOCK_STREAM, CONNECT_MS, fd, why);
-    if (dns_native(d->host, AF_UNSPEC, a, &addresses, &n, why) != DNS_FOUND)
-        return RC_TEMP;
-    for (size_t i = 0; i < n && rc != RC_OK; i++) {
-        addr_set_port(&addresses[i], port_of(d->port));
-        rc = net_connect(&addresses[i], NULL, CONNECT_MS, fd, why);
-    }
-    return rc;
-}
-
-/* Each side says who it is; the server what it can do. */
-static enum rc handshake(struct stream *s, struct mechanisms *m, struct why *why)
-{
-    struct str text;
-    struct dovecot_line line;
-
-    stream_putf(s, "VERSION\t%d\t1\nCPID\t%ld\n", VERSION_MAJOR_KNOWN, (long)getpid());
-    for (int i = 0; i < HANDSHAKE_LINES; i++) {
-        TRY(stream_line(s, LINE_MAX_BYTES, &text, NULL, why));
-        TRY(dovecot_line_parse(text, m->arena, &line, why));
-        if (line.word == DOVECOT_DONE)
-            return RC_OK;
-        if (line.word == DOVECOT_VERSION && line.major != VERSION_MAJOR_KNOWN)
-            return FAIL(why, RC_TEMP, "it speaks version %lu of the protocol, not %d", line.major,
-                        VERSION_MAJOR_KNOWN);
-        if (line.word == DOVECOT_MECH && !line.is_private) {
-            struct mechanism found = {arena_copy(m->arena, line.name), line.lacks};
-            vec_add(m->arena, &m->list, found);
-        }
-    }
-    return FAIL(why, RC_TEMP, "no end of its introduction");
-}
-
-static enum rc connect_new(struct dovecot *d, struct stream *s, struct mechanisms *m,
-                           struct why *why)
-{
-    enum rc rc;
-    int fd = -1;
-
-    m->arena = arena_new(2048);
-    rc = open_socket(d, m->arena, &fd, why);
-    if (rc == RC_OK) {
-        stream_init(s, fd, d->timeout_ms < CONNECT_MS ? d->timeout_ms : CONNECT_MS);
-        rc = handshake(s, m, why);
-        s->timeout_ms = d->timeout_ms;
-        if (rc != RC_OK)
-            stream_done(s);
-    }
-    if (rc == RC_OK)
-        return RC_OK;
-    arena_free(m->arena);
-    why_prefix(why, "authentication server " STR_FMT, STR_ARG(d->endpoint));
-    return RC_TEMP;
-}
 
 /* True: it was signalled; false: the deadline passed. With the lock. */
 static bool wait_change(struct dovecot *d, pthread_cond_t *changed, long deadline_ms)
@@ -201,20 +102,20 @@ static void break_connection(struct dovecot *d)
 static enum rc connect_once(struct dovecot *d, long deadline_ms, struct why *why)
 {
     struct stream stream;
-    struct mechanisms m = {0};
+    struct dovecot_mechanisms m = {0};
     enum rc rc;
 
     while (d->connecting || d->broken)
         if (!wait_change(d, &d->changed, deadline_ms))
             return FAIL(why, RC_TEMP, "authentication server " STR_FMT ": time limit exceeded",
-                        STR_ARG(d->endpoint));
+                        STR_ARG(d->endpoint.text));
     if (d->fd >= 0)
         return RC_OK;
     if (d->failed_ms && clock_ms() - d->failed_ms < AGAIN_MS)
         return FAIL(why, RC_TEMP, "%s", d->failure.text);
     d->connecting = true;
     pthread_mutex_unlock(&d->lock);
-    rc = connect_new(d, &stream, &m, why);
+    rc = dovecot_connect(&d->endpoint, d->timeout_ms, &stream, &m, why);
     pthread_mutex_lock(&d->lock);
     d->connecting = false;
     if (rc == RC_OK) {
@@ -319,13 +220,13 @@ static void read_for_all(struct dovecot *d, long deadline_ms)
     d->reading = true;
     pthread_mutex_unlock(&d->lock);
     d->stream.deadline_ms = deadline_ms;
-    rc = stream_line(&d->stream, LINE_MAX_BYTES, &line, NULL, NULL);
+    rc = stream_line(&d->stream, DOVECOT_LINE_MAX, &line, NULL, NULL);
     pthread_mutex_lock(&d->lock);
     d->reading = false;
     if (rc == RC_OK)
         hand_over(d, line);
     while (rc == RC_OK && str_index(stream_peek(&d->stream), '\n') >= 0) {
-        rc = stream_line(&d->stream, LINE_MAX_BYTES, &line, NULL, NULL);
+        rc = stream_line(&d->stream, DOVECOT_LINE_MAX, &line, NULL, NULL);
         if (rc == RC_OK)
             hand_over(d, line);
     }
@@ -357,9 +258,9 @@ static enum rc wait_reply(struct dovecot *d, struct request *r, long deadline_ms
         return RC_OK;
     if (r->lost)
         return FAIL(why, RC_EOF, "authentication server " STR_FMT ": connection lost",
-                    STR_ARG(d->endpoint));
+                    STR_ARG(d->endpoint.text));
     return FAIL(why, RC_TIMEOUT, "authentication server " STR_FMT ": time limit exceeded",
-                STR_ARG(d->endpoint));
+                STR_ARG(d->endpoint.text));
 }
 
 /* Send a line and wait for the reply. The line has the number already. With the lock. */
@@ -454,7 +355,7 @@ static enum login_status first_step(struct exchange *x, const struct login_peer 
     struct why why = {0};
     AUTO_BUF b = {0};
 
-    buf_init(&b, LINE_MAX_BYTES);
+    buf_init(&b, DOVECOT_LINE_MAX);
     for (int i = 0; i < 2 && rc == RC_EOF; i++) {
         rc = connect_once(d, deadline_ms, &why);
         if (rc == RC_OK && !is_known(d, mechanism, peer->security)) {
@@ -513,7 +414,7 @@ static enum login_status dovecot_step(void *exchange, struct str response,
     pthread_mutex_lock(&d->lock);
     if (d->fd < 0 || d->broken || x->request.connection != d->connections)
         rc = FAIL(&why, RC_EOF, "authentication server " STR_FMT ": connection lost",
-                  STR_ARG(d->endpoint));
+                  STR_ARG(d->endpoint.text));
     else
         rc = ask(d, &x->request, buf_str(&b), deadline_ms, &why);
     pthread_mutex_unlock(&d->lock);
@@ -533,7 +434,7 @@ static void dovecot_end(void *exchange)
         return;
     pthread_mutex_lock(&d->lock);
     if (d->fd >= 0 && !d->broken && x->request.connection == d->connections)
-        send_line(d, (struct str){line, (size_t)n}, clock_ms() + CONNECT_MS);
+        send_line(d, (struct str){line, (size_t)n}, clock_ms() + DOVECOT_CONNECT_MS);
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -544,7 +445,7 @@ static enum rc dovecot_mechanisms(void *state, const struct login_peer *peer, st
     enum rc rc;
     AUTO_BUF b = {0};
 
-    buf_init(&b, LINE_MAX_BYTES);
+    buf_init(&b, DOVECOT_LINE_MAX);
     pthread_mutex_lock(&d->lock);
     rc = connect_once(d, clock_ms() + d->timeout_ms, why);
     /* also while it is away: what it could do before */
@@ -587,14 +488,13 @@ static enum rc dovecot_open(const struct login_server_options *o, void **state, 
     enum rc rc;
 
     d->arena = a;
-    d->endpoint = arena_copy(a, o->path);
     d->service = arena_copy(a, o->service);
     d->timeout_ms = o->timeout_ms ? o->timeout_ms : REPLY_MS;
     d->fd = -1;
     buf_init(&d->out, OUT_MAX_BYTES);
     pthread_mutex_init(&d->lock, NULL);
     clock_cond_init(&d->changed);
-    rc = parse_endpoint(d, why);
+    rc = dovecot_endpoint_parse(arena_copy(a, o->path), &d->endpoint, why);
     if (rc == RC_OK)
         *state = d;
     else
