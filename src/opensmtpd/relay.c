@@ -202,6 +202,30 @@ static struct str service_of(struct relay *r, enum relay_protocol protocol)
                         kinds[protocol].suffix);
 }
 
+static bool has_program(const struct conf_filter *f)
+{
+    bool found = f && f->proc;
+
+    for (size_t i = 0; f && i < f->chain.n; i++)
+        found = found || has_program(f->chain.v[i]);
+    return found;
+}
+
+/* Outgoing mail is reported to programs; nobody is asked. */
+static void filter(struct relay *r)
+{
+    const struct conf_action *a = r->action;
+
+    if (a->filter.n == 0)
+        return;
+    option(r->g, "smtp_filters", STR_FMT, STR_ARG(plain_name(r->g, "", a->filter)));
+    if (!has_program(conf_filter_find(r->g->conf, a->filter)))
+        warn(r->g, &a->place,
+             "filter " STR_FMT " of a relay action has no effect: only programs are told about "
+             "outgoing mail",
+             STR_ARG(a->filter));
+}
+
 static void make_service(struct relay *r, enum relay_protocol protocol)
 {
     const struct conf_action *a = r->action;
@@ -215,6 +239,7 @@ static void make_service(struct relay *r, enum relay_protocol protocol)
              STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service),
              STR_ARG(process_column(r->g, per_source * (long)(r->sources.n ? r->sources.n : 1))),
              kinds[protocol].program, r->g->options->verbose ? " -v" : "");
+    filter(r);
     limit_transport(r->g, service);
     tls(r, protocol);
     source(r);
@@ -312,8 +337,6 @@ void relay_action(struct generator *g, const struct conf_action *a)
 
     if (a->src)
         r.sources = table_entries(g, a->src);
-    if (a->filter.n)
-        warn(g, &a->place, "a filter of a relay action has no effect");
     if (a->host) {
         by_host(&r);
     } else if (a->domain) {

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "smtp/reports.h"
 #include "util/clock.h"
 
 static struct str own_name(const struct session *s)
@@ -163,7 +164,10 @@ static bool introduce(struct attempt *at, struct session *s, bool try_ehlo,
         snprintf(doing, sizeof doing, "performing the %s handshake", verb);
         return lost(at, s, rc, doing);
     }
-    return reply->code / 100 == 2 || refused(at, s, reply);
+    if (reply->code / 100 != 2)
+        return refused(at, s, reply);
+    reports_identify(s, verb, helo_name(s, at->arena));
+    return true;
 }
 
 static bool take_features(struct attempt *at, struct session *s,
@@ -201,6 +205,7 @@ bool session_greet(struct attempt *at, struct session *s, bool best)
         reply.status = arena_printf(at->arena, "4" STR_FMT, STR_ARG(str_from(reply.status, 1)));
     if (reply.code / 100 != 2)
         return refused(at, s, &reply);
+    reports_greeting(s, reply.text);
     if (is_masked(reply.text))
         use_pix_workarounds(at, s);
     esmtp = says_esmtp(s, reply.text, best) || set->always_send_ehlo;

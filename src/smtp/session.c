@@ -9,6 +9,7 @@
 #include "smtp/auth.h"
 #include "smtp/greet.h"
 #include "smtp/protect.h"
+#include "smtp/reports.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
@@ -101,6 +102,7 @@ static struct session *session_new(struct attempt *at, int fd, const struct next
 
 static void session_free(struct session *s)
 {
+    reports_end(s);
     wire_client_done(&s->wire);
     transcript_done(&s->transcript);
     buf_done(&s->words);
@@ -204,6 +206,7 @@ static struct session *greeted(struct attempt *at, struct session *s, bool best)
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
     if ((!wrapped || protect_session(at, s)) && session_greet(at, s, best) &&
         protect_session(at, s)) {
+        reports_tls(s);
         if (auth_session(at, s))
             return s;
         protect_describe(at, s);
@@ -244,6 +247,7 @@ struct session *session_open(struct attempt *at, const struct nexthop *hop, cons
     s = session_new(at, fd, hop);
     s->address = host->address;
     set_names(s, host->name, text, port);
+    reports_begin(s, host->name);
     return greeted(at, s, best);
 }
 
@@ -271,5 +275,6 @@ struct session *session_open_unix(struct attempt *at, const struct nexthop *hop)
     s = session_new(at, fd, hop);
     s->address = (struct addr){.bytes = sizeof(sa_family_t), .sa.sa_family = AF_UNIX};
     set_names(s, smtp->config->myhostname, arena_text(at->arena, path), 0);
+    reports_begin(s, smtp->config->myhostname);
     return greeted(at, s, false);
 }

@@ -35,9 +35,10 @@ struct session {
     bool warned;    /* about lines that are no replies */
     struct log log; /* without queue id; verbose for debug_peer_list */
     struct transcript transcript;
-    unsigned noticed;     /* enum notify_class that have happened */
-    struct buf words;     /* for reply_filter */
-    struct session *next; /* in the pool */
+    struct filters *filters; /* that hear about it; NULL: none */
+    unsigned noticed;        /* enum notify_class that have happened */
+    struct buf words;        /* for reply_filter */
+    struct session *next;    /* in the pool */
 };
 
 /*

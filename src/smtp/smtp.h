@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "deliver/deliver.h"
 #include "dns/dns.h"
+#include "filter/filter.h"
 #include "global/dns_filter.h"
 #include "table/table.h"
 
@@ -74,6 +75,7 @@ struct smtp {
     struct match_list *my_destination;     /* with generic_maps only */
     bool extend_generic;                   /* propagate_unmatched_extensions has "generic" */
     struct match_list *debug_peers;
+    struct filter_set filters;            /* smtp_filters: programs that hear about sessions */
     struct service_pool *cleanup;         /* for notices to the postmaster */
     unsigned notify;                      /* enum notify_class that are wanted */
     struct match_list *pool_destinations; /* smtp_connection_cache_destinations */

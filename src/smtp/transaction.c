@@ -4,6 +4,7 @@
 
 #include "global/dsn.h"
 #include "smtp/protect.h"
+#include "smtp/reports.h"
 
 enum { OPT_SMTPUTF8 = 1, OPT_SMTPUTF8_NEEDED = 2 | 4 | 8 }; /* bits of sendopts */
 
@@ -96,11 +97,24 @@ static void answer_rcpt(struct transaction *t, const struct wire_client_reply *r
     }
 }
 
+static void tell(struct transaction *t, const struct said *c, int code)
+{
+    const struct deliver_request *q = &t->at->d->request;
+
+    switch (c->verb) {
+    case MAIL: reports_mail(t->s, q->sender, code); break;
+    case RCPT: reports_rcpt(t->s, q->recipients[c->recipient].address, code); break;
+    case DATA: reports_data(t->s, code); break;
+    default: break;
+    }
+}
+
 static void answer(struct transaction *t, const struct said *c,
                    const struct wire_client_reply *reply)
 {
     struct dsn dsn;
 
+    tell(t, c, reply->code);
     if (t->failed && c->verb != DATA) /* a server that now welcomes DATA must get its dot */
         return;
     switch (c->verb) {
@@ -157,6 +171,7 @@ static void hear(struct transaction *t)
         answer(t, c, &reply);
     }
     t->bytes = 0;
+    reports_flush(t->s);
 }
 
 static void say(struct transaction *t, enum verb verb, size_t recipient, struct str line)
@@ -268,6 +283,7 @@ static void hear_verdict(struct transaction *t)
         }
     }
     t->s->dirty = false;
+    reports_commit(t->s, at->d->request.size, reply.code);
 }
 
 /* Hanging up before the dot makes the server drop what it has got. */

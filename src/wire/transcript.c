@@ -8,6 +8,7 @@ void transcript_init(struct transcript *t, const struct log *log, bool keep)
     buf_init(&t->first, TRANSCRIPT_FIRST_MAX);
     buf_init(&t->last, TRANSCRIPT_LAST_MAX);
     t->left_out = 0;
+    t->watch = NULL;
 }
 
 void transcript_done(struct transcript *t)
@@ -48,6 +49,8 @@ static void add(struct transcript *t, const char *who, char arrow, struct str te
     do {
         struct str line = str_head(str_rtrim(str_cut(&text, '\n')), 500);
         log_debug(t->log, "%c " STR_FMT ": " STR_FMT, arrow, STR_ARG(t->peer), STR_ARG(line));
+        if (t->watch)
+            t->watch(t->context, arrow == '<', line);
         if (t->keep)
             keep_line(t, who, line);
     } while (text.n);

@@ -12,9 +12,11 @@ struct transcript {
     const struct log *log;
     struct str peer;
     bool keep;
-    struct buf first; /* how it began */
-    struct buf last;  /* the latest lines */
-    long left_out;    /* lines between the two */
+    struct buf first;                                              /* how it began */
+    struct buf last;                                               /* the latest lines */
+    long left_out;                                                 /* lines between the two */
+    void (*watch)(void *context, bool from_peer, struct str line); /* NULL: nobody */
+    void *context;
 };
 
 enum { TRANSCRIPT_FIRST_MAX = 4096, TRANSCRIPT_LAST_MAX = 8192 };

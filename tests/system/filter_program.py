@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A filter for tests: what it does stands in the JSON file that is its argument.
 
-register: list of "report|link-connect", "filter|helo" ...; answers: {"PHASE" or "PHASE PARAMETER": decision};
+register: list of "report|link-connect", "filter|helo", "out|link-connect" (a report of smtp-out) ...; answers: {"PHASE" or "PHASE PARAMETER": decision};
 lines: "echo" (default), "upper", "drop", or a header to add in front; log: file for all that it hears; die_at: a phase.
 """
 import json
@@ -41,7 +41,8 @@ for text in sys.stdin:
     if text == "config|ready":
         for item in conf["register"]:
             stream, event = item.split("|")
-            say("register", stream, "smtp-in", event)
+            subsystem = "smtp-out" if stream == "out" else "smtp-in"
+            say("register", "report" if stream == "out" else stream, subsystem, event)
         say("register", "ready")
     elif f[0] == "filter":
         phase, session, token = f[4:7]

@@ -383,6 +383,52 @@ def test_S3_3_filter_of_the_socket_in_trouble(filtered):
     assert not os.path.exists(f"{p.mail}/bob") and os.listdir(f"{p.spool}/maildrop")
 
 
+# ---- mail that leaves ----
+
+def outgoing(filtered, server_port, **settings):
+    return filtered("f proc f\n", "", {"f": {"register": ["out|*"], **settings}},
+                    main={"smtp_filters": "f", "relayhost": f"[127.0.0.1]:{server_port}", "smtp_connection_cache_on_demand": "no"})
+
+
+def test_S3_3_filter_of_a_relay(filtered):
+    """relay filter: programs hear of smtp-out what happens in sessions with servers."""
+    from test_opensmtpd import Server
+    server = Server(rcpt=lambda line: "550 5.1.1 nobody" if "nosuch" in line else "250 2.1.5 Ok")
+    p = outgoing(filtered, server.port)
+    p.run("sendmail", "-f", "ann@a.test", "x@far.test", "nosuch@far.test", input="Subject: x\n\nhello\n", check=True)
+    wait_until(lambda: any(f[4:5] == ["link-disconnect"] for f in heard(p)), what=p.logs())
+    first = heard(p)
+    assert {f[3] for f in first if f[0] == "report"} == {"smtp-out"}
+    session = next(f[5] for f in first if f[4:5] == ["link-connect"])
+    told = events(p, session)
+    assert told[0][:3] == ["link-connect", "127.0.0.1", "pass"] and told[0][4] == f"127.0.0.1:{server.port}"
+    names = [e[0] for e in told if not e[0].startswith("protocol-")]
+    assert names == ["link-connect", "link-greeting", "link-identify", "tx-begin", "tx-mail", "tx-envelope", "tx-rcpt", "tx-rcpt",
+                     "tx-data", "tx-commit", "tx-reset", "link-disconnect"], told
+    assert ["link-greeting", "server.test"] in told
+    message = next(e[1] for e in told if e[0] == "tx-begin")
+    assert ["tx-mail", message, "ok", "ann@a.test"] in told
+    assert ["tx-rcpt", message, "ok", "x@far.test"] in told and ["tx-rcpt", message, "permfail", "nosuch@far.test"] in told
+    assert ["protocol-client", "RCPT TO:<x@far.test>"] in [e[:2] for e in told]
+    assert any(e[0] == "protocol-server" and e[1].startswith("220 server.test") for e in told)
+
+
+def test_S3_3_filter_of_a_relay_in_trouble(filtered):
+    """Mail does not wait for a program that only listens."""
+    from test_opensmtpd import Server
+    server = Server()
+    p = outgoing(filtered, server.port)
+    p.stop()
+    p.main["smtp_filters"] = "g"
+    with open(f"{p.etc}/filters", "w") as f:
+        f.write("g proc nosuch\n")
+    p.write_config()
+    p.start()
+    p.run("sendmail", "-f", "ann@a.test", "x@far.test", input="Subject: x\n\nhello\n", check=True)
+    server.wait(p)
+    p.wait_log("warning: filter: g: .*hears no more of 127.0.0.1")
+
+
 # ---- programs of others ----
 
 @pytest.fixture(scope="module")

@@ -953,6 +953,39 @@ def test_filters(site):
     box(s, "yes")
 
 
+LISTENER = r'''#!/usr/bin/python3
+import sys
+log = open(sys.argv[1], "a", buffering=1)
+for line in sys.stdin:
+    log.write(line)
+    if line.startswith("config|ready"):
+        print("register|report|smtp-out|*\nregister|ready", flush=True)
+'''
+
+
+def test_S3_3_filters_of_socket_and_relay(site):
+    """listen on socket filter, relay filter, admd."""
+    server = Server()
+    s = site("", start=False)
+    with open(f"{s.dir}/listener", "w") as f:
+        f.write(LISTENER)
+    os.chmod(f"{s.dir}/listener", 0o755)
+    open(f"{s.dir}/heard", "w").close()
+    os.chmod(f"{s.dir}/heard", 0o666)
+    s.write('admd "our.test"\nfilter "local" phase rcpt-to match rcpt-to { "no@far.test" } reject "550 not to him"\n'
+            f'filter "out" proc-exec "{s.dir}/listener {s.dir}/heard"\nlisten on socket filter "local"\n'
+            f'action "r" relay host smtp+notls://127.0.0.1:{server.port} filter "out"\nmatch for any action "r"\n')
+    s.start()
+    assert "no effect" not in s.output
+    r = s.run("sendmail", "-f", "me@a.test", "no@far.test", input="Subject: x\n\nx\n")
+    assert r.returncode and "not to him" in r.stderr
+    s.run("sendmail", "-f", "me@a.test", "yes@far.test", input="Subject: x\n\nx\n", check=True)
+    assert server.wait(s)[0][2] == ["yes@far.test"]
+    wait_until(lambda: "|tx-commit|" in open(f"{s.dir}/heard").read(), what=s.logs())
+    text = open(f"{s.dir}/heard").read()
+    assert "config|admd|our.test\n" in text and re.search(r"\|smtp-out\|tx-rcpt\|\w+\|\w+\|ok\|yes@far.test\n", text)
+
+
 @pytest.mark.parametrize("grammar", ["current", "2011"])
 def test_S045_S110_database_of_makemap(site, grammar):
     if "hash" not in subprocess.run([f"{BUILD}/bin/postconf", "-m"], capture_output=True, text=True).stdout.split():
