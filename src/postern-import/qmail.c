@@ -181,6 +181,14 @@ static void take_virtualdomains(struct control *c, const char *parameter)
     import_set(c->import, "recipient_delimiter", STR("-"));
 }
 
+static struct str first_word(struct str text)
+{
+    struct str word = STR("");
+
+    (void)str_token(&text, " \t", &word);
+    return word;
+}
+
 /* domain:relay:port; an empty relay means the MX hosts of the domain */
 static void take_smtproutes(struct control *c, const char *parameter)
 {
@@ -198,10 +206,10 @@ static void take_smtproutes(struct control *c, const char *parameter)
         else
             relay = rest.p ? str_cut(&rest, ':') : STR("");
         port = rest.p ? str_trim(rest) : STR("");
-        if (str_index_any(port, " \t") >= 0) {
+        if (str_index_any(port, " \t") >= 0 || str_index_any(str_trim(relay), " \t") >= 0)
             note(c, line, "user and password belong into smtp_sasl_password_maps");
-            port = str_head(port, (size_t)str_index_any(port, " \t"));
-        }
+        port = first_word(port);
+        relay = first_word(relay);
         if (port.n == 0)
             port = STR("25");
         if (domain.n == 0 && relay.n) {

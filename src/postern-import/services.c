@@ -46,9 +46,15 @@ static void add_service(struct import *i, const char *directory, struct str tabl
 
     if (port.n == 0)
         port = STR("25");
-    s.name = ip.n && !str_eq(ip, STR("0"))
-                 ? arena_printf(i->arena, STR_FMT ":" STR_FMT, STR_ARG(ip), STR_ARG(port))
-                 : port;
+    if (ip.n && !str_eq(ip, STR("0")))
+        s.name = arena_printf(i->arena, STR_FMT ":" STR_FMT, STR_ARG(ip), STR_ARG(port));
+    else
+        s.name = str_eq(port, STR("25")) ? STR("smtp") : port; /* in place of the usual line */
+    if (str_eq(port, STR("25")) && !str_eq(s.name, STR("smtp")))
+        import_note(i,
+                    "%s/env/IP:1: \"" STR_FMT "\": \"smtp inet\" of master.cf has port 25 of all "
+                    "addresses; remove it with: postconf -MX smtp/inet",
+                    directory, STR_ARG(ip));
     s.maxproc = str_is_digits(sessions) ? sessions : STR("20");
     add_setting(i, &s, "smtpd_client_instruction_maps", tables);
     if (str_to_long(memory, 1, LONG_MAX, &bytes))

@@ -680,6 +680,18 @@ def control(top, **files):
         write(f"{top}/control/{name.replace('__', '/').replace('_', '-')}", text)
 
 
+def test_migration_of_port_25(postern, place):
+    """The service takes the place of the usual one; with an address of its own the administrator is told. Logins of smtproutes are no host names."""
+    control(place, me="mx.old.test\n", smtproutes="a.test:relay.test user pass\nb.test:relay.test:26 user pass\n", smtpd__instruct__0="", other__instruct__0="",
+            other__env__IP="127.0.0.1\n")
+    p = postern({}, start=False)
+    write(f"{p.etc}/master.cf", "smtp inet n - n - - smtpd\n" + open(f"{p.etc}/master.cf").read())
+    r = p.run("postern-import", "-c", p.etc, "--write", "qmail", place, check=True)
+    assert re.search("other/env/IP:1: .*remove it with: postconf -MX smtp/inet", r.stdout) and r.stdout.count("smtp_sasl_password_maps") == 2
+    assert re.findall("^(smtp|25|127.0.0.1:25) .*instruct", p.run("postconf", "-M").stdout, re.M) == ["smtp", "127.0.0.1:25"]
+    assert [line.split() for line in open(f"{p.etc}/transport_qmail")] == [["a.test", "smtp:[relay.test]:25"], ["b.test", "smtp:[relay.test]:26"]]
+
+
 def test_migration(postern, tools, place):
     control(place, me="mx.old.test\n", locals="old.test\nmx.old.test\n", rcpthosts="old.test\n.sub.test\nrelay.test\nvirt.test\n",
             morercpthosts="more.test\n", virtualdomains="virt.test:virt\nu@one.test:x\n", smtproutes="a.test:relay.test:26\n:[127.0.0.1]:9\nb.test:\n",
