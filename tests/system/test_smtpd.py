@@ -283,6 +283,7 @@ def test_command_filter(postern):
 
 def test_connection_limit(postern):
     p = postern({"smtpd_client_connection_count_limit": "2", "smtpd_client_event_limit_exceptions": ""})
+    p.wait_log("disconnect from")  # wait_port() counts no more
     a, b = p.raw(), p.raw()
     with p.raw(greet=False) as c:
         assert c.reply() == "421 4.7.0 mx.example.test Error: too many connections from 127.0.0.1"
