@@ -66,6 +66,26 @@ static void tls(struct generator *g, const struct conf_listen *l)
     }
 }
 
+/* Passwords of the system: saslauthd asks PAM, or the shadow file. An installation that has a
+ * directory for Cyrus SASL says in its smtpd.conf how. */
+static void system_passwords(struct generator *g, const struct conf_listen *l)
+{
+    static const char name[] = "passwords";
+    bool own = config_is_set(g->base, STR("cyrus_sasl_config_path"));
+    bool made = false;
+
+    option(g, "smtpd_sasl_type", "cyrus");
+    option(g, "smtpd_sasl_path", "%s", own ? "smtpd" : name);
+    for (size_t i = 0; i < g->files.n; i++)
+        made = made || str_eq(g->files.v[i]->name, STR("passwords.conf"));
+    if (own || made)
+        return;
+    buf_addf(generate_file(g, "passwords.conf", false),
+             "# " STR_FMT "\npwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n",
+             STR_ARG(generate_place(g, &l->place)));
+    set(g, &l->place, "cyrus_sasl_config_path", STR_FMT, STR_ARG(g->dir));
+}
+
 static void auth(struct generator *g, const struct conf_listen *l)
 {
     if (!l->auth && !l->auth_optional)
@@ -78,9 +98,8 @@ static void auth(struct generator *g, const struct conf_listen *l)
         struct str table = table_as_map(g, l->auth_table, USE_SECRET);
         option(g, "smtpd_sasl_type", "file");
         option(g, "smtpd_sasl_path", STR_FMT, STR_ARG(table));
-    } else { /* passwords of the system: saslauthd asks PAM */
-        option(g, "smtpd_sasl_type", "cyrus");
-        option(g, "smtpd_sasl_path", "smtpd");
+    } else {
+        system_passwords(g, l);
     }
     if (l->senders) {
         option(g, "smtpd_login_sender_maps", STR_FMT,

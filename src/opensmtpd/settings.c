@@ -34,6 +34,7 @@ static const char *const inherited[] = {
     "service_sandbox",
     "service_process_sessions",
     "default_privs",
+    "cyrus_sasl_config_path",
     "mail_spool_directory",
     "in_flow_delay",
     "minimal_backoff_time",

@@ -735,6 +735,47 @@ def test_S065_S073_auth_and_senders(site, certificate):
     assert "Authenticated sender: ann" in text and "\nFrom: The Boss <ann@x.test>\n" in text
 
 
+@pytest.mark.skipif(not IS_ROOT or not shutil.which("saslauthd"), reason="needs root and saslauthd")
+@pytest.mark.parametrize("mechanism", ["shadow", "pam"])
+def test_S3_5_auth_with_passwords_of_the_system(site, certificate, mechanism):
+    """auth without a table: saslauthd, which sees accounts of its own here."""
+    digest = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
+    s = site(f'pki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
+             'listen on 127.0.0.1 port {port} tls-require pki mx.test auth\n'
+             f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\nmatch auth from any for any action "l"\n', start=False)
+    assert "passwords.conf <==\n" in s.smtpd("-nv").stdout
+    os.makedirs(f"{s.dir}/sasl")
+    with open(f"{s.dir}/sasl/smtpd.conf", "w") as f:
+        f.write(f"pwcheck_method: saslauthd\nsaslauthd_path: {s.dir}/sasl/mux\nmech_list: PLAIN LOGIN\n")
+    for name, line in (("passwd", "mona:x:54321:54321::/nonexistent:/bin/sh\n"), ("shadow", f"mona:{digest}:19000:0:99999:7:::\n")):
+        with open(f"{s.dir}/{name}", "w") as f:
+            f.write(open(f"/etc/{name}").read() + line)
+    s.main["cyrus_sasl_config_path"] = f"{s.dir}/sasl"
+    s.write_config()
+    s.start()
+    daemon = subprocess.Popen(["unshare", "-m", "sh", "-c", f"mount --bind {s.dir}/passwd /etc/passwd && mount --bind {s.dir}/shadow /etc/shadow && "
+                               f"exec saslauthd -d -a {mechanism} -n 1 -m {s.dir}/sasl"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              start_new_session=True)
+    try:
+        wait_until(lambda: daemon.poll() is not None or os.path.exists(f"{s.dir}/sasl/mux"))
+        if daemon.poll() is not None:
+            pytest.skip("no mount namespaces here")
+        os.chmod(f"{s.dir}/sasl", 0o755)
+        os.chmod(f"{s.dir}/sasl/mux", 0o777)
+        with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=60 * SLOW) as c:
+            c.starttls(context=ssl.create_default_context(cafile=certificate[0]))
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                c.login("mona", "wrong")
+            c.login("mona", "secret")
+            c.sendmail("mona@x.test", ["one@far.test"], "Subject: t\r\n\r\nhello\r\n")
+    except smtplib.SMTPException as e:
+        raise AssertionError(f"{e}\n{s.logs()[-3000:]}") from e
+    finally:
+        daemon.terminate()
+        daemon.wait(60 * SLOW)
+    box(s, "one")
+
+
 def test_smtps(site, certificate):
     s = site(f'pki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
              'listen on 127.0.0.1 port {port} smtps pki mx.test\nmatch for any reject\n')
