@@ -34,6 +34,9 @@ struct login_account {
     unsigned security;     /* enum login_security that holds for this connection */
     bool send_authzid;     /* send_cyrus_sasl_authzid */
     unsigned port;         /* of the server, for OAUTHBEARER; 0: unknown */
+    /* Channel binding of the TLS session: RC_NONE: not of this type. NULL: none at all. */
+    enum rc (*channel)(const void *session, const char *type, struct arena *a, struct str *data);
+    const void *channel_session;
 };
 
 enum rc login_client_open(const struct login_client_options *o, struct login_client **out,

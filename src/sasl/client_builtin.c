@@ -135,13 +135,14 @@ static enum login_status oauth_step(struct exchange *e, struct str challenge,
 /* Best first. */
 static const struct mechanism all[] = {
 #ifdef HAVE_OPENSSL
-    {"SCRAM-SHA-256", false, scram_client_begin, scram_client_step},
-    {"CRAM-MD5", false, server_first, cram_step},
+    {"SCRAM-SHA-256-PLUS", false, true, scram_client_begin, scram_client_step},
+    {"SCRAM-SHA-256", false, false, scram_client_begin, scram_client_step},
+    {"CRAM-MD5", false, false, server_first, cram_step},
 #endif
-    {"PLAIN", false, plain_begin, no_more},
-    {"LOGIN", false, server_first, login_step},
-    {"OAUTHBEARER", true, oauthbearer_begin, oauth_step},
-    {"XOAUTH2", true, xoauth2_begin, oauth_step},
+    {"PLAIN", false, false, plain_begin, no_more},
+    {"LOGIN", false, false, server_first, login_step},
+    {"OAUTHBEARER", true, false, oauthbearer_begin, oauth_step},
+    {"XOAUTH2", true, false, xoauth2_begin, oauth_step},
 };
 
 static enum rc builtin_open(const struct login_client_options *o, void **state, struct why *why)
@@ -159,9 +160,11 @@ static void builtin_close(void *state)
 }
 
 /* A token is as good as a password to whoever reads the line. */
-static bool may_use(const struct mechanism *m, const struct login_account *account)
+static bool may_use(const struct mechanism *m, const struct login_account *account, struct arena *a)
 {
     if (m->for_token != account->is_token || !login_offers(account->mechanisms, m->name))
+        return false;
+    if (m->binds && !scram_client_can_bind(account, a))
         return false;
     return m->for_token ? (account->security & LOGIN_NOPLAINTEXT) == 0
                         : login_mechanism_is_safe(str_of(m->name), account->security);
@@ -173,7 +176,7 @@ static enum login_status builtin_begin(void *state, const struct login_account *
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct exchange *e;
-        if (!may_use(&all[i], account))
+        if (!may_use(&all[i], account, a))
             continue;
         e = arena_new_of(a, struct exchange);
         *e = (struct exchange){.mechanism = &all[i], .arena = a, .account = *account};

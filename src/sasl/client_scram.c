@@ -9,11 +9,48 @@
 enum { DIGEST = 32, NONCE_BYTES = 18, ROUNDS_MIN = 4096, ROUNDS_MAX = 1000000 };
 
 struct scram_client {
+    struct str gs2;            /* header: "n,,", or with channel binding */
+    struct str bound;          /* header and the data of the channel */
     struct str first;          /* client-first-message-bare */
     struct str nonce;          /* ours */
     unsigned char key[DIGEST]; /* ServerKey */
     struct str transcript;     /* AuthMessage */
 };
+
+/* tls-unique says nothing under TLS 1.3, and tls-exporter is new: the one that fits is the one that
+ * servers of that age know. */
+static bool find_binding(const struct login_account *account, struct arena *a, const char **type,
+                         struct str *data)
+{
+    static const char *const types[] = {"tls-unique", "tls-exporter"};
+
+    for (size_t i = 0; account->channel && i < sizeof types / sizeof *types; i++)
+        if (account->channel(account->channel_session, types[i], a, data) == RC_OK) {
+            *type = types[i];
+            return true;
+        }
+    return false;
+}
+
+bool scram_client_can_bind(const struct login_account *account, struct arena *a)
+{
+    const char *type;
+    struct str data;
+
+    return find_binding(account, a, &type, &data);
+}
+
+static void bind_to_channel(struct exchange *e, struct scram_client *c)
+{
+    const char *type;
+    struct str data;
+
+    c->gs2 = c->bound = STR("n,,");
+    if (!e->mechanism->binds || !find_binding(&e->account, e->arena, &type, &data))
+        return;
+    c->gs2 = arena_printf(e->arena, "p=%s,,", type);
+    c->bound = arena_join(e->arena, c->gs2, data);
+}
 
 /* Blanks are not in base64, and neither is a comma. */
 enum login_status scram_client_begin(struct exchange *e, struct login_reply *reply)
@@ -38,7 +75,8 @@ enum login_status scram_client_begin(struct exchange *e, struct login_reply *rep
     }
     c->nonce = login_encode(e->arena, (struct str){(const char *)random, sizeof random});
     c->first = arena_printf(e->arena, "n=%s,r=" STR_FMT, name, STR_ARG(c->nonce));
-    reply->text = login_encode(e->arena, arena_join(e->arena, STR("n,,"), c->first));
+    bind_to_channel(e, c);
+    reply->text = login_encode(e->arena, arena_join(e->arena, c->gs2, c->first));
     return LOGIN_MORE;
 }
 
@@ -91,7 +129,8 @@ static enum login_status prove(struct exchange *e, struct str challenge, struct 
     sign(salted, STR("Client Key"), client);
     sign(salted, STR("Server Key"), c->key);
     EVP_Digest(client, DIGEST, stored, &n, EVP_sha256(), NULL);
-    final = arena_printf(e->arena, "c=biws,r=" STR_FMT, STR_ARG(nonce));
+    final = arena_printf(e->arena, "c=" STR_FMT ",r=" STR_FMT,
+                         STR_ARG(login_encode(e->arena, c->bound)), STR_ARG(nonce));
     c->transcript = arena_printf(e->arena, STR_FMT "," STR_FMT "," STR_FMT, STR_ARG(c->first),
                                  STR_ARG(challenge), STR_ARG(final));
     sign(stored, c->transcript, signature);
@@ -136,5 +175,11 @@ enum login_status scram_client_step(struct exchange *e, struct str challenge,
     case 1: return check(e, challenge, reply);
     default: return malformed(reply, STR("a challenge too many for mechanism SCRAM-SHA-256"));
     }
+}
+#else
+bool scram_client_can_bind(const struct login_account *account, struct arena *a)
+{
+    (void)account, (void)a;
+    return false;
 }
 #endif

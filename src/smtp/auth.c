@@ -193,6 +193,11 @@ static bool exchange(struct exchange *e)
     return failed(e->at, &dsn);
 }
 
+static enum rc channel_of(const void *session, const char *type, struct arena *a, struct str *data)
+{
+    return tls_channel_data(session, type, a, data);
+}
+
 static bool login(struct exchange *e, struct str mechanisms)
 {
     struct login_account account = {
@@ -205,6 +210,8 @@ static bool login(struct exchange *e, struct str mechanisms)
         .security = security_of(e->s),
         .send_authzid = e->at->smtp->config->send_cyrus_sasl_authzid,
         .port = addr_port(&e->s->address),
+        .channel = e->s->tls ? channel_of : NULL,
+        .channel_session = e->s->tls,
     };
     bool done;
 

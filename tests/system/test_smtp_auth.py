@@ -422,6 +422,30 @@ def test_security_of_the_connection(postern, provider, level, sent):
                r"encrypt, dsn=4.7.0, status=deferred \(SASL authentication failed; cannot authenticate to server .*: no mechanism available"))
 
 
+@pytest.mark.parametrize("protocols", ["<=TLSv1.2", ">=TLSv1.3"])
+def test_channel_binding(postern, tmp_path, protocols):
+    """SCRAM-SHA-256-PLUS between two of us: by tls-unique, and by tls-exporter. With another server in between it is no good."""
+    ca = Authority(tmp_path)
+    s = postern({"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "file", "smtpd_tls_security_level": "may",
+                 "smtpd_tls_chain_files": ca.cert("server", "localhost"), "smtpd_recipient_restrictions": "permit_sasl_authenticated, reject"}, start=False)
+    assert s.run("postern-user", "-t", f"texthash:{s.etc}/users", "add", "anna", input="secret words\n").returncode == 0
+    s.main["smtpd_sasl_path"] = f"texthash:{s.etc}/users"
+    s.write_config()
+    s.start()
+    hop = f"[localhost]:{s.port}"
+    table = password_file(tmp_path, {hop: "anna:secret words"})
+    login = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_type": "builtin", "smtp_sasl_password_maps": table, "smtp_tls_security_level": "encrypt",
+             "smtp_tls_mandatory_protocols": protocols, "smtp_host_lookup": "native", "relayhost": hop, "mydestination": ""}
+    p = postern(login)
+    p.send("daemon@example.test")
+    p.wait_log("status=sent")
+    s.wait_log("sasl_method=SCRAM-SHA-256-PLUS, sasl_username=anna")
+    p = postern({**login, "smtp_sasl_mechanism_filter": "!scram-sha-256-plus, static:all"})
+    p.send("daemon@example.test")
+    p.wait_log("status=sent")
+    s.wait_log("sasl_method=SCRAM-SHA-256, sasl_username=anna")
+
+
 def test_no_login_before_starttls(postern, provider):
     """AUTH that is offered in clear is forgotten with the rest when TLS begins; our server offers it over TLS only."""
     p = postern({"relayhost": f"[localhost]:{provider.port}", "mydestination": "", "smtp_sasl_auth_enable": "yes", "smtp_sasl_type": "builtin",
