@@ -1059,10 +1059,8 @@ def test_one_command_for_two_systems(prefix, tmp_path, args, name):
 
 
 def test_F60_interval_of_queue_runs_is_taken(postern):
-    p = postern()
-    r = p.run("sendmail", "-q15m", "-f", "a@example.test", "user@example.test", input="Subject: x\n\nx\n")
-    assert r.returncode == 0, r
-    p.wait_log(r"to=<user@example\.test>.*status=")
+    r = postern(start=False).run("sendmail", "-q15m", input="")
+    assert (r.returncode, r.stderr) == (0, ""), r
 
 
 @needs_root
