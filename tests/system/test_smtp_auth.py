@@ -410,6 +410,26 @@ def test_debians_postfix_with_dovecot(postern, postfix, tmp_path, type_, mechani
         dovecot.stop()
 
 
+@pytest.mark.parametrize("wanted,used", [("", "SCRAM-SHA-256"), ("scram-sha-256", "SCRAM-SHA-256"), ("plain", "PLAIN"), ("login", "LOGIN")])
+def test_debians_postfix_as_client(postern, postfix, tmp_path, wanted, used):  # noqa: F811
+    """It logs in here over TLS with what its Cyrus SASL chooses, though it knows nothing of channel binding."""
+    ca = Authority(tmp_path)
+    s = postern({"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "file", "smtpd_tls_security_level": "may", "smtpd_tls_auth_only": "yes", "mynetworks": "192.0.2.1",
+                 "smtpd_tls_chain_files": ca.cert("server", "localhost"), "smtpd_recipient_restrictions": "permit_sasl_authenticated, reject"}, start=False)
+    assert s.run("postern-user", "-t", f"texthash:{s.etc}/users", "add", "anna", input="secret words\n").returncode == 0
+    s.main["smtpd_sasl_path"] = f"texthash:{s.etc}/users"
+    s.write_config()
+    s.start()
+    reachable(ca.dir)
+    table = password_file(tmp_path, {"127.0.0.1": "anna:secret words"})
+    real = postfix({"relayhost": f"[127.0.0.1]:{s.port}", "mydestination": "", "smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": table, "smtp_tls_CAfile": ca.pem,
+                    "smtp_tls_security_level": "encrypt", "smtp_sasl_security_options": "noanonymous", "smtp_sasl_mechanism_filter": wanted},
+                   master_extra="tlsmgr unix - - n 1000? 1 tlsmgr\n")
+    real.send("daemon@example.test")
+    real.wait_log("status=sent")
+    s.wait_log(f"sasl_method={used}, sasl_username=anna")
+
+
 @pytest.mark.parametrize("level,sent", [("secure", True), ("encrypt", False)])
 def test_security_of_the_connection(postern, provider, level, sent):
     """A password only for a server that has shown who it is."""
