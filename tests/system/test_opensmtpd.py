@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, SLOW, TOP, Instance, Raw, alive, descendants, free_port, wait_until
+from conftest import BUILD, SLOW, TOP, Instance, Raw, alive, descendants, free_port, listens, wait_until
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 IS_ROOT = os.getuid() == 0
@@ -757,7 +757,7 @@ def test_S3_5_auth_with_passwords_of_the_system(site, certificate, mechanism):
                                f"exec saslauthd -d -a {mechanism} -n 1 -m {s.dir}/sasl"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               start_new_session=True)
     try:
-        wait_until(lambda: daemon.poll() is not None or os.path.exists(f"{s.dir}/sasl/mux"))
+        wait_until(lambda: daemon.poll() is not None or listens(f"{s.dir}/sasl/mux"))
         if daemon.poll() is not None:
             pytest.skip("no mount namespaces here")
         os.chmod(f"{s.dir}/sasl", 0o755)
