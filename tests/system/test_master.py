@@ -52,10 +52,10 @@ def test_sessions_share_a_process(postern):
 
 
 def test_process_limit_counts_sessions(postern):
-    p = postern({"smtpd_process_sessions": "2"})
+    p = postern({"smtpd_process_sessions": "2"}, start=False)
     p.master = p.master.replace(" - - smtpd", " - 3 smtpd")
     p.write_config()
-    p.reload()
+    p.start()
     first = [p.raw() for _ in range(3)]
     assert len(children(p, "smtpd")) == 2  # 2 + 1
     with socket.create_connection(("127.0.0.1", p.port), 5) as waiting:
@@ -71,10 +71,10 @@ def test_process_limit_counts_sessions(postern):
 
 
 def test_stress_reaches_new_sessions(postern):
-    p = postern({"smtpd_helo_required": "${stress?{yes}:{no}}"})
+    p = postern({"smtpd_helo_required": "${stress?{yes}:{no}}"}, start=False)
     p.master = p.master.replace(" - - smtpd", " - 2 smtpd")
     p.write_config()
-    p.reload()
+    p.start()
     calm = p.raw()
     assert calm.cmd("MAIL FROM:<s@example.test>").startswith("250")
     other = p.raw()
