@@ -1,6 +1,6 @@
 /*
  * Changes to what is in the queue. Messages are held, released and removed by postsuper(1), tried
- * by postqueue(1); only taking a single recipient out of a message is done here.
+ * by postqueue(1); only what concerns a single recipient of several is done here.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -69,30 +69,6 @@ static int say_count(const struct work *w, bool ok, const char *done)
     return STATUS_DONE;
 }
 
-static int hold_or_release(struct smtpctl *s, const char *queues, const char *letter,
-                           const char *done)
-{
-    struct work w;
-    bool ok;
-
-    work_begin(&w, s, s->words[0]);
-    w.queues = queues;
-    queue_walk(s, collect, &w);
-    ok = postsuper(&w, letter);
-    buf_done(&w.ids);
-    return say_count(&w, ok, done);
-}
-
-int do_pause_envelope(struct smtpctl *s)
-{
-    return hold_or_release(s, "incoming active deferred", "-h", "paused");
-}
-
-int do_resume_envelope(struct smtpctl *s)
-{
-    return hold_or_release(s, "hold", "-H", "resumed");
-}
-
 /* ---- remove ---- */
 
 static long tell_qmgr(struct smtpctl *s, long operation, struct str id)
@@ -124,8 +100,11 @@ static void forget_reason(struct work *w, struct message *m, const struct recipi
             log_warning(&w->s->command.log, "%s", why.text);
 }
 
-/* qmgr lets go of the message, and sees it anew afterwards. */
-static bool remove_recipient(struct work *w, struct message *m, const struct recipient *r)
+/* qmgr lets go of the message while one of its recipients is changed, and sees it anew afterwards.
+ */
+static bool change_recipient(struct work *w, struct message *m, const struct recipient *r,
+                             enum rc (*change)(struct work *w, struct message *m,
+                                               const struct recipient *r, struct why *why))
 {
     const struct log *log = &w->s->command.log;
     bool held = str_eq(m->queue_name, STR("hold"));
@@ -136,19 +115,27 @@ static bool remove_recipient(struct work *w, struct message *m, const struct rec
         log_warning(log, STR_FMT ": not changed: it is being delivered", STR_ARG(m->queue_id));
         return false;
     }
-    AUTO_CLOSE int fd = openat(w->s->queue.dir, m->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    rc = fd < 0 ? FAIL(&why, RC_TEMP, "open %s: %m", m->path)
-                : queue_file_mark_done(fd, r->offset, &why);
-    if (rc == RC_OK) {
+    rc = change(w, m, r, &why);
+    if (rc == RC_OK)
         forget_reason(w, m, r);
-        log_info(log, STR_FMT ": removed recipient <" STR_FMT ">", STR_ARG(m->queue_id),
-                 STR_ARG(r->address));
-    } else {
+    else
         log_warning(log, "%s", why.text);
-    }
     if (!held)
         (void)tell_qmgr(w->s, 'n', m->queue_id);
     return rc == RC_OK;
+}
+
+static enum rc mark_done(struct work *w, struct message *m, const struct recipient *r,
+                         struct why *why)
+{
+    AUTO_CLOSE int fd = openat(w->s->queue.dir, m->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return FAIL(why, RC_TEMP, "open %s: %m", m->path);
+    TRY(queue_file_mark_done(fd, r->offset, why));
+    log_info(&w->s->command.log, STR_FMT ": removed recipient <" STR_FMT ">", STR_ARG(m->queue_id),
+             STR_ARG(r->address));
+    return RC_OK;
 }
 
 static bool remove_one(void *context, struct message *m)
@@ -166,7 +153,7 @@ static bool remove_one(void *context, struct message *m)
     }
     for (size_t i = 0; i < m->n; i++)
         if (selection_has(&w->selection, &m->envelopes[i])) {
-            if (remove_recipient(w, m, m->envelopes[i].recipient))
+            if (change_recipient(w, m, m->envelopes[i].recipient, mark_done))
                 w->envelopes++;
             else
                 w->partly++;
@@ -184,6 +171,65 @@ int do_remove(struct smtpctl *s)
     ok = postsuper(&w, "-d") && w.partly == 0;
     buf_done(&w.ids);
     return say_count(&w, ok, "removed");
+}
+
+/* ---- pause, resume ---- */
+
+/* One of several recipients becomes a message of its own, in the other queue. */
+static enum rc split(struct work *w, struct message *m, const struct recipient *r, struct why *why)
+{
+    struct str to = str_eq(m->queue_name, STR("hold")) ? STR("deferred") : STR("hold"), id;
+
+    TRY(split_off(w->s, m, r, to, m->arena, &id, why));
+    log_info(&w->s->command.log, STR_FMT ": recipient <" STR_FMT "> goes on as " STR_FMT,
+             STR_ARG(m->queue_id), STR_ARG(r->address), STR_ARG(id));
+    if (str_eq(to, STR("deferred")))
+        (void)tell_qmgr(w->s, 'n', id);
+    return RC_OK;
+}
+
+static bool hold_or_release_one(void *context, struct message *m)
+{
+    struct work *w = context;
+
+    if (w->selection.envelope == 0 || m->n == 1)
+        return collect(w, m);
+    if (!selection_has_message(&w->selection, m) || !is_listed_in(w->queues, m->queue_name))
+        return true;
+    for (size_t i = 0; i < m->n; i++) {
+        if (!selection_has(&w->selection, &m->envelopes[i]))
+            continue;
+        if (change_recipient(w, m, m->envelopes[i].recipient, split))
+            w->envelopes++;
+        else
+            w->partly++;
+        return true; /* the list is not what the file says any more */
+    }
+    return true;
+}
+
+static int hold_or_release(struct smtpctl *s, const char *queues, const char *letter,
+                           const char *done)
+{
+    struct work w;
+    bool ok;
+
+    work_begin(&w, s, s->words[0]);
+    w.queues = queues;
+    queue_walk(s, hold_or_release_one, &w);
+    ok = postsuper(&w, letter) && w.partly == 0;
+    buf_done(&w.ids);
+    return say_count(&w, ok, done);
+}
+
+int do_pause_envelope(struct smtpctl *s)
+{
+    return hold_or_release(s, "incoming active deferred", "-h", "paused");
+}
+
+int do_resume_envelope(struct smtpctl *s)
+{
+    return hold_or_release(s, "hold", "-H", "resumed");
 }
 
 /* ---- another try ---- */

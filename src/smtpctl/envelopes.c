@@ -96,6 +96,10 @@ static bool look(void *context, struct str id, const char *path)
     struct stat st;
     struct why why;
 
+    struct str origin = fd < 0 ? STR_NONE : split_origin(fd, w->arena);
+
+    if (origin.n)
+        m.id = message_number(origin);
     if (fd < 0 || !queue_id_is_valid(id) || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         !(st.st_mode & QUEUE_MODE_IS_READY))
         return true;

@@ -90,6 +90,12 @@ int show_runqueue(struct smtpctl *s);
 int show_envelope(struct smtpctl *s);
 int show_message(struct smtpctl *s);
 
+/* split.c: a copy of the message in that queue with one recipient alone, who is done here then. */
+enum rc split_off(struct smtpctl *s, struct message *m, const struct recipient *chosen,
+                  struct str queue_name, struct arena *a, struct str *id, struct why *why) MUST_USE;
+/* The message that such a copy is of; p == NULL: it is none. */
+struct str split_origin(int fd, struct arena *a);
+
 /* act.c */
 int do_pause_envelope(struct smtpctl *s);
 int do_resume_envelope(struct smtpctl *s);

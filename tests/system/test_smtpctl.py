@@ -272,6 +272,50 @@ def test_pause_envelope(system, sink):
     wait_until(lambda: system.queue_files("deferred") and not system.queue_files("hold", "incoming"), what="release")
 
 
+def listen(system, sink):
+    s = sink()
+    system.main["relayhost"] = f"[127.0.0.1]:{s.port}"
+    system.write_config()
+    system.reload()
+    return s
+
+
+def test_S4_pause_one_envelope_of_several(system, sink):
+    """The other recipients go on; the envelope keeps its number, also when it is resumed."""
+    defer(system, "ann@far.test", "bob@far.test", "joe@far.test")
+    rows = {r[5]: r[0] for r in queue(system)}
+    assert len(rows) == 3
+    assert ctl(system, "pause", "envelope", rows["bob@far.test"], check=True).stdout == "1 envelope paused\n"
+    assert {r[5]: (r[0], r[3]) for r in queue(system)} == {
+        "ann@far.test": (rows["ann@far.test"], ""), "joe@far.test": (rows["joe@far.test"], ""),
+        "bob@far.test": (rows["bob@far.test"], "suspend")}
+    (held,) = system.queue_files("hold")
+    text = system.run("postcat", held, check=True).stdout
+    assert "recipient: bob@far.test" in text and "done_recipient: ann@far.test" in text
+    system.run("postsuper", check=True)
+    assert ctl(system, "show", "envelope", rows["bob@far.test"], check=True).stdout
+    s = listen(system, sink)
+    ctl(system, "schedule", "all", check=True)
+    wait_until(lambda: sorted(s.got) == ["ann@far.test", "joe@far.test"], what=system.logs()[-3000:])
+    assert ctl(system, "resume", "envelope", rows["bob@far.test"], check=True).stdout == "1 envelope resumed\n"
+    wait_until(lambda: sorted(s.got) == ["ann@far.test", "bob@far.test", "joe@far.test"], what=system.logs()[-3000:])
+    wait_until(lambda: not system.queue_files())
+
+
+def test_S4_resume_one_envelope_of_a_paused_message(system, sink):
+    defer(system, "ann@far.test", "bob@far.test")
+    rows = {r[5]: r[0] for r in queue(system)}
+    ctl(system, "pause", "envelope", rows["ann@far.test"][:8], check=True)
+    assert [r[3] for r in queue(system)] == ["suspend", "suspend"]
+    assert ctl(system, "resume", "envelope", rows["bob@far.test"], check=True).stdout == "1 envelope resumed\n"
+    assert {r[5]: (r[0], r[3]) for r in queue(system)} == {"ann@far.test": (rows["ann@far.test"], "suspend"),
+                                                           "bob@far.test": (rows["bob@far.test"], "")}
+    s = listen(system, sink)
+    ctl(system, "schedule", "all", check=True)
+    wait_until(lambda: s.got == ["bob@far.test"], what=system.logs()[-3000:])
+    assert len(queue(system)) == 1
+
+
 def test_discover(system):
     defer(system, "bob@far.test")
     (path,) = system.wait_queue(1, "deferred")
