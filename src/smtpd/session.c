@@ -183,6 +183,8 @@ static void session_run(struct session *s)
         session_greet(s);
     while (!s->over)
         command_next(s);
+    if (s->tls && s->counters[CMD_QUIT].total) /* the reply to QUIT */
+        tls_last_words(s->tls);
     if (stream_flush(&s->wire.stream, &s->why) != RC_OK && s->reason == NULL &&
         s->counters[CMD_QUIT].total == 0)
         s->reason = "lost connection";

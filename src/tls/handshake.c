@@ -174,6 +174,12 @@ enum rc tls_connect(struct tls_context *t, struct stream *s,
     return RC_OK;
 }
 
+void tls_last_words(struct tls_session *t)
+{
+    if (t->wire)
+        t->wire->ending = true;
+}
+
 void tls_end(struct tls_session *t)
 {
     struct tls_wire *w = t ? t->wire : NULL;

@@ -95,6 +95,7 @@ struct tls_wire {
     int error;   /* errno of the inner stream; 0: none */
     bool ended;  /* the peer has closed the connection, or TLS */
     bool broken; /* TLS failed: no goodbye */
+    bool ending; /* output waits for the goodbye */
 };
 
 /* settings.c */

@@ -127,6 +127,9 @@ enum rc tls_connect(struct tls_context *t, struct stream *s,
                     const struct tls_client_request *request, struct arena *a,
                     struct tls_session **out, struct why *why) MUST_USE;
 
+/* What is written from here on leaves together with the goodbye of tls_end(). */
+void tls_last_words(struct tls_session *t);
+
 /* Say goodbye as tls_fast_shutdown_enable tells. The stream keeps its descriptor and is plain. */
 void tls_end(struct tls_session *t);
 

@@ -208,7 +208,7 @@ static ssize_t tls_write(struct stream *s, const void *bytes, size_t n, long dea
     }
     ERR_clear_error();
     result = SSL_write_ex(t->ssl, bytes, n, &done);
-    if (result > 0 && tls_wire_flush(w) == RC_OK)
+    if (result > 0 && (w->ending || tls_wire_flush(w) == RC_OK))
         return (ssize_t)done;
     if (give_up(w, result) == 0)
         errno = EPIPE;
