@@ -57,6 +57,15 @@ static void own(const struct log_rotation *r)
         (void)!lchown(r->path, r->uid, r->gid);
 }
 
+/* Who has no right to open the new file is started again: postlogd, and a service with a log of its
+ * own. All others find out, and ask postlogd. */
+static void renew_writers(struct master *m, const struct config *c, const struct master_entry *e)
+{
+    for (struct master_service *s = m->services; s; s = s->next)
+        if (s->entry && (e ? s->entry == e : str_eq(s->entry->name, c->postlog_service_name)))
+            children_dismiss(s, 0);
+}
+
 static void rotate(struct master *m, const struct config *c, const struct master_entry *e)
 {
     AUTO_ARENA a = arena_new(2048);
@@ -79,8 +88,11 @@ static void rotate(struct master *m, const struct config *c, const struct master
         return;
     }
     own(&r);
-    if (log_rotate(&r, clock_seconds(), &why) == RC_TEMP)
-        log_warning(&m->log, "%s", why.text);
+    switch (log_rotate(&r, clock_seconds(), &why)) {
+    case RC_OK: renew_writers(m, c, e); break;
+    case RC_TEMP: log_warning(&m->log, "%s", why.text); break;
+    default: break;
+    }
 }
 
 static void look(void *context)

@@ -34,6 +34,15 @@ static void open_first_log(struct runtime *r)
     log_open(&r->env.log, &o);
 }
 
+/* A file for this service alone: postlogd writes another one. */
+static bool has_own_log(const struct runtime *r)
+{
+    for (size_t i = 0; i < r->options.overrides_n; i++)
+        if (str_eq(r->options.overrides[i].name, STR("maillog_file")))
+            return true;
+    return false;
+}
+
 static void open_log(struct runtime *r)
 {
     const struct config *c = r->config;
@@ -45,7 +54,7 @@ static void open_log(struct runtime *r)
         .facility = c->syslog_facility.p,
         .file = r->options.check ? NULL : c->maillog_file.p,
         .file_mode = c->maillog_file_permissions.p,
-        .postlog = socket.p,
+        .postlog = has_own_log(r) ? NULL : socket.p,
         .progname = r->process_name,
         .only_stderr = r->options.check,
     };

@@ -1,7 +1,9 @@
 """What surrounds qmail-smtpd: tables as the original programs make them, services, logs, migration."""
 import glob
+import grp
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -285,8 +287,6 @@ def test_F11_user_of_a_service(postern):
             if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "smtpd":
                 status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status"))
                 users.add((status["Uid"].split()[1], status["Gid"].split()[1]))
-    import grp
-    import pwd
     assert (str(pwd.getpwnam("daemon").pw_uid), str(grp.getgrnam("mail").gr_gid)) in users
 
 
@@ -309,6 +309,53 @@ def test_F14_log_of_a_service_with_rotation(postern, place):
     assert stat.S_IMODE(os.stat(log).st_mode) == 0o644
     wait_until(lambda: "connect from" in open(log).read() or rotated() is None, what="lines in the new file")
     assert f":{port}" not in p.logs()
+
+
+def test_F14_log_rotated_by_time(postern, place):
+    """Owner and mode are kept, and nothing that was written is lost; the directory stays as it was."""
+    directory = f"{place}/log"
+    os.mkdir(directory)
+    os.chmod(directory, 0o2750)
+    owner = {"maillog_file_owner": "daemon:adm"} if os.getuid() == 0 else {}
+    p = postern({"maillog_file": f"{directory}/current", "maillog_file_prefixes": place, "maillog_file_rotate_interval": "2s",
+                 "maillog_file_permissions": "0640", **owner})
+    said = 0
+
+    def rotated():
+        nonlocal said
+        greeting(p.port, "127.0.0.44")
+        said += 1
+        return sorted(glob.glob(f"{directory}/current.2*"))
+    names = wait_until(lambda: len(r := rotated()) >= 2 and r, what="two rotated files")
+
+    def lines():
+        return sum(len(re.findall(r" connect from \S+\[127\.0\.0\.44\]", open(f).read())) for f in glob.glob(f"{directory}/current*"))
+    wait_until(lambda: lines() == said, what="each line in one of the files")
+    for path in [f"{directory}/current", *names]:
+        st = os.stat(path)
+        assert stat.S_IMODE(st.st_mode) == 0o640
+        if owner:
+            assert (st.st_uid, st.st_gid) == (pwd.getpwnam("daemon").pw_uid, grp.getgrnam("adm").gr_gid)
+    assert stat.S_IMODE(os.stat(directory).st_mode) == 0o2750
+
+
+def test_F14_own_log_that_the_service_cannot_make(postern, place):
+    """Root's file: after the rotation lines go into the new one, not into that of the system."""
+    directory = f"{place}/log"
+    os.mkdir(directory)
+    port = free_port()
+    p = postern({}, master_extra=master_line(port, f"maillog_file={directory}/current", "maillog_file_rotate_interval=2s"))
+    before = p.logs().count(" connect from")
+    said = 0
+
+    def rotated():
+        nonlocal said
+        greeting(port)
+        said += 1
+        return len(glob.glob(f"{directory}/current.2*")) >= 2
+    wait_until(rotated, what="two rotated files")
+    wait_until(lambda: sum(open(f).read().count(" connect from") for f in glob.glob(f"{directory}/current*")) == said, what="each line in one of the files")
+    assert p.logs().count(" connect from") == before
 
 
 def test_F09_F12_F41_start_returns_when_it_listens(postern):
