@@ -6,6 +6,7 @@
 
 #include "table/table.h"
 #include "tls/private.h"
+#include "util/memory.h"
 
 static enum rc find_chains(struct tls_context *t, struct str name, struct arena *a, struct str *pem,
                            struct why *why)
@@ -69,6 +70,45 @@ static int on_server_name(SSL *ssl, int *alert, void *context)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* ---- "postfix check" and start look at all entries ---- */
+
+enum { LOOK_AT = 1000 };
+
+static void check_entry(struct tls_context *t, struct str name, struct str pem)
+{
+    AUTO_ARENA a = arena_new(4096);
+    const char *origin = arena_printf(a, "tls_server_sni_maps: " STR_FMT, STR_ARG(name)).p;
+    struct tls_chains *chains = NEW(struct tls_chains);
+    struct why why = {0};
+
+    chains->users = 1;
+    if (tls_read_chains(t, pem, origin, a, chains, &why) != RC_OK)
+        log_warning(t->log, "%s", why.text);
+    tls_chains_release(chains);
+}
+
+/* One customer's bad certificate is no reason not to start: warnings. */
+static void check_tables(struct tls_context *t, const struct table_env *env)
+{
+    struct str list = t->config->tls_server_sni_maps, one, name, pem;
+
+    while (str_token_braced(&list, LIST_SEPARATORS, &one)) {
+        struct table *table;
+        struct why why;
+        enum rc rc;
+        if (table_open(one, TABLE_BASE64, env, &table, &why) != RC_OK)
+            continue;
+        for (int n = 0; n < LOOK_AT; n++) {
+            AUTO_ARENA a = arena_new(4096);
+            rc = table_next(table, n == 0, a, &name, &pem, &why);
+            if (rc != RC_OK) /* the end, or a type that cannot be listed */
+                break;
+            check_entry(t, name, pem);
+        }
+        table_close(table);
+    }
+}
+
 enum rc tls_sni_open(struct tls_context *t, struct why *why)
 {
     struct table_env env = {t->config, t->log};
@@ -78,6 +118,8 @@ enum rc tls_sni_open(struct tls_context *t, struct why *why)
     TRY(maps_open("tls_server_sni_maps", t->config->tls_server_sni_maps, TABLE_BASE64, &env,
                   &t->sni, why));
     t->chains = tls_chain_cache_new();
+    if (t->strict)
+        check_tables(t, &env);
     SSL_CTX_set_tlsext_servername_callback(t->ssl, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(t->ssl, t);
     return RC_OK;

@@ -425,6 +425,9 @@ def test_server_names(postern, ca, tmp_path):
     tmp_path.chmod(0o755)
     p = postern(settings(ca, tls_server_sni_maps=f"lmdb:{tmp_path}/sni"), start=False)
     p.run("postmap", "-F", f"lmdb:{tmp_path}/sni", check=True)
+    r = p.run("postfix", "check")
+    assert r.returncode == 0 and r.stderr.count("tls_server_sni_maps") == 1
+    assert "warning: service 127.0.0.1:" in r.stderr and "tls_server_sni_maps: broken.test: no key and no certificate in it" in r.stderr
     p.start()
 
     def shown(name):
