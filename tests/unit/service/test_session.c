@@ -271,6 +271,27 @@ static void max_use_counts_sessions(void **state)
     finish(&f);
 }
 
+static void max_use_counts_for_each_place(void **state)
+{
+    char *argv[] = {(char *)"echo", (char *)"-u", (char *)"-o", (char *)"max_use=2", NULL};
+    struct status_report r;
+    struct fixture f = {0};
+    struct ipc c;
+
+    (void)state;
+    start(&f, "3", argv);
+    expect(&f, STATUS_STARTED, 3);
+    for (int i = 0; i < 6; i++) {
+        connect_ipc(&f, &c);
+        assert_int_equal(ask(&c, "x", NULL), RC_OK);
+        ipc_done(&c);
+    }
+    expect(&f, STATUS_USED, -1);
+    while ((r = next_report(&f)).word != STATUS_DRAINING)
+        assert_true(r.word == STATUS_FULL || r.word == STATUS_ROOM);
+    finish(&f);
+}
+
 static void idle_process_ends(void **state)
 {
     char *argv[] = {(char *)"echo", (char *)"-u", (char *)"-i", (char *)"1", NULL};
@@ -341,6 +362,7 @@ int main(void)
         cmocka_unit_test(sessions_at_once),
         cmocka_unit_test(drain_answers_what_was_asked),
         cmocka_unit_test(max_use_counts_sessions),
+        cmocka_unit_test(max_use_counts_for_each_place),
         cmocka_unit_test(idle_process_ends),
         cmocka_unit_test(triggers),
         cmocka_unit_test(stress_reaches_new_sessions),
