@@ -17,7 +17,7 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, TOP, Instance, Logging, Raw, alive, descendants, free_port, wait_until
+from conftest import BUILD, SLOW, TOP, Instance, Logging, Raw, alive, descendants, free_port, wait_until
 from dns_server import name_server
 
 ROOT = os.getuid() == 0
@@ -499,6 +499,12 @@ def test_warning_for_a_place_without_effect(postern):
     assert "check_rules_ident_timeout is 0" in r.stderr
 
 
+def test_F17_libraries_need_no_setting():
+    """makedefs has found them; the programs are linked with what was found."""
+    config = open(f"{BUILD}/config.mk").read()
+    assert re.search("^AUXLIBS = *$", config, re.M) and re.search("^LIBS_[A-Z0-9]+ = -l", config, re.M)
+
+
 def test_F15_ehlo_after_a_refusal(postern):
     p = postern({"smtpd_ehlo_disable": "yes"})
     with p.raw() as c:
@@ -853,7 +859,7 @@ def check_spooled(o, user="daemon"):
 
 
 @needs_root
-def test_F01_F06_F14_F21_F52_F57_daemon_spools(obtuse, prefix, mailer):
+def test_F01_F06_F14_F19_F21_F52_F56_F57_daemon_spools(obtuse, prefix, mailer):
     o = obtuse().start()
     with Raw(o.port) as c:
         assert re.match(r"250 2\.0\.0 Ok: queued as smtpd\w{6}$", dialogue(c))
