@@ -118,6 +118,16 @@ def descendants(pid):
     return out
 
 
+def sockets_of(pid):
+    """Inodes; none when the process has ended or is somebody else's."""
+    out = set()
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                out.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return {name for name in out if name.startswith("socket:")}
+
+
 def wait_until(test, timeout=60, what="condition"):
     """The value of test() as soon as there is one. Patience costs nothing where the fact comes: give no shorter timeout."""
     end = time.time() + timeout * SLOW
@@ -225,7 +235,12 @@ class Instance(Logging):
         return r
 
     def reload(self):
-        return self.run("postfix", "-c", self.etc, "reload", check=True)
+        """Once none of the old processes takes anything new: they have let go of the sockets that they share with master."""
+        old = self.processes()[1:]
+        r = self.run("postfix", "-c", self.etc, "reload", check=True)
+        shared = sockets_of(self.master_pid())
+        wait_until(lambda: not any(sockets_of(pid) & shared for pid in old), what=f"old processes to let go\n{self.logs()[-3000:]}")
+        return r
 
     def master_pid(self):
         try:
