@@ -47,8 +47,7 @@ static struct str next_frame(struct str *records)
     return frame;
 }
 
-static enum rc submit(struct ipc *c, struct str records, struct arena *a, struct submit_done *done,
-                      struct why *why)
+static enum rc send_message(struct ipc *c, struct str records, struct why *why)
 {
     struct local_submit hello = {1};
     struct submit_end end = {false};
@@ -58,7 +57,17 @@ static enum rc submit(struct ipc *c, struct str records, struct arena *a, struct
         struct submit_text text = {next_frame(&records)};
         TRY(ipc_send_submit_text(c, &text, -1, why));
     }
-    TRY(ipc_send_submit_end(c, &end, -1, why));
+    return ipc_send_submit_end(c, &end, -1, why);
+}
+
+/* Who refuses need not read to the end: the answer is there though the rest could not be sent. */
+static enum rc submit(struct ipc *c, struct str records, struct arena *a, struct submit_done *done,
+                      struct why *why)
+{
+    enum rc rc = send_message(c, records, why);
+
+    if (rc != RC_OK && rc != RC_EOF)
+        return rc;
     return ipc_read_submit_done(c, a, done, NULL, why);
 }
 
