@@ -196,13 +196,10 @@ void duplex_putf(struct duplex *d, const char *format, ...)
 {
     char text[2048];
     va_list args;
-    int n;
 
     va_start(args, format);
-    n = vsnprintf(text, sizeof text, format, args);
+    duplex_put(d, str_vformat(text, sizeof text, format, args));
     va_end(args);
-    if (n > 0)
-        duplex_put(d, (struct str){text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1});
 }
 
 /* Trouble shows at the next read, which reports it once. */

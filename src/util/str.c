@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <strings.h>
 
 bool str_eq_nocase(struct str a, struct str b)
@@ -317,4 +318,13 @@ unsigned long str_hash(struct str s)
     for (size_t i = 0; i < s.n; i++)
         h = (h ^ (unsigned char)s.p[i]) * 0x100000001b3UL;
     return h;
+}
+
+struct str str_vformat(char *storage, size_t size, const char *format, va_list args)
+{
+    int n = vsnprintf(storage, size, format, args);
+
+    if (n < 0)
+        return STR("");
+    return (struct str){storage, (size_t)n < size ? (size_t)n : size - 1};
 }

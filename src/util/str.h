@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -99,6 +100,10 @@ void str_upper_bytes(char *p, size_t n);
 
 /* FNV-1a, 64 bit. */
 unsigned long str_hash(struct str s);
+
+/* Formatted into the caller's storage; what does not fit is cut off. */
+struct str str_vformat(char *storage, size_t size, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 static inline bool is_blank(char c)
 {

@@ -292,14 +292,10 @@ void stream_putf(struct stream *s, const char *format, ...)
 {
     char text[2048];
     va_list args;
-    int n;
 
     va_start(args, format);
-    n = vsnprintf(text, sizeof text, format, args);
+    stream_put(s, str_vformat(text, sizeof text, format, args));
     va_end(args);
-    if (n < 0)
-        return;
-    stream_put(s, (struct str){text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1});
 }
 
 enum rc stream_flush(struct stream *s, struct why *why)

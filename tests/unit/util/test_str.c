@@ -120,11 +120,32 @@ static void patterns(void **state)
                          vectors[i].fits);
 }
 
+static struct str formatted(char *storage, size_t size, const char *format, ...)
+{
+    struct str s;
+    va_list args;
+
+    va_start(args, format);
+    s = str_vformat(storage, size, format, args);
+    va_end(args);
+    return s;
+}
+
+static void formats(void **state)
+{
+    char storage[4];
+
+    (void)state;
+    assert_str(formatted(storage, sizeof storage, "%s", ""), "");
+    assert_str(formatted(storage, sizeof storage, "%d", 123), "123");
+    assert_str(formatted(storage, sizeof storage, "%d", 12345), "123");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cuts_and_tokens), cmocka_unit_test(numbers),  cmocka_unit_test(utf8),
-        cmocka_unit_test(searches),        cmocka_unit_test(patterns),
+        cmocka_unit_test(formats), cmocka_unit_test(cuts_and_tokens), cmocka_unit_test(numbers),
+        cmocka_unit_test(utf8),    cmocka_unit_test(searches),        cmocka_unit_test(patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
