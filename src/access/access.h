@@ -54,6 +54,13 @@ struct access_client {
     struct str label; /* "NAME[ADDR]", as in log and replies */
 };
 
+/*
+ * The name by PTR and back, for c->address; "unknown" when there is none, or nobody is to look.
+ * False: there is one, but it does not lead back here (the words say how).
+ */
+bool access_client_name(struct access_client *c, struct resolver *resolver, bool look_up,
+                        struct arena *a, struct why *why);
+
 struct access_actions {
     bool hold, discard;
     struct str filter, redirect;

@@ -5,29 +5,13 @@
 static void set_name(struct access_client *c, const char *given, struct resolver *resolver,
                      bool look_up, struct arena *a)
 {
-    struct str name = STR_NONE;
-    enum dns_status status = DNS_NXDOMAIN;
+    struct why why;
 
-    c->name = c->reverse_name = STR("unknown");
-    c->name_status = c->reverse_status = PEER_PERM;
-    if (given && strcmp(given, "unknown") == 0)
+    (void)access_client_name(c, resolver, look_up && !given, a, &why);
+    if (given == NULL || strcmp(given, "unknown") == 0)
         return;
-    if (given) {
-        c->name = c->reverse_name = str_of(given);
-        c->name_status = c->reverse_status = PEER_OK;
-        return;
-    }
-    if (look_up)
-        status = dns_reverse(resolver, &c->address, a, &name, NULL);
-    if (name.n == 0) {
-        c->name_status = c->reverse_status = status == DNS_RETRY ? PEER_TEMP : PEER_PERM;
-        return;
-    }
-    c->reverse_name = name;
-    c->reverse_status = PEER_OK;
-    c->name_status = status == DNS_FOUND ? PEER_OK : status == DNS_RETRY ? PEER_TEMP : PEER_FORGED;
-    if (status == DNS_FOUND)
-        c->name = name;
+    c->name = c->reverse_name = str_of(given);
+    c->name_status = c->reverse_status = PEER_OK;
 }
 
 /* The answer of a client host, as it would be read. */

@@ -14,25 +14,8 @@ void peer_label(struct session *s)
 
 static void find_name(struct session *s)
 {
-    struct access_client *c = &s->access.client;
-    struct str name = STR_NONE;
-    enum dns_status status;
-
-    c->name = c->reverse_name = STR("unknown");
-    c->name_status = c->reverse_status = PEER_PERM;
-    if (!s->config->smtpd_peername_lookup)
-        return;
-    status = dns_reverse(s->smtpd->resolver, &c->address, s->arena, &name, &s->why);
-    if (name.n == 0) {
-        c->name_status = c->reverse_status = status == DNS_RETRY ? PEER_TEMP : PEER_PERM;
-        return;
-    }
-    c->reverse_name = name;
-    c->reverse_status = PEER_OK;
-    c->name_status = status == DNS_FOUND ? PEER_OK : status == DNS_RETRY ? PEER_TEMP : PEER_FORGED;
-    if (status == DNS_FOUND)
-        c->name = name;
-    else
+    if (!access_client_name(&s->access.client, s->smtpd->resolver, s->config->smtpd_peername_lookup,
+                            s->arena, &s->why))
         log_warning(&s->log, "%s", s->why.text);
 }
 
