@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <paths.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -142,6 +143,35 @@ static enum rc failed(const struct process *p, const struct report *r, struct wh
 static int above_standard(int fd)
 {
     return fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+enum rc process_account(const struct service_env *env, struct str value, uid_t *uid, gid_t *gid,
+                        struct why *why)
+{
+    AUTO_ARENA a = arena_new(512);
+    struct str group = value, user = str_cut(&group, ':');
+    struct passwd *pw = getpwnam(arena_text(a, user));
+    struct group *gr = group.n ? getgrnam(arena_text(a, group)) : NULL;
+
+    if (pw == NULL)
+        return FAIL(why, RC_CONFIG,
+                    "service %s: user=" STR_FMT ": no such account; create it or name another",
+                    env->name, STR_ARG(user));
+    if (group.n && gr == NULL)
+        return FAIL(why, RC_CONFIG, "service %s: user=" STR_FMT ": no such group", env->name,
+                    STR_ARG(value));
+    *uid = pw->pw_uid;
+    *gid = gr ? gr->gr_gid : pw->pw_gid;
+    if (*uid == 0 || *gid == 0)
+        return FAIL(why, RC_CONFIG,
+                    "service %s: user=" STR_FMT
+                    " would run the command with the rights of root; name an account of its own",
+                    env->name, STR_ARG(value));
+    if (!env->rootless && *uid == env->mail_uid)
+        return FAIL(why, RC_CONFIG,
+                    "service %s: user=" STR_FMT " is mail_owner; name an account of its own",
+                    env->name, STR_ARG(value));
+    return RC_OK;
 }
 
 enum rc process_start(const struct service_env *env, const struct process *p, pid_t *pid,

@@ -20,6 +20,13 @@ void environment_set(struct environment *e, const char *name, struct str value);
 /* NULL-terminated, for execve(). */
 char *const *environment_vector(struct environment *e);
 
+/*
+ * The attribute user= of master.cf: "user" or "user:group". RC_CONFIG: there is no such account, or
+ * it is root or mail_owner, whose rights are not for strangers' commands.
+ */
+enum rc process_account(const struct service_env *env, struct str value, uid_t *uid, gid_t *gid,
+                        struct why *why) MUST_USE;
+
 struct process {
     char *const *argv; /* NULL-terminated; looked up in PATH when it has no slash */
     char *const *environment;

@@ -1,32 +1,8 @@
 /* The master.cf line, and the end. */
-#include <grp.h>
-#include <pwd.h>
-
 #include "config/config.h"
+#include "deliver/process.h"
 #include "filterd/filterd.h"
 #include "util/memory.h"
-
-static enum rc set_user(struct filterd *f, struct str value, struct why *why)
-{
-    AUTO_ARENA a = arena_new(512);
-    struct str group = value, user = str_cut(&group, ':');
-    struct passwd *pw = getpwnam(arena_text(a, user));
-    struct group *gr = group.n ? getgrnam(arena_text(a, group)) : NULL;
-
-    if (pw == NULL || (group.n && gr == NULL))
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT
-                    ": no such account or group; create it or name another",
-                    f->env->name, STR_ARG(value));
-    f->uid = pw->pw_uid;
-    f->gid = gr ? gr->gr_gid : pw->pw_gid;
-    if (f->uid == 0 || (!f->env->rootless && f->uid == f->env->mail_uid))
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT
-                    " is root or mail_owner; name an account of its own",
-                    f->env->name, STR_ARG(value));
-    return RC_OK;
-}
 
 static enum rc read_arguments(struct filterd *f, struct why *why)
 {
@@ -40,7 +16,7 @@ static enum rc read_arguments(struct filterd *f, struct why *why)
             return RC_OK;
         }
         if (str_has_prefix(text, STR("user=")))
-            TRY(set_user(f, str_from(text, 5), why));
+            TRY(process_account(env, str_from(text, 5), &f->uid, &f->gid, why));
         else if (str_has_prefix(text, STR("chroot=/")))
             f->chroot = env->argv[i] + 7;
         else
@@ -63,7 +39,7 @@ enum rc filterd_start(struct service_env *env, void **state, struct why *why)
     buf_init(&f->said, 4UL * FILTER_LINE_MAX);
     buf_init(&f->noise, 4096);
     buf_init(&f->registered, 8192);
-    TRY(set_user(f, env->config->default_privs, why));
+    TRY(process_account(env, env->config->default_privs, &f->uid, &f->gid, why));
     TRY(read_arguments(f, why));
     *state = f;
     return RC_OK;

@@ -1,8 +1,7 @@
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 
 #include "config/config.h"
+#include "deliver/process.h"
 #include "pipe/pipe.h"
 
 static enum rc set_flags(struct service_env *env, struct pipe_state *s, struct arena *a,
@@ -18,33 +17,11 @@ static enum rc set_flags(struct service_env *env, struct pipe_state *s, struct a
     return RC_OK;
 }
 
-/* "user" or "user:group"; neither root nor the mail system itself may run strangers' commands. */
 static enum rc set_user(struct service_env *env, struct pipe_state *s, struct arena *a,
                         struct str value, struct why *why)
 {
-    struct str group = value, user = str_cut(&group, ':');
-    struct passwd *pw = getpwnam(arena_text(a, user));
-    struct group *gr = group.n ? getgrnam(arena_text(a, group)) : NULL;
-
-    if (pw == NULL)
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT ": no such account; create it or name another",
-                    env->name, STR_ARG(user));
-    if (group.n && gr == NULL)
-        return FAIL(why, RC_CONFIG, "service %s: user=" STR_FMT ": no such group", env->name,
-                    STR_ARG(value));
-    s->uid = pw->pw_uid;
-    s->gid = gr ? gr->gr_gid : pw->pw_gid;
-    if (s->uid == 0 || s->gid == 0)
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT
-                    " would run the command with the rights of root; name an account of its own",
-                    env->name, STR_ARG(value));
-    if (!env->rootless && s->uid == env->mail_uid)
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT " is mail_owner; name an account of its own",
-                    env->name, STR_ARG(value));
-    return RC_OK;
+    (void)a;
+    return process_account(env, value, &s->uid, &s->gid, why);
 }
 
 /* C escapes: \n \r \t \\ and octal. */

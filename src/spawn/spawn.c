@@ -5,8 +5,6 @@
  * The master.cf line says which: user=NAME[:GROUP] argv=COMMAND... The command is ended after
  * NAME_time_limit.
  */
-#include <grp.h>
-#include <pwd.h>
 #include <sys/wait.h>
 
 #include "config/config.h"
@@ -21,32 +19,9 @@ struct spawn_state { /* read-only after start */
     long time_limit; /* seconds */
 };
 
-static enum rc set_user(struct service_env *env, struct spawn_state *s, struct arena *a,
-                        struct str value, struct why *why)
-{
-    struct str group = value, user = str_cut(&group, ':');
-    struct passwd *pw = getpwnam(arena_text(a, user));
-    struct group *gr = group.n ? getgrnam(arena_text(a, group)) : NULL;
-
-    if (pw == NULL || (group.n && gr == NULL))
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT
-                    ": no such account or group; create it or name another",
-                    env->name, STR_ARG(value));
-    s->uid = pw->pw_uid;
-    s->gid = gr ? gr->gr_gid : pw->pw_gid;
-    if (s->uid == 0 || (!env->rootless && s->uid == env->mail_uid))
-        return FAIL(why, RC_CONFIG,
-                    "service %s: user=" STR_FMT
-                    " is root or mail_owner; name an account of its own",
-                    env->name, STR_ARG(value));
-    return RC_OK;
-}
-
 static enum rc start(struct service_env *env, void **out, struct why *why)
 {
     struct spawn_state *s = NEW(struct spawn_state);
-    AUTO_ARENA a = arena_new(512);
     bool has_user = false;
 
     for (int i = 0; i < env->argc; i++) {
@@ -60,7 +35,7 @@ static enum rc start(struct service_env *env, void **out, struct why *why)
             return FAIL(why, RC_CONFIG,
                         "service %s: unknown attribute \"%s\"; known are user and argv", env->name,
                         env->argv[i]);
-        TRY(set_user(env, s, a, str_from(text, 5), why));
+        TRY(process_account(env, str_from(text, 5), &s->uid, &s->gid, why));
         has_user = true;
     }
     if (!has_user || s->argv == NULL)
