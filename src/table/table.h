@@ -80,6 +80,10 @@ enum rc table_commit(struct table *t, struct why *why) MUST_USE;
 enum rc table_next(struct table *t, bool first, struct arena *a, struct str *key, struct str *value,
                    struct why *why) MUST_USE;
 
+/* Delete the entries that keep() does not want. Counts what stayed and what went. */
+enum rc table_clean(struct table *t, bool (*keep)(void *context, struct str value), void *context,
+                    long *kept, long *dropped, struct why *why) MUST_USE;
+
 /*
  * Types whose source has a language of its own: does the type of this "type:name" make its compiled
  * form from its source itself? Do it: the old one stays when the source has an error.

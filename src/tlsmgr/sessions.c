@@ -51,33 +51,16 @@ enum rc sessions_delete(struct session_cache *c, struct str id, struct why *why)
     return c->table ? table_delete(c->table, id, why) : RC_NONE;
 }
 
+static bool is_good(void *now, struct str value)
+{
+    struct str text;
+    long end;
+
+    return entry_parse(value, &end, &text) && end > *(const long *)now;
+}
+
 enum rc sessions_clean(struct session_cache *c, long now, long *kept, long *dropped,
                        struct why *why)
 {
-    VEC(struct str) old = {0};
-    AUTO_ARENA a = arena_new(4096);
-    AUTO_ARENA one = arena_new(16384);
-    struct str key, value, text;
-    bool first = true;
-    enum rc rc;
-
-    *kept = *dropped = 0;
-    while ((rc = table_next(c->table, first, one, &key, &value, why)) == RC_OK) {
-        long end;
-        first = false;
-        if (entry_parse(value, &end, &text) && end > now)
-            ++*kept;
-        else
-            vec_add(a, &old, arena_copy(a, key));
-        arena_reset(one);
-    }
-    if (rc != RC_NONE)
-        return rc;
-    for (size_t i = 0; i < old.n; i++) {
-        rc = table_delete(c->table, old.v[i], why);
-        if (rc != RC_OK && rc != RC_NONE)
-            return rc;
-        ++*dropped;
-    }
-    return RC_OK;
+    return table_clean(c->table, is_good, &now, kept, dropped, why);
 }

@@ -90,30 +90,22 @@ enum rc outcomes_update(struct outcomes *c, struct str address, enum address_sta
     return put(c, address, &found, why);
 }
 
+struct cleaning {
+    const struct config *config;
+    long now;
+};
+
+static bool is_worth_keeping(void *context, struct str value)
+{
+    const struct cleaning *c = context;
+    struct outcome o;
+
+    return outcome_parse(value, &o) && !is_expired(c->config, &o, c->now);
+}
+
 enum rc outcomes_clean(struct outcomes *c, long now, long *kept, long *dropped, struct why *why)
 {
-    VEC(struct str) old = {0};
-    AUTO_ARENA a = arena_new(4096);
-    struct str key, value;
-    bool first = true;
-    enum rc rc;
+    struct cleaning cleaning = {c->config, now};
 
-    *kept = *dropped = 0;
-    while ((rc = table_next(c->table, first, a, &key, &value, why)) == RC_OK) {
-        struct outcome o;
-        first = false;
-        if (outcome_parse(value, &o) && !is_expired(c->config, &o, now))
-            ++*kept;
-        else
-            vec_add(a, &old, arena_copy(a, key));
-    }
-    if (rc != RC_NONE)
-        return rc;
-    for (size_t i = 0; i < old.n; i++) {
-        rc = table_delete(c->table, old.v[i], why);
-        if (rc != RC_OK && rc != RC_NONE)
-            return rc;
-        ++*dropped;
-    }
-    return RC_OK;
+    return table_clean(c->table, is_worth_keeping, &cleaning, kept, dropped, why);
 }
