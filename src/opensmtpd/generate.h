@@ -58,8 +58,9 @@ struct str plain_name(struct generator *g, const char *prefix, struct str text);
 void generate_base(struct generator *g);
 void generate_settings(struct generator *g);
 void generate_limits(struct generator *g);
-/* Those that concern one transport, which was begun last in master.cf. */
-void limit_transport(struct generator *g, struct str service);
+/* Those that concern one transport, which was begun last in master.cf. domain: it is for mail to
+ * that domain; empty: to all without a transport of their own. */
+void limit_transport(struct generator *g, struct str service, struct str domain);
 /* limits.c: what a limit for all domains says; 0: nothing. */
 long limit_value(const struct generator *g, const char *of, const char *name);
 void generate_services(struct generator *g);

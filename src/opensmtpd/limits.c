@@ -73,8 +73,14 @@ long limit_value(const struct generator *g, const char *of, const char *name)
     return value;
 }
 
+/* Limits for all domains hold for each that says nothing else. */
+static bool concerns(const struct conf_limit *l, struct str domain)
+{
+    return l->domain.n == 0 || str_eq_nocase(l->domain, domain);
+}
+
 /* The limit decides about its parameter when no other one is stronger; of equal ones the first. */
-static bool decides(const struct generator *g, size_t at)
+static bool decides(const struct generator *g, size_t at, struct str domain)
 {
     const struct conf_limit *mine = &g->conf->limits.v[at];
     size_t k = find(mine);
@@ -82,8 +88,13 @@ static bool decides(const struct generator *g, size_t at)
     for (size_t i = 0; i < g->conf->limits.n; i++) {
         const struct conf_limit *l = &g->conf->limits.v[i];
         size_t other = find(l);
-        bool same = i != at && l->domain.n == 0 && other < KNOWN && known[other].parameter &&
+        bool same = i != at && concerns(l, domain) && other < KNOWN && known[other].parameter &&
                     strcmp(known[other].parameter, known[k].parameter) == 0;
+        if (same && other == k && (l->domain.n ? 1 : 0) != (mine->domain.n ? 1 : 0)) {
+            if (l->domain.n)
+                return false; /* said for the domain */
+            continue;
+        }
         if (same && other == k && i > at)
             return false; /* said again */
         if (same && other != k &&
@@ -99,38 +110,42 @@ static void say_without_effect(struct generator *g, const struct conf_limit *l)
 {
     size_t k = find(l);
 
-    if (l->domain.n)
-        warn(g, &l->place,
-             "mta limit for domain " STR_FMT " has no effect: limits hold for all domains",
-             STR_ARG(l->domain));
-    else if (k < KNOWN && known[k].manner == NO_COUNTERPART)
+    if (k < KNOWN && known[k].manner == NO_COUNTERPART)
         warn(g, &l->place, STR_FMT " limit " STR_FMT " has no effect: %s", STR_ARG(l->of),
              STR_ARG(l->name), known[k].reason);
 }
 
-static void one_parameter(struct generator *g, const struct conf_limit *l, const char *name,
-                          enum manner manner)
+/* Of main.cf; what is no parameter of the queue manager is an option of a domain's transport. */
+static void one_parameter(struct generator *g, const struct conf_limit *l, size_t k,
+                          struct str service)
 {
-    if (manner == MAILS_OF_SESSION && l->value <= 1) /* 0 reuses would mean any number */
-        set(g, &l->place, "smtp_connection_cache_on_demand", "no");
-    else if (manner == MAILS_OF_SESSION)
-        set(g, &l->place, name, "%ld", l->value - 1);
-    else
-        set(g, &l->place, name, "%ld%s", l->value, manner == LARGEST ? "s" : "");
+    bool of_sessions = known[k].manner == MAILS_OF_SESSION, one = of_sessions && l->value <= 1;
+    struct str name = one ? STR("smtp_connection_cache_on_demand") /* 0 reuses mean any number */
+                          : str_of(known[k].parameter);
+    struct str value = one ? STR("no")
+                           : arena_printf(g->arena, "%ld%s", l->value - of_sessions,
+                                          known[k].manner == LARGEST ? "s" : "");
+
+    if (name.p[0] == '_')
+        name = arena_join(g->arena, service, name);
+    else if (service.n) {
+        option(g, name.p, STR_FMT, STR_ARG(value));
+        return;
+    }
+    set(g, &l->place, name.p, STR_FMT, STR_ARG(value));
 }
 
-/* The parameters of all transports, or of one. */
-static void parameters(struct generator *g, struct str service)
+/* Those of all transports, or of one. */
+static void parameters(struct generator *g, struct str service, struct str domain)
 {
     for (size_t i = 0; i < g->conf->limits.n; i++) {
         const struct conf_limit *l = &g->conf->limits.v[i];
         size_t k = find(l);
-        if (l->domain.n || k == KNOWN || known[k].parameter == NULL ||
-            (known[k].parameter[0] == '_') != (service.n > 0) || !decides(g, i))
+        if (!concerns(l, domain) || k == KNOWN || known[k].parameter == NULL ||
+            (known[k].parameter[0] == '_' || l->domain.n > 0) != (service.n > 0) ||
+            !decides(g, i, domain))
             continue;
-        one_parameter(g, l,
-                      arena_printf(g->arena, STR_FMT "%s", STR_ARG(service), known[k].parameter).p,
-                      known[k].manner);
+        one_parameter(g, l, k, service);
     }
 }
 
@@ -138,17 +153,17 @@ void generate_limits(struct generator *g)
 {
     for (size_t i = 0; i < g->conf->limits.n; i++)
         say_without_effect(g, &g->conf->limits.v[i]);
-    parameters(g, STR(""));
+    parameters(g, STR(""), STR(""));
 }
 
-void limit_transport(struct generator *g, struct str service)
+void limit_transport(struct generator *g, struct str service, struct str domain)
 {
     const char *family = NULL;
 
-    parameters(g, service);
+    parameters(g, service, domain);
     for (size_t i = 0; i < g->conf->limits.n; i++) {
         const struct conf_limit *l = &g->conf->limits.v[i];
-        if (l->domain.n == 0 && str_has_prefix(l->name, STR("inet")))
+        if (concerns(l, domain) && str_has_prefix(l->name, STR("inet")))
             family = str_eq(l->name, STR("inet4")) ? "ipv4" : "ipv6";
     }
     if (family)

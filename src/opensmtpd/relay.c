@@ -18,6 +18,7 @@ struct relay {
     struct generator *g;
     const struct conf_action *action;
     struct entry_vec sources;
+    struct str domain;    /* with limits of its own, which it is about at the moment; empty: all */
     struct str passwords; /* table, once it was made */
     unsigned made;        /* bits of enum relay_protocol */
 };
@@ -198,8 +199,11 @@ static void passwords(struct relay *r, enum relay_protocol protocol)
 
 static struct str service_of(struct relay *r, enum relay_protocol protocol)
 {
-    return arena_printf(r->g->arena, STR_FMT "%s", STR_ARG(action_service(r->g, r->action)),
-                        kinds[protocol].suffix);
+    struct str name =
+        arena_printf(r->g->arena, STR_FMT "%s", STR_ARG(action_service(r->g, r->action)),
+                     kinds[protocol].suffix);
+
+    return r->domain.n ? arena_join(r->g->arena, name, plain_name(r->g, "_for_", r->domain)) : name;
 }
 
 static bool has_program(const struct conf_filter *f)
@@ -240,7 +244,7 @@ static void make_service(struct relay *r, enum relay_protocol protocol)
              STR_ARG(process_column(r->g, per_source * (long)(r->sources.n ? r->sources.n : 1))),
              kinds[protocol].program, r->g->options->verbose ? " -v" : "");
     filter(r);
-    limit_transport(r->g, service);
+    limit_transport(r->g, service, r->domain);
     tls(r, protocol);
     source(r);
     greeting(r, protocol);
@@ -268,12 +272,38 @@ static bool parse_url(struct relay *r, const struct conf_table *t, struct str te
     struct why why = {0};
 
     if (relay_url_parse(text, url, &why) == RC_OK) {
-        if (r->action->auth && url->label.n)
+        if (r->action->auth && url->label.n && r->domain.n == 0)
             add_password(r, url);
         return true;
     }
     complain(r->g, &t->place, "%s", why.text);
     return false;
+}
+
+/* ---- where mail goes ---- */
+
+static bool has_own_limits(const struct generator *g, struct str domain)
+{
+    for (size_t i = 0; i < g->conf->limits.n; i++)
+        if (g->conf->limits.v[i].domain.n && str_eq_nocase(g->conf->limits.v[i].domain, domain))
+            return true;
+    return false;
+}
+
+static bool is_first_of_domain(const struct generator *g, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (str_eq_nocase(g->conf->limits.v[i].domain, g->conf->limits.v[at].domain))
+            return false;
+    return true;
+}
+
+/* What recipient_action_maps is asked for. */
+static struct str key_of(const struct relay *r)
+{
+    return r->domain.n ? arena_printf(r->g->arena, STR_FMT ":" STR_FMT, STR_ARG(r->action->name),
+                                      STR_ARG(r->domain))
+                       : r->action->name;
 }
 
 /* Several hosts of one protocol become a list: the next is tried when one cannot be reached. */
@@ -307,7 +337,7 @@ static void by_host(struct relay *r)
     make_service(r, first.protocol);
     if (n > 1)
         option(r->g, "smtp_rotate_nexthops", "yes");
-    buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(r->action->name),
+    buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(key_of(r)),
              STR_ARG(service_of(r, first.protocol)), STR_ARG(list));
 }
 
@@ -320,6 +350,8 @@ static void by_domain(struct relay *r)
 
     for (size_t i = 0; i < domains.n; i++) {
         const struct conf_entry *e = &domains.v[i];
+        if (has_own_limits(r->g, e->key) ? !str_eq_nocase(e->key, r->domain) : r->domain.n > 0)
+            continue;
         if (!parse_url(r, t, e->value, &url))
             continue;
         make_service(r, url.protocol);
@@ -327,26 +359,40 @@ static void by_domain(struct relay *r)
                  STR_ARG(r->action->name), STR_ARG(arena_lower(r->g->arena, e->key)),
                  STR_ARG(service_of(r, url.protocol)), STR_ARG(nexthop_of(r, &url)));
     }
-    buf_addf(r->g->actions, STR_FMT " error:5.7.1 No relay host for this domain\n",
-             STR_ARG(r->action->name));
+    if (r->domain.n == 0)
+        buf_addf(r->g->actions, STR_FMT " error:5.7.1 No relay host for this domain\n",
+                 STR_ARG(r->action->name));
+}
+
+static void transports(struct relay *r)
+{
+    const struct conf_action *a = r->action;
+
+    r->made = 0;
+    if (a->host) {
+        by_host(r);
+    } else if (a->domain) {
+        by_domain(r);
+    } else {
+        make_service(r, RELAY_SMTP);
+        buf_addf(r->g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(key_of(r)),
+                 STR_ARG(service_of(r, RELAY_SMTP)));
+    }
+    for (int p = RELAY_SMTP; p <= RELAY_LMTP; p++)
+        if (r->made & 1u << p)
+            action_lifetime(r->g, a, service_of(r, (enum relay_protocol)p));
 }
 
 void relay_action(struct generator *g, const struct conf_action *a)
 {
-    struct relay r = {.g = g, .action = a, .passwords = STR("")};
+    struct relay r = {.g = g, .action = a, .passwords = STR(""), .domain = STR("")};
 
     if (a->src)
         r.sources = table_entries(g, a->src);
-    if (a->host) {
-        by_host(&r);
-    } else if (a->domain) {
-        by_domain(&r);
-    } else {
-        make_service(&r, RELAY_SMTP);
-        buf_addf(g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(a->name),
-                 STR_ARG(service_of(&r, RELAY_SMTP)));
+    transports(&r);
+    for (size_t i = 0; i < g->conf->limits.n; i++) {
+        r.domain = arena_lower(g->arena, g->conf->limits.v[i].domain);
+        if (r.domain.n && is_first_of_domain(g, i))
+            transports(&r);
     }
-    for (int p = RELAY_SMTP; p <= RELAY_LMTP; p++)
-        if (r.made & 1u << p)
-            action_lifetime(g, a, service_of(&r, (enum relay_protocol)p));
 }

@@ -844,6 +844,21 @@ def test_S3_5_limits_with_a_counterpart(site, setting, lines):
     box(s, "joe")
 
 
+def test_S3_5_limits_for_a_domain(site):
+    """mta limit for domain: mail to it has a transport of its own."""
+    server = Server()
+    s = site('mta limit max-conn-per-domain 9\nmta limit for domain Slow.test max-conn-per-domain 1 session-mail-max 1\n'
+             'listen on 127.0.0.1 port {port}\n'
+             f'action "r" relay host smtp+notls://127.0.0.1:{server.port}\nmatch for any action "r"\n')
+    text = open(f"{s.etc}/main.cf").read()
+    assert "\naction_r_notls_destination_concurrency_limit = 9\n" in text
+    assert "\naction_r_notls_for_slow_test_destination_concurrency_limit = 1\n" in text
+    assert "cache_on_demand" not in text and "cache_on_demand = no" in open(f"{s.etc}/master.cf").read()
+    for to in ("a@slow.test", "b@fast.test", "c@Slow.Test"):
+        send(s, to)
+    server.wait(s, 3)
+
+
 def test_S3_5_mails_of_a_session_and_delays(site):
     """mta limit session-mail-max, conn-delay-relay: one mail for each session, not two within the delay."""
     server = Server()
@@ -910,7 +925,6 @@ def test_every_setting_names_its_line(site):
                                         ("queue encryption secret\n", "queue files are NOT encrypted"),
                                         ("mta max-deferred 10\n", "max-deferred has no effect"),
                                         ("mta limit task-hiwat 10\n", "mta limit task-hiwat has no effect: "),
-                                        ("mta limit for domain a.test max-conn-per-host 1\n", "limit for domain a.test has no effect"),
                                         ("scheduler limit max-schedule 10\n", "scheduler limit max-schedule has no effect: ")])
 def test_settings_without_effect_are_named(site, text, words):
     s = site(text + "match for any reject\n", start=False)
