@@ -298,6 +298,13 @@ def test_session_cache(postern, ca):
         assert resumes(p.port, session, c)[1], version
 
 
+def test_session_cache_is_cleaned(postern, ca):
+    p = postern(settings(ca, tls_session_ticket_cipher="", smtpd_tls_session_cache_timeout="2s",
+                         smtpd_tls_session_cache_database="lmdb:${data_directory}/smtpd_scache"), master_extra=TLSMGR)
+    resumes(p.port, None, client())
+    p.wait_log(r"cache lmdb:.*/smtpd_scache full cleanup: retained=0 dropped=[1-9]")
+
+
 def test_without_tlsmgr(postern, ca):
     """A process alone makes its own keys."""
     p = postern(settings(ca))
