@@ -467,6 +467,7 @@ class Held:
 def test_QI09_connections_of_one_client(postern, place):
     write(f"{place}/in/0", "C2:421 too many\\r\\n\n")
     p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in", "smtpd_client_event_limit_exceptions": ""})
+    p.wait_log("disconnect from")  # wait_port() counts no more
     with p.raw() as a, p.raw() as b:
         assert a.greeting.startswith("220") and b.greeting.startswith("220")
         with p.raw() as c:
