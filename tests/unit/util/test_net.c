@@ -135,10 +135,8 @@ static void network_sets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses),
-        cmocka_unit_test(no_zero_bytes),
-        cmocka_unit_test(networks),
-        cmocka_unit_test(network_sets),
+        cmocka_unit_test(addresses),       cmocka_unit_test(no_zero_bytes),
+        cmocka_unit_test(networks),        cmocka_unit_test(network_sets),
         cmocka_unit_test(hosts_and_ports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
