@@ -237,8 +237,9 @@ class Instance(Logging):
     def reload(self):
         """Once none of the old processes takes anything new: they have let go of the sockets that they share with master."""
         old = self.processes()[1:]
+        shared = sockets_of(self.master_pid())  # also of services that are gone afterwards
         r = self.run("postfix", "-c", self.etc, "reload", check=True)
-        shared = sockets_of(self.master_pid())
+        shared |= sockets_of(self.master_pid())
         wait_until(lambda: not any(sockets_of(pid) & shared for pid in old), what=f"old processes to let go\n{self.logs()[-3000:]}")
         return r
 
