@@ -27,13 +27,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tls_context *t = context();
     SSL *ssl = SSL_new(t->ssl);
     AUTO_ARENA a = arena_new(1024);
+    struct str pem = {(const char *)data, size};
+    struct tls_chains *chains = NULL;
     struct why why = {0};
 
-    if (tls_use_chains(t, ssl, (struct str){(const char *)data, size}, "fuzz", a, &why) == RC_OK)
-        FUZZ_CHECK(SSL_get_certificate(ssl) && SSL_get_privatekey(ssl) &&
+    if (tls_chains_get(t, pem, "fuzz", a, &chains, &why) == RC_OK)
+        FUZZ_CHECK(tls_chains_use(chains, ssl) && SSL_get_certificate(ssl) &&
+                   SSL_get_privatekey(ssl) &&
                    X509_check_private_key(SSL_get_certificate(ssl), SSL_get_privatekey(ssl)));
     else
         FUZZ_CHECK(why.text[0] != 0);
+    tls_chains_release(chains);
     SSL_free(ssl);
     return 0;
 }

@@ -23,6 +23,7 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("POSTERN_BUILD", "build"))
 SLOW = 6 if os.environ.get("POSTERN_SLOW") else 1  # sanitizer builds: more patience, never less checking
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # servers and tools that an ordinary user does not look for
 
 DEFAULT_MAIN = {
     "compatibility_level": "3.11",
