@@ -19,6 +19,7 @@ static struct tls_context *context(void)
     log_open(&log, &quiet);
     if (config_load(&request, &c, NULL) != RC_OK || tls_context_new(&o, c, &log, &t, NULL) != RC_OK)
         abort();
+    t->chains = tls_chain_cache_new();
     return t;
 }
 

@@ -136,6 +136,7 @@ class Agent:
         with open(f"{self.top}/etc/main.cf", "w") as f:
             f.writelines(f"{k} = {v}\n" for k, v in settings.items() if v is not None)
         self.appended, self.requests, self.stopped = {}, [], False
+        self.listeners = []
         self.connection = None
         self.lock = threading.Lock()
         for name in ("bounce", "defer", "trace", "verify"):
@@ -164,6 +165,7 @@ class Agent:
 
     def serve(self, name):
         listener = socket.socket(socket.AF_UNIX)
+        self.listeners.append(listener)
         listener.bind(f"{self.spool}/private/{name}")
         os.chmod(f"{self.spool}/private/{name}", 0o666)
         listener.listen(100)
@@ -185,6 +187,7 @@ class Agent:
     def serve_agent(self, name):
         """Another delivery agent, which defers everything. Returns the list of requests that it will get."""
         listener = socket.socket(socket.AF_UNIX)
+        self.listeners.append(listener)
         listener.bind(f"{self.spool}/private/{name}")
         os.chmod(f"{self.spool}/private/{name}", 0o666)
         listener.listen(5)
@@ -251,6 +254,10 @@ class Agent:
             raise AssertionError("the agent did not end:\n" + self.logs()) from None
         finally:
             self.socket.close()
+            for listener in self.listeners:
+                with contextlib.suppress(OSError):
+                    listener.shutdown(socket.SHUT_RDWR)  # a thread still waits in accept()
+                listener.close()
         logs = self.logs()
         shutil.rmtree(self.top, ignore_errors=True)
         assert self.process.returncode == 0, f"status {self.process.returncode}\n{logs}"
