@@ -101,6 +101,16 @@ static enum rc pair_keep(struct pair *p, const char *origin, struct why *why)
     return RC_OK;
 }
 
+/* Will a session take what is kept for it? */
+static bool session_takes(struct tls_context *t, struct pair *p)
+{
+    SSL *ssl = SSL_new(t->ssl);
+    bool taken = ssl && SSL_use_cert_and_key(ssl, p->leaf, p->key, p->chain, 1);
+
+    SSL_free(ssl);
+    return taken;
+}
+
 /* A finished pair goes to OpenSSL, or where it was asked for. */
 static enum rc pair_use(struct tls_context *t, struct pair *p, const char *origin, struct why *why)
 {
@@ -121,13 +131,14 @@ static enum rc pair_use(struct tls_context *t, struct pair *p, const char *origi
                     origin);
     }
     TRY(check_dates(t, p, origin, why));
-    if (p->into)
-        return pair_keep(p, origin, why);
-    if (!SSL_CTX_use_cert_and_key(t->ssl, p->leaf, p->key, p->chain, 1)) {
+    if (!(p->into ? session_takes(t, p)
+                  : SSL_CTX_use_cert_and_key(t->ssl, p->leaf, p->key, p->chain, 1))) {
         struct str words = tls_library_error(p->arena);
         return FAIL(why, RC_CONFIG, "%s: OpenSSL refuses the certificate: " STR_FMT, origin,
                     STR_ARG(words));
     }
+    if (p->into)
+        return pair_keep(p, origin, why);
     t->certificates++;
     pair_reset(p);
     return RC_OK;
