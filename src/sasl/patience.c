@@ -6,6 +6,7 @@
 
 #include "util/clock.h"
 #include "util/memory.h"
+#include "util/thread.h"
 
 enum { STACK_BYTES = 512 * 1024 }; /* libraries do not save */
 
@@ -77,14 +78,7 @@ static void *perform(void *context)
 
 static enum rc start(struct call *c, struct why *why)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    errno = pthread_create(&thread, &attributes, perform, c);
-    pthread_attr_destroy(&attributes);
+    errno = thread_start(perform, c, STACK_BYTES);
     return errno ? FAIL(why, RC_TEMP, "create thread: %m") : RC_OK;
 }
 

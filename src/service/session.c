@@ -11,6 +11,7 @@
 #include "util/clock.h"
 #include "util/memory.h"
 #include "util/net.h"
+#include "util/thread.h"
 
 enum {
     STACK_BYTES = 256 * 1024, /* virtual; a session touches little of it */
@@ -212,18 +213,9 @@ static void *worker(void *context);
 
 static void start_worker(struct runtime *r)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    int error;
-
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    error = pthread_create(&thread, &attributes, worker, r);
-    pthread_attr_destroy(&attributes);
-    if (error == 0)
+    errno = thread_start(worker, r, STACK_BYTES);
+    if (errno == 0)
         return;
-    errno = error;
     if (r->running == 0)
         log_fatal(&r->env.log, 1, "create thread: %m");
     log_warning(&r->env.log, "create thread: %m"); /* a thread that ends its session leads next */
