@@ -1,6 +1,4 @@
 /* main.cf and master.cf of the private instance. */
-#include <unistd.h>
-
 #include "obtuse-smtpd/obtuse-smtpd.h"
 #include "util/buf.h"
 
@@ -31,14 +29,13 @@ static struct str one_line(struct arena *a, const char *text)
 /* "user" or "user:group" */
 static struct str account(const struct obtuse *o)
 {
-    if (o->group == NULL || geteuid() != 0)
-        return str_of(o->user);
-    return arena_printf(o->arena, "%s:%s", o->user, o->group);
+    return o->group ? arena_printf(o->arena, "%s:%s", o->account.name, o->group)
+                    : str_of(o->account.name);
 }
 
 static void add_directories(const struct obtuse *o, struct buf *b)
 {
-    const struct config *m = o->main;
+    const struct config *m = o->command->config;
 
     set(b, "queue_directory", o->home);
     buf_addf(b, "data_directory = %s/data\n", o->home);
@@ -46,7 +43,7 @@ static void add_directories(const struct obtuse *o, struct buf *b)
     set(b, "command_directory", m->command_directory.p);
     set(b, "meta_directory", m->meta_directory.p);
     set(b, "sendmail_path", m->sendmail_path.p);
-    set(b, "mail_owner", o->user);
+    set(b, "mail_owner", o->account.name);
     set(b, "service_user", account(o).p);
     set(b, "setgid_group", m->setgid_group.p);
     set(b, "syslog_name", "obtuse");
@@ -149,6 +146,6 @@ struct str instance_master(const struct obtuse *o)
     buf_addf(&b, " inet n - y - - smtpd\n%s", common);
     if (!o->legacy_spool)
         buf_addf(&b, "%ssmtpfwdd unix - n n - 10 smtpfwdd user=" STR_FMT " command=%s\n", queue,
-                 STR_ARG(account(o)), o->main->sendmail_path.p);
+                 STR_ARG(account(o)), o->command->config->sendmail_path.p);
     return arena_copy(o->arena, buf_str(&b));
 }

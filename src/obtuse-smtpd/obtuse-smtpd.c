@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 int main(int argc, char **argv)
 {
@@ -20,7 +21,8 @@ int main(int argc, char **argv)
     obtuse_options(&o, argc, argv);
     if (o.setup) {
         if (obtuse_setup(&o, &why) != RC_OK)
-            log_fatal(&c.log, EX_CONFIG, "%s", why.text);
+            log_fatal(&c.log, EX_CONFIG, "%s%s", why.text,
+                      geteuid() ? "; without root, name a directory of your own with -c" : "");
         return 0;
     }
     if (o.print) {

@@ -4,16 +4,14 @@
 #include "service/command.h"
 
 struct obtuse { /* the command line, made complete */
-    struct command *command;
+    struct command *command; /* its configuration is that of the installation */
     struct arena *arena;
-    const struct config *main; /* of the installation: where programs and logs are */
     const char *arguments;     /* as typed, for the head of main.cf */
     const char *home, *spool;  /* spool: absolute below home, "/spool" */
     const char *user, *group, *port, *address, *hostname, *size, *pid_file;
     const char *rules; /* absolute */
     bool daemon, brief, no_names, paranoid, print, setup, legacy_spool;
-    uid_t uid;
-    gid_t gid;
+    struct command_account account;
     VEC(struct config_setting) settings; /* -o */
 };
 

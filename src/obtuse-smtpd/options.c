@@ -1,8 +1,6 @@
 /* The original's options, and -n, -o and --setup. */
 #include <getopt.h>
-#include <grp.h>
 #include <limits.h>
-#include <pwd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -23,7 +21,8 @@ static const struct option long_options[] = {
 
 static _Noreturn void wrong(const struct obtuse *o, const char *words, const char *value)
 {
-    log_fatal(&o->command->log, EX_USAGE, "%s: %s\n%s", value, words, usage);
+    log_error(&o->command->log, "%s: %s", words, value);
+    log_fatal(&o->command->log, EX_USAGE, "%s", usage);
 }
 
 /* legacy_spool is our own; all else is a parameter. */
@@ -92,39 +91,6 @@ static void check_values(const struct obtuse *o)
         wrong(o, "option -i needs an absolute path name", o->pid_file);
 }
 
-/* Names or numbers. Without -g the group is that of the user. */
-static void find_accounts(struct obtuse *o)
-{
-    const struct passwd *p;
-    const struct group *g;
-    long id;
-
-    o->uid = geteuid();
-    o->gid = getegid();
-    if (geteuid() != 0)
-        return;
-    p = getpwnam(o->user);
-    if (p == NULL && str_to_long(str_of(o->user), 0, INT_MAX, &id))
-        p = getpwuid((uid_t)id);
-    if (p == NULL)
-        wrong(o, "option -u: no such user", o->user);
-    o->user = arena_text(o->arena, str_of(p->pw_name));
-    o->uid = p->pw_uid;
-    o->gid = p->pw_gid;
-    g = o->group ? getgrnam(o->group) : NULL;
-    if (g)
-        o->gid = g->gr_gid;
-    else if (o->group && !str_to_long(str_of(o->group), 0, INT_MAX, &id))
-        wrong(o, "option -g: no such group", o->group);
-    else if (o->group)
-        o->gid = (gid_t)id;
-    if (o->uid == 0 || o->gid == 0)
-        log_fatal(&o->command->log, EX_CONFIG,
-                  "user %s, group %u: obtuse-smtpd does not run as root; name another user with -u "
-                  "and -g",
-                  o->user, o->gid);
-}
-
 /* Programs, log and accounts are those of the installation, also when it has no main.cf. */
 static void load_main(struct obtuse *o)
 {
@@ -140,7 +106,7 @@ static void load_main(struct obtuse *o)
         if (config_load(&request, &config, &why) != RC_OK)
             log_fatal(&o->command->log, EX_CONFIG, "%s", why.text);
     }
-    o->main = config;
+    o->command->config = config;
 }
 
 void obtuse_options(struct obtuse *o, int argc, char **argv)
@@ -155,11 +121,11 @@ void obtuse_options(struct obtuse *o, int argc, char **argv)
     read_options(o, argc, argv);
     check_values(o);
     load_main(o);
-    if (o->user == NULL)
-        o->user = o->main->mail_owner.p;
-    find_accounts(o);
+    command_account(o->command, o->user, o->group, &o->account);
+    if (!o->print)
+        command_account_check(o->command, &o->account);
     o->rules = o->home ? arena_printf(o->arena, "%s/etc/smtpd_check_rules", o->home).p
                        : "/etc/smtpd_check_rules";
     if (o->home == NULL)
-        o->home = o->main->queue_directory.p;
+        o->home = o->command->config->queue_directory.p;
 }

@@ -48,7 +48,8 @@ int obtuse_daemon(const struct obtuse *o)
 {
     const char *directory;
     struct why why;
-    struct str postfix = arena_printf(o->arena, "%s/postfix", o->main->command_directory.p);
+    struct str postfix =
+        arena_printf(o->arena, "%s/postfix", o->command->config->command_directory.p);
     char *argv[] = {(char *)postfix.p, (char *)"-c", NULL, (char *)"start", NULL};
 
     if (access(o->home, F_OK) < 0)
@@ -93,7 +94,7 @@ static int memory_file(const struct obtuse *o, const char *name, struct str text
 
 _Noreturn void obtuse_one_session(const struct obtuse *o)
 {
-    struct str smtpd = arena_printf(o->arena, "%s/smtpd", o->main->daemon_directory.p);
+    struct str smtpd = arena_printf(o->arena, "%s/smtpd", o->command->config->daemon_directory.p);
     char *argv[] = {(char *)smtpd.p, (char *)"-c", (char *)"--inetd", (char *)"-n",
                     (char *)"smtp",  (char *)"-t", (char *)"inet",    NULL};
     char fds[64];

@@ -23,8 +23,8 @@ static enum rc make(const char *path, mode_t mode, bool of_root, const struct ob
                     struct why *why)
 {
     TRY(dir_make(path, mode, why));
-    if (chmod(path, mode) < 0 ||
-        (geteuid() == 0 && chown(path, of_root ? 0 : o->uid, of_root ? 0 : o->gid) < 0))
+    if (chmod(path, mode) < 0 || (geteuid() == 0 && chown(path, of_root ? 0 : o->account.uid,
+                                                          of_root ? 0 : o->account.gid) < 0))
         return FAIL(why, RC_TEMP, "%s: %m", path);
     return RC_OK;
 }
@@ -64,7 +64,8 @@ enum rc obtuse_setup(const struct obtuse *o, struct why *why)
     if (access(o->rules, F_OK) < 0 && errno == ENOENT)
         TRY(file_replace(o->rules, str_of(first_rules), 0644, why));
     TRY(obtuse_write_config(o, &directory, why));
-    printf("home %s, spool %s for user %s, rules %s\n", o->home, spool.p, o->user, o->rules);
+    printf("home %s, spool %s for user %s, rules %s\n", o->home, spool.p, o->account.name,
+           o->rules);
     return RC_OK;
 }
 

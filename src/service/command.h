@@ -32,5 +32,21 @@ void command_open_log(struct log *log, const struct config *config, const char *
 /* "NAME(UID)" of the real user, for messages. text: at least 64 bytes. */
 void command_user(char text[64]);
 
+struct command_account {
+    char name[256]; /* of the user; a number when it has none */
+    uid_t uid;
+    gid_t gid;
+};
+
+/*
+ * Options -u and -g: names or numbers, or NULL. Without -u: mail_owner of c->config; the user
+ * himself when that is not root. Exits with EX_USAGE when there is no such account, with EX_CONFIG
+ * when it is root's.
+ */
+void command_account(const struct command *c, const char *user, const char *group,
+                     struct command_account *out);
+/* Exits with EX_CONFIG when this process can never become that account. */
+void command_account_check(const struct command *c, const struct command_account *a);
+
 /* Is the real user in this list of user names (authorized_..._users)? Root always is. */
 bool command_user_is_in(struct command *c, const char *parameter, struct str list);

@@ -1,4 +1,5 @@
 /* What is done once per process, before privileges are dropped. */
+#include <limits.h>
 #include <unistd.h>
 
 #include "config/master_cf.h"
@@ -190,6 +191,8 @@ static char *unescape(struct str text)
 static enum rc open_spool(struct smtpd *s, struct why *why)
 {
     struct str path = s->config->smtpd_spool_directory;
+    AUTO_ARENA a = arena_new(512);
+    char here[PATH_MAX];
 
     while (path.n && path.p[0] == '/')
         path = str_from(path, 1);
@@ -197,7 +200,8 @@ static enum rc open_spool(struct smtpd *s, struct why *why)
         return RC_OK;
     s->spool_directory = path.p;
     s->ehlo_discard |= EHLO_DSN | EHLO_SMTPUTF8 | EHLO_VERP | EHLO_REQUIRETLS | EHLO_SILENT;
-    return spool_directory_check(s->spool_directory, s->env->mail_uid, why);
+    path = arena_printf(a, "%s/%s", getcwd(here, sizeof here) ? here : ".", s->spool_directory);
+    return spool_directory_check(path.p, s->env->mail_uid, why);
 }
 
 enum rc smtpd_start(struct service_env *env, void **state, struct why *why)

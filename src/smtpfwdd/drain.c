@@ -42,22 +42,27 @@ static void become_user(const struct drain *d)
 {
     if (geteuid() != 0)
         return;
-    if (setgroups(1, &d->gid) < 0 || setgid(d->gid) < 0 || setuid(d->uid) < 0)
-        log_fatal(&d->command->log, EX_OSERR, "become user %s: %m", d->user);
+    if (setgroups(1, &d->account.gid) < 0 || setgid(d->account.gid) < 0 ||
+        setuid(d->account.uid) < 0)
+        log_fatal(&d->command->log, EX_OSERR, "become user %s: %m", d->account.name);
 }
 
 static void take_lock(struct drain *d)
 {
-    char text[32];
     struct why why;
-    int n;
 
     d->lock_fd = open(LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (d->lock_fd < 0)
         log_fatal(&d->command->log, EX_OSERR, "%s/" LOCK_NAME ": %m", d->directory);
     if (fd_lock(d->lock_fd, true, false, &why) != RC_OK)
         log_fatal(&d->command->log, EX_CONFIG, "smtpfwdd is already running for %s", d->directory);
-    n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+}
+
+static void write_pid(const struct drain *d)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+
     if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, text, (size_t)n, 0) != n)
         log_fatal(&d->command->log, EX_OSERR, "%s/" LOCK_NAME ": %m", d->directory);
 }
@@ -208,14 +213,15 @@ int drain_main(int argc, char **argv)
     command_init(&c, argv[0]);
     c.failure = EX_CONFIG;
     drain_options(&d, argc, argv);
-    if (spool_directory_check(d.directory, d.uid, &why) != RC_OK)
+    if (spool_directory_check(d.directory, d.account.uid, &why) != RC_OK)
         log_fatal(&c.log, EX_CONFIG, "%s", why.text);
     umask(077);
     become_user(&d);
     if (chdir(d.directory) < 0)
         log_fatal(&c.log, EX_OSERR, "%s: %m", d.directory);
+    take_lock(&d); /* before detach(): who starts a second one must hear it */
     detach(&d);
-    take_lock(&d);
+    write_pid(&d);
     w.children = NEW_ARRAY(struct child, (size_t)d.children_max);
     map_init(&w.told);
     sigemptyset(&set);

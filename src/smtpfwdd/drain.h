@@ -11,8 +11,7 @@ struct drain {
     struct command *command;
     const char *directory, *mailer;
     const char *user, *group;
-    uid_t uid;
-    gid_t gid;
+    struct command_account account;
     bool quiet, foreground, once;
     long children_max, poll_seconds, retry_seconds;
     int lock_fd;

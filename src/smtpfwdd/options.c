@@ -1,7 +1,5 @@
 /* smtpfwdd -d SPOOL -u USER -g GROUP [-q] [-s PROGRAM] [-M children] [-P seconds] */
 #include <getopt.h>
-#include <grp.h>
-#include <pwd.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -28,32 +26,6 @@ static long number(struct drain *d, char letter, long min, long max)
         log_fatal(&d->command->log, EX_USAGE, "option -%c: \"%s\" is no number from %ld to %ld",
                   letter, optarg, min, max);
     return n;
-}
-
-/* Name or number. */
-static void find_user(struct drain *d)
-{
-    const struct passwd *p = getpwnam(d->user);
-    const struct group *g = d->group ? getgrnam(d->group) : NULL;
-    long id;
-
-    if (p == NULL && str_to_long(str_of(d->user), 0, 0x7fffffff, &id))
-        p = getpwuid((uid_t)id);
-    if (p == NULL)
-        log_fatal(&d->command->log, EX_USAGE, "option -u: no user \"%s\"", d->user);
-    d->uid = p->pw_uid;
-    d->gid = p->pw_gid;
-    if (g)
-        d->gid = g->gr_gid;
-    else if (d->group && str_to_long(str_of(d->group), 0, 0x7fffffff, &id))
-        d->gid = (gid_t)id;
-    else if (d->group)
-        log_fatal(&d->command->log, EX_USAGE, "option -g: no group \"%s\"", d->group);
-    if (d->uid == 0 || d->gid == 0)
-        log_fatal(&d->command->log, EX_CONFIG,
-                  "user %s, group %u: smtpfwdd does not run as root; name another user with -u and "
-                  "-g",
-                  d->user, d->gid);
 }
 
 static void read_options(struct drain *d, int argc, char **argv)
@@ -96,12 +68,6 @@ void drain_options(struct drain *d, int argc, char **argv)
         d->mailer = d->command->config->sendmail_path.p;
     if (access(d->mailer, X_OK) < 0)
         log_fatal(&d->command->log, EX_CONFIG, "%s: %m; name the mailer with -s", d->mailer);
-    if (d->user == NULL)
-        d->user = d->command->config->mail_owner.p;
-    if (geteuid() == 0) {
-        find_user(d);
-    } else {
-        d->uid = geteuid();
-        d->gid = getegid();
-    }
+    command_account(d->command, d->user, d->group, &d->account);
+    command_account_check(d->command, &d->account);
 }

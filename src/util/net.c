@@ -228,9 +228,12 @@ enum rc net_listen(const struct addr *at, int backlog, int *fd, struct why *why)
     if (at->sa.sa_family == AF_INET6)
         setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(s, &at->sa, at->bytes) < 0 || listen(s, backlog) < 0) {
+        int error = errno;
         close(s);
-        return FAIL(why, errno == EADDRNOTAVAIL || errno == EACCES ? RC_CONFIG : RC_TEMP,
-                    "bind %s port %u: %m", text, addr_port(at));
+        errno = error;
+        return FAIL(why, error == EADDRNOTAVAIL || error == EACCES ? RC_CONFIG : RC_TEMP,
+                    "bind %s port %u: %m%s", text, addr_port(at),
+                    error == EACCES ? "; start as root, or take a port above 1023" : "");
     }
     *fd = s;
     return RC_OK;

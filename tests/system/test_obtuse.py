@@ -632,8 +632,9 @@ def test_F58_incomplete_files_wait_the_rest_is_picked_up(fwdd, spool, mailer):
     spool_file(spool, "smtpdBBBBBB", MESSAGE)
     mailer.wait(1)
     assert os.path.exists(path) and p.poll() is None
-    second = fwdd("--once")
-    assert second.returncode == 78 and "already running" in second.stderr
+    for options in (["--once"], []):
+        second = fwdd(*options)
+        assert second.returncode == 78 and "already running" in second.stderr
     with open(path, "w") as f:
         f.write(MESSAGE)
     os.chmod(path, 0o750)
@@ -770,9 +771,13 @@ def test_F10_F12_F54_users_and_modes(fwdd, spool, prefix):
 class Obtuse(Logging):
     """obtuse-smtpd in a home of its own. Its log, and that of smtpfwdd, is a file."""
 
-    def __init__(self, prefix, rules, *options, group="daemon"):
+    def __init__(self, prefix, rules, *options, group="daemon", rootless=False):
         self.top = tempfile.mkdtemp(prefix="ob-", dir="/tmp")
         os.chmod(self.top, 0o755)
+        self.who = {}
+        if rootless and ROOT:  # the programs are started by an ordinary user
+            self.who = {"user": "daemon", "group": "daemon", "extra_groups": []}
+            shutil.chown(self.top, "daemon", "daemon")
         self.home, self.log, self.prefix = f"{self.top}/h", f"{self.top}/log", prefix
         etc = f"{self.top}/etc"
         os.mkdir(etc)
@@ -782,7 +787,7 @@ class Obtuse(Logging):
                     "import_environment = MAIL_CONFIG MAIL_LOGTAG TZ LANG=C ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS\n")
         self.env = {**os.environ, "MAIL_CONFIG": etc}
         self.port = free_port()
-        self.options = ["-c", self.home, "-d", "/spool", "-u", "daemon", "-g", group, "-L", *options]
+        self.options = ["-c", self.home, "-d", "/spool", *([] if rootless else ["-u", "daemon", "-g", group]), "-L", *options]
         r = self.run("--setup")
         assert r.returncode == 0, r
         with open(f"{self.home}/etc/smtpd_check_rules", "w") as f:
@@ -791,7 +796,7 @@ class Obtuse(Logging):
     def run(self, *options, program="obtuse-smtpd", **kw):
         kw.setdefault("timeout", 100 * SLOW)
         return subprocess.run([f"{self.prefix}/sbin/{program}", *self.options, *options], env=self.env, capture_output=True,
-                              text=True, **kw)
+                              text=True, **self.who, **kw)
 
     def start(self, *options):
         r = self.run("-D", "-l", "127.0.0.1", "-p", str(self.port), *options)
@@ -806,7 +811,7 @@ class Obtuse(Logging):
             pid = int(open(f"{self.home}/pid/master.pid").read())
             return pid if alive(pid) else None
 
-    def stop(self):
+    def stop_master(self):
         pid = self.master()
         family = [pid, *descendants(pid)] if pid else []
         if pid:
@@ -815,6 +820,9 @@ class Obtuse(Logging):
             if alive(p):
                 with contextlib.suppress(OSError):
                     os.kill(p, signal.SIGKILL)
+
+    def stop(self):
+        self.stop_master()
         shutil.rmtree(self.top, ignore_errors=True)
 
 
@@ -880,6 +888,38 @@ def test_F01_F06_F14_F19_F21_F52_F56_F57_daemon_spools(obtuse, prefix, mailer):
     assert r.returncode == 0 and not o.files()
     (args, text), = mailer.calls()
     assert args == ["-oi", "-f", "a@b.test", "joe@bar.com"] and text.endswith("Subject: hello\n\n.dot\n")
+
+
+def test_F10_ordinary_user_starts_everything(obtuse, prefix, mailer):
+    """Without root there is no chroot, which one warning says; all else is the same."""
+    o = obtuse(rootless=True)
+    r = o.run("-D", "-l", "127.0.0.1", "-p", str(o.port))
+    assert r.returncode == 0 and r.stderr.count("chroot of 1 services in master.cf is ignored: this instance runs without root") == 1
+    with Raw(o.port) as c:
+        assert dialogue(c).startswith("250 2.0.0 Ok")
+    path = check_spooled(o)
+    smtpd, = (p for p in descendants(o.master()) if "smtpd" in open(f"/proc/{p}/comm").read())
+    assert os.stat(path).st_uid == os.stat(f"/proc/{smtpd}").st_uid == os.stat(o.home).st_uid
+
+    def fwdd(*options):
+        return subprocess.run([f"{prefix}/sbin/smtpfwdd", "-d", f"{o.home}/spool", "-s", mailer.path, "--once", *options], env=o.env,
+                              capture_output=True, text=True, **o.who)
+    for run in (fwdd, o.run):
+        r = run("-u", "root")
+        assert r.returncode == 78 and "does not run as root" in r.stderr
+        r = run("-u", "bin")
+        assert r.returncode == 78 and "only root can become user bin" in r.stderr
+        r = run("-u", "no-such-user")
+        assert r.returncode == 64 and "no-such-user" in r.stderr
+    assert fwdd().returncode == 0 and not o.files() and len(mailer.calls()) == 1
+    r = o.run("-D", "-p", "1")
+    assert r.returncode == 78 and ("already running" in r.stderr)
+    o.stop_master()
+    if not ROOT or int(open("/proc/sys/net/ipv4/ip_unprivileged_port_start").read()) > 1:
+        r = o.run("-D", "-p", "1")
+        assert r.returncode == 78 and "take a port above 1023" in r.stderr + o.logs()
+    r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", "-c", "/proc/none", "--setup"], env=o.env, capture_output=True, text=True, **o.who)
+    assert r.returncode == 78 and "name a directory of your own with -c" in r.stderr
 
 
 @needs_root
