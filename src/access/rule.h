@@ -4,7 +4,7 @@
 #include <regex.h>
 
 #include "access/rules.h"
-#include "util/networks.h"
+#include "util/candidates.h"
 
 enum text_kind { TEXT_ANY, TEXT_EXACT, TEXT_WILD, TEXT_REGEX };
 
@@ -67,28 +67,12 @@ struct rule {
     struct str message;
 };
 
-/* ---- index: which rules can fit? ---- */
-
-enum key_kind { KEY_EXACT, KEY_SUFFIX, KEY_PREFIX, KEY_NETWORK };
-
-struct postings { /* numbers of rules, ascending */
-    unsigned *v;
-    size_t n, cap;
-};
-
-struct rules_index {
-    struct map map; /* field, kind, text -> postings */
-    bool lengths[FIELDS][KEY_NETWORK][RULES_TOKEN_MAX + 1];
-    struct networks networks; /* -> postings */
-    struct postings always;
-};
-
 struct rules {
     unsigned users; /* of rules_file.c, under its lock */
     struct arena *arena;
     VEC(struct rule) list;
     bool asks_ident;
-    struct rules_index index;
+    struct candidates *index;
 };
 
 /* rules_token.c: one list, "token token EXCEPT token". */
@@ -120,13 +104,9 @@ struct rule_query {
     struct why *why;
 };
 
-struct rule_cursor {
-    const unsigned *at, *end;
-};
-typedef VEC(struct rule_cursor) rule_cursors;
-
-/* The lists of rule numbers that can fit. */
-void rules_index_find(const struct rules *r, const struct rule_query *q, rule_cursors *out);
+/* Begins the search for the numbers of rules that can fit. */
+void rules_index_find(const struct rules *r, const struct rule_query *q,
+                      struct candidate_search *s);
 
 /* rules_dns.c. RC_OK: matches; RC_NONE; RC_TEMP: DNS does not tell. */
 enum rc ns_matches(struct rule_query *q, const struct token *t, struct str domain);

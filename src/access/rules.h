@@ -3,7 +3,7 @@
  *
  * A file is parsed whole or refused whole, with file and line. What was parsed is read-only:
  * threads share it. For 10,000 rules only those are looked at whose patterns can fit the client and
- * the addresses at hand (rules_index.c).
+ * the addresses at hand (util/candidates.h).
  */
 #pragma once
 

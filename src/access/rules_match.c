@@ -1,6 +1,4 @@
 /* Evaluation of check rules: lists, tokens, and the search for the first rule that matches. */
-#include <limits.h>
-
 #include "access/ident.h"
 #include "access/restrictions.h"
 #include "access/rule.h"
@@ -194,23 +192,6 @@ static void warn_about_name(const struct access_context *c)
                     STR_ARG(name), STR_ARG(c->client.address_text));
 }
 
-static unsigned next_number(const rule_cursors *cursors)
-{
-    unsigned next = UINT_MAX;
-
-    for (size_t i = 0; i < cursors->n; i++)
-        if (cursors->v[i].at < cursors->v[i].end && *cursors->v[i].at < next)
-            next = *cursors->v[i].at;
-    return next;
-}
-
-static void skip_number(rule_cursors *cursors, unsigned number)
-{
-    for (size_t i = 0; i < cursors->n; i++)
-        if (cursors->v[i].at < cursors->v[i].end && *cursors->v[i].at == number)
-            cursors->v[i].at++;
-}
-
 enum rc rules_find(const struct rules *r, struct access_context *c, struct rule_hit *hit,
                    struct why *why)
 {
@@ -224,15 +205,14 @@ enum rc rules_find(const struct rules *r, struct access_context *c, struct rule_
         .to = subject_of(c, c->recipient),
         .why = why,
     };
-    rule_cursors cursors = {0};
-    unsigned number;
+    struct candidate_search search = {.arena = c->arena};
+    long number;
 
     warn_about_name(c);
-    rules_index_find(r, &q, &cursors);
-    while ((number = next_number(&cursors)) != UINT_MAX) {
+    rules_index_find(r, &q, &search);
+    while ((number = search_next(&search)) != NO_CANDIDATE) {
         const struct rule *rule = &r->list.v[number];
         enum rc rc = match_rule(&q, rule);
-        skip_number(&cursors, number);
         if (rc == RC_OK && rule->action == RULE_DEBUG) {
             log_info(c->log, "DEBUG: matched line %ld", rule->line);
             continue;

@@ -236,8 +236,6 @@ void rules_free(struct rules *r)
 {
     if (r == NULL)
         return;
-    map_done(&r->index.map);
-    networks_done(&r->index.networks);
     arena_free(r->arena);
     free(r);
 }

@@ -13,11 +13,15 @@ static enum rc rule_holds(const struct rule *r, const struct dispatch_facts *f, 
 static enum rc find(const struct dispatch *d, const struct dispatch_facts *f, struct arena *a,
                     const struct rule **out, struct why *why)
 {
-    for (size_t i = 0; i < d->rules.n; i++) {
-        enum rc rc = rule_holds(&d->rules.v[i], f, a, why);
+    struct candidate_search search = {.arena = a};
+    long number;
+
+    index_find(d, f, &search);
+    while ((number = search_next(&search)) != NO_CANDIDATE) {
+        enum rc rc = rule_holds(&d->rules.v[number], f, a, why);
         if (rc == RC_NONE)
             continue;
-        *out = &d->rules.v[i];
+        *out = &d->rules.v[number];
         return rc;
     }
     return RC_NONE;

@@ -25,18 +25,12 @@ static const struct {
 
 static struct list *find_list(const struct dispatch *d, struct str name)
 {
-    for (size_t i = 0; i < d->lists.n; i++)
-        if (str_eq(d->lists.v[i]->name, name))
-            return d->lists.v[i];
-    return NULL;
+    return map_get(&d->lists, name);
 }
 
 static struct action *find_action(const struct dispatch *d, struct str name)
 {
-    for (size_t i = 0; i < d->actions.n; i++)
-        if (str_eq(d->actions.v[i]->name, name))
-            return d->actions.v[i];
-    return NULL;
+    return map_get(&d->actions, name);
 }
 
 static enum rc open_table(struct dispatch *d, struct str name, struct table **out, struct why *why)
@@ -91,13 +85,13 @@ static enum rc add_list(struct dispatch *d, struct str name, struct why *why)
     if (name.n == 0 || find_list(d, name))
         return FAIL(why, RC_CONFIG, "list " STR_FMT ": %s", STR_ARG(name),
                     name.n ? "there is one of that name" : "it needs a name");
-    l->name = arena_copy(d->arena, name);
     map_init(&l->exact);
     map_init(&l->ends);
     map_init(&l->domain_ends);
     networks_init(&l->networks);
     arena_defer(d->arena, list_done, l);
-    vec_add(d->arena, &d->lists, l);
+    map_put(&d->lists, name, l);
+    d->last_list = l;
     return RC_OK;
 }
 
@@ -177,7 +171,7 @@ static enum rc add_action(struct dispatch *d, struct str rest, struct why *why)
             return FAIL(why, RC_CONFIG, "action " STR_FMT ": unknown word \"" STR_FMT "\"",
                         STR_ARG(x->name), STR_ARG(word));
     }
-    vec_add(d->arena, &d->actions, x);
+    map_put(&d->actions, x->name, x);
     return RC_OK;
 }
 
@@ -259,7 +253,7 @@ static enum rc take_line(struct dispatch *d, struct str line, int number, bool *
     if (is_blank(line.p[0])) {
         if (!*in_list)
             return FAIL(why, RC_CONFIG, "an entry stands in no list");
-        add_entry(d, d->lists.v[d->lists.n - 1], str_trim(line));
+        add_entry(d, d->last_list, str_trim(line));
         return RC_OK;
     }
     *in_list = false;
@@ -276,10 +270,12 @@ static enum rc take_line(struct dispatch *d, struct str line, int number, bool *
     return FAIL(why, RC_CONFIG, "\"" STR_FMT "\" is none of list, action, match", STR_ARG(word));
 }
 
-static void close_tables(void *context)
+static void dispatch_done(void *context)
 {
     struct dispatch *d = context;
 
+    map_done(&d->lists);
+    map_done(&d->actions);
     for (size_t i = 0; i < d->tables.n; i++)
         table_close(d->tables.v[i]);
 }
@@ -292,7 +288,9 @@ enum rc dispatch_parse(struct str text, const char *path, const struct table_env
     bool in_list = false;
 
     *d = (struct dispatch){.arena = a, .path = arena_text(a, str_of(path)), .env = *env};
-    arena_defer(a, close_tables, d);
+    map_init(&d->lists);
+    map_init(&d->actions);
+    arena_defer(a, dispatch_done, d);
     for (int line = 1; text.p && text.n; line++) {
         struct str one = str_rtrim(str_cut(&text, '\n'));
         enum rc rc = one.n == 0 || one.p[0] == '#' ? RC_OK : take_line(d, one, line, &in_list, why);
@@ -302,6 +300,7 @@ enum rc dispatch_parse(struct str text, const char *path, const struct table_env
             return rc;
         }
     }
+    index_build(d);
     *out = d;
     return RC_OK;
 }

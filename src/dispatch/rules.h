@@ -4,7 +4,7 @@
 #include <regex.h>
 
 #include "dispatch/dispatch.h"
-#include "util/networks.h"
+#include "util/candidates.h"
 
 enum fact {
     FACT_ANY,
@@ -21,16 +21,17 @@ enum fact {
     FACT_TAG,
     FACT_TLS
 };
+enum { FACTS = FACT_TLS + 1 };
 
 struct list { /* entries are what they are used as: names, addresses, networks, expressions */
-    struct str name;
     VEC(struct str) entries;
-    struct map exact;           /* entries without '*', in lower case */
-    struct map ends;            /* those with one '*', in front: what stands behind it */
-    struct map domain_ends;     /* "@*end" */
-    VEC(struct str) patterns;   /* the others with '*' */
-    struct networks networks;   /* those that are one */
-    VEC(regex_t *) expressions; /* when used with ~ */
+    struct map exact;              /* entries without '*', in lower case */
+    struct map ends;               /* those with one '*', in front: what stands behind it */
+    struct map domain_ends;        /* "@*end" */
+    VEC(struct str) patterns;      /* the others with '*' */
+    struct networks networks;      /* those that are one */
+    VEC(regex_t *) expressions;    /* when used with ~ */
+    struct clause *clauses[FACTS]; /* of the index, while it is filled */
 };
 
 struct condition {
@@ -58,11 +59,17 @@ struct dispatch {
     const char *path;
     struct table_env env;
     struct timespec stamp;
-    VEC(struct list *) lists;
-    VEC(struct action *) actions;
+    struct map lists, actions; /* by name */
+    struct list *last_list;
     VEC(struct rule) rules;
+    struct candidates *index; /* of rules, by their places in the list */
     VEC(struct table *) tables;
 };
+
+/* index.c: which rules can hold? */
+void index_build(struct dispatch *d);
+void index_find(const struct dispatch *d, const struct dispatch_facts *f,
+                struct candidate_search *s);
 
 /* match.c: RC_OK, RC_NONE, RC_TEMP */
 enum rc condition_holds(const struct condition *c, const struct dispatch_facts *f, struct arena *a,

@@ -136,6 +136,13 @@ static void test_entries(void **state)
         {"a", "a@b.test", true},
         {"a@b.test", "A@B.test", true},
         {"*.test", "a@b.test", false},
+        {"x*@", "xy@b.test", true},
+        {"*y@", "xy@b.test", true},
+        {"x*@", "yx@b.test", false},
+        {"u@*", "U@b.test", true},
+        {"<>", "", true},
+        {"*", "", true},
+        {"a", "", false},
     };
 
     (void)state;
