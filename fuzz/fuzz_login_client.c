@@ -38,11 +38,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                     .mechanisms = str_of(mechanisms[which])};
     struct str rest = str_from((struct str){(const char *)data, size}, 1), line;
     struct login_attempt *attempt = NULL;
-    struct login_client *client = NULL;
+    static struct login_client *client;
     struct login_reply reply;
     enum login_status status;
 
-    FUZZ_CHECK(login_client_open(&o, &client, NULL) == RC_OK);
+    if (client == NULL)
+        FUZZ_CHECK(login_client_open(&o, &client, NULL) == RC_OK);
     status = login_client_begin(client, &account, a, &attempt, &reply);
     check(a, mechanisms[which], status, &reply);
     while (status == LOGIN_MORE && rest.p) {
@@ -51,6 +52,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(a, mechanisms[which], status, &reply);
     }
     login_client_end(attempt);
-    login_client_close(client);
     return 0;
 }

@@ -48,8 +48,9 @@ static void say_no_effect(const struct check_report *r, const char *path, struct
                 rows[i].why);
 }
 
-void check_obsolete(const struct main_cf *m, const struct master_cf *services,
-                    const struct check_report *r)
+/* Obsolete names alone. */
+static void check_obsolete(const struct main_cf *m, const struct master_cf *services,
+                           const struct check_report *r)
 {
     for (size_t i = 0; i < m->n; i++)
         if (main_cf_find(m, m->entries[i].name) == &m->entries[i])

@@ -22,10 +22,6 @@ void check_names(const struct main_cf *m, const struct master_cf *services,
 void check_master_names(const struct main_cf *m, const struct master_cf *services,
                         const struct check_report *r);
 
-/* The same for obsolete names alone, for "postfix reload". */
-void check_obsolete(const struct main_cf *m, const struct master_cf *services,
-                    const struct check_report *r);
-
 /* Everything in dir (NULL: the default), all mistakes, each once. RC_CONFIG when there was an
  * error. */
 enum rc config_check(const char *dir, const struct check_report *r) MUST_USE;

@@ -19,7 +19,7 @@ const char *master_type_name(enum master_type type)
     return type_names[type].p;
 }
 
-bool master_type_parse(struct str text, enum master_type *type)
+static bool master_type_parse(struct str text, enum master_type *type)
 {
     for (size_t i = 0; i < sizeof type_names / sizeof *type_names; i++)
         if (str_eq(type_names[i], text)) {

@@ -89,7 +89,6 @@ const struct master_entry *master_cf_find(const struct master_cf *m, struct str 
                                           enum master_type type);
 
 const char *master_type_name(enum master_type type);
-bool master_type_parse(struct str text, enum master_type *type);
 
 /*
  * The configuration that the service of that name (not inet) would load: main.cf and the -o of its

@@ -65,9 +65,6 @@ void deliver_serve(struct service_env *env, struct deliver_shared *shared, int f
                    void (*idle)(void *context, bool end), void *context);
 
 /* Outcomes; index: of the recipient in the request. dsn->status and dsn->reason must be set. */
-void deliver_sent(struct delivery *d, size_t index, const struct dsn *dsn);
-void deliver_bounced(struct delivery *d, size_t index,
-                     const struct dsn *dsn); /* soft_bounce turns it into deferred */
 void deliver_deferred(struct delivery *d, size_t index, const struct dsn *dsn);
 /* By the class of dsn->status: 2 sent, 4 deferred, 5 bounced. */
 void deliver_report(struct delivery *d, size_t index, const struct dsn *dsn);

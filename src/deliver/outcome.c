@@ -290,35 +290,11 @@ void deliver_report(struct delivery *d, size_t i, const struct dsn *dsn)
         deliver_done(d, i, deliver_report_as(d, &d->request.recipients[i], dsn));
 }
 
-static struct dsn with_class(struct delivery *d, const struct dsn *dsn, char class)
+void deliver_deferred(struct delivery *d, size_t i, const struct dsn *dsn)
 {
     struct dsn out = *dsn;
 
-    if (dsn->status.n == 0)
-        out.status = arena_printf(d->arena, "%c.0.0", class);
-    else if (dsn->status.p[0] != class)
-        out.status = arena_printf(d->arena, "%c" STR_FMT, class, STR_ARG(str_from(dsn->status, 1)));
-    return out;
-}
-
-void deliver_sent(struct delivery *d, size_t i, const struct dsn *dsn)
-{
-    struct dsn out = with_class(d, dsn, '2');
-
-    deliver_report(d, i, &out);
-}
-
-void deliver_bounced(struct delivery *d, size_t i, const struct dsn *dsn)
-{
-    struct dsn out = with_class(d, dsn, '5');
-
-    deliver_report(d, i, &out);
-}
-
-void deliver_deferred(struct delivery *d, size_t i, const struct dsn *dsn)
-{
-    struct dsn out = with_class(d, dsn, '4');
-
+    out.status = arena_printf(d->arena, "4" STR_FMT, STR_ARG(str_from(dsn->status, 1)));
     deliver_report(d, i, &out);
 }
 

@@ -64,13 +64,6 @@ struct resolver *resolver_open(const struct resolver_options *options);
 struct resolver *resolver_new(size_t cache_entries); /* with the defaults */
 
 /*
- * From now on answers are validated here, by libunbound, instead of trusting the name servers; an
- * answer that fails is DNS_BOGUS. anchors: file of trust anchors. RC_CONFIG: it cannot be done.
- * Before the first lookup.
- */
-enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *why) MUST_USE;
-
-/*
  * Who validates, by dnssec_validation: "resolver", "own", or "auto", which believes name servers of
  * this machine only. RC_NONE: it should be done here and cannot be (words say why), so others are
  * believed. RC_CONFIG: it must be done here and cannot be.

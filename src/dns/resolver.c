@@ -49,7 +49,7 @@ void resolver_free(struct resolver *r)
     free(r);
 }
 
-enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *why)
+static enum rc resolver_validate(struct resolver *r, const char *anchors, struct why *why)
 {
     struct name_servers servers;
 

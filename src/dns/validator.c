@@ -207,12 +207,11 @@ static bool start(struct validator *v)
 /* With the lock held. False: it took too long, and nobody will call answered() any more. */
 static bool wait_for(struct question *q, long timeout_ms)
 {
-    struct timespec end = clock_now();
+    long end = clock_ms() + timeout_ms;
     int error = 0;
 
-    end.tv_sec += timeout_ms / 1000;
-    while (!q->done && error == 0)
-        error = pthread_cond_timedwait(&q->answered, &q->v->lock, &end);
+    for (long left; !q->done && (left = end - clock_ms()) > 0;)
+        clock_cond_wait(&q->answered, &q->v->lock, left);
     if (q->done)
         return true;
     pthread_mutex_unlock(&q->v->lock); /* the library calls answered() with a lock of its own */
@@ -254,7 +253,7 @@ enum rc validator_ask(struct validator *v, struct str name, int type, long timeo
         return FAIL(why, RC_TEMP, "no thread for DNSSEC validation");
     }
     pthread_mutex_unlock(&v->lock);
-    pthread_cond_init(&q.answered, NULL);
+    clock_cond_init(&q.answered);
     error = v->lib.ub_resolve_async(v->ctx, name.n ? arena_text(a, name) : ".", type, CLASS_IN, &q,
                                     answered, &q.async_id);
     if (error) {

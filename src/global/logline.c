@@ -36,13 +36,6 @@ struct str logline_seconds_text(char text[LOGLINE_SECONDS_SIZE], double seconds,
     return (struct str){text, (size_t)n};
 }
 
-void logline_seconds(struct buf *b, double seconds, long digits)
-{
-    char text[LOGLINE_SECONDS_SIZE];
-
-    buf_add(b, logline_seconds_text(text, seconds, digits));
-}
-
 static bool is_set(struct timespec t)
 {
     return t.tv_sec != 0 || t.tv_nsec != 0;
@@ -106,23 +99,6 @@ void logline_queue_active(const struct log *log, struct str sender, long size, l
 void logline_removed(const struct log *log)
 {
     log_info(log, "removed");
-}
-
-void logline_client(const struct log *log, const struct origin *o, struct str original_queue_id)
-{
-    AUTO_BUF b;
-
-    buf_init(&b, 4096);
-    if (o->sasl_method.n)
-        buf_addf(&b, ", sasl_method=" STR_FMT, STR_ARG(o->sasl_method));
-    if (o->sasl_username.n)
-        buf_addf(&b, ", sasl_username=" STR_FMT, STR_ARG(o->sasl_username));
-    if (o->sasl_sender.n)
-        buf_addf(&b, ", sasl_sender=" STR_FMT, STR_ARG(o->sasl_sender));
-    if (original_queue_id.n)
-        buf_addf(&b, ", orig_queue_id=" STR_FMT, STR_ARG(original_queue_id));
-    log_info(log, "client=" STR_FMT "[" STR_FMT "]%s", STR_ARG(o->client_name),
-             STR_ARG(o->client_address), buf_text(&b));
 }
 
 void logline_message_id(const struct log *log, struct str message_id, bool resent)

@@ -6,7 +6,6 @@
 #include "util/log.h"
 
 /* "1.2", "0.05", "10": seconds as in delay=; digits: delay_logging_resolution_limit. */
-void logline_seconds(struct buf *b, double seconds, long digits);
 enum { LOGLINE_SECONDS_SIZE = 32 };
 struct str logline_seconds_text(char text[LOGLINE_SECONDS_SIZE], double seconds, long digits);
 
@@ -27,6 +26,5 @@ void logline_delivered(const struct log *log, const struct logline_delivery *d);
 
 void logline_queue_active(const struct log *log, struct str sender, long size, long recipients);
 void logline_removed(const struct log *log);
-void logline_client(const struct log *log, const struct origin *o, struct str original_queue_id);
 void logline_message_id(const struct log *log, struct str message_id, bool resent);
 void logline_uid(const struct log *log, long uid, struct str sender, struct str orig_id);

@@ -160,41 +160,22 @@ struct str text_expand(struct arena *a, struct str template,
  * libidn2 is opened only by the process that meets a name beyond ASCII: its tables are large. The
  * handle is never closed; opening again only counts.
  */
-static struct str convert(struct arena *a, struct str domain, const char *function, bool lookup)
+struct str domain_to_ascii(struct arena *a, struct str domain)
 {
     struct str out = domain;
-    void *library = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    int (*to_ascii)(const uint8_t *, uint8_t **, int) = NULL;
-    int (*to_utf8)(const char *, char **, int) = NULL;
-    char *text = arena_text(a, domain), *result = NULL;
-    void *symbol = library ? dlsym(library, function) : NULL;
-    int rc = -1;
+    int (*to_ascii)(const char *, char **, int) = NULL;
+    char *result = NULL;
+    void *library;
 
-    if (symbol && lookup) {
-        memcpy(&to_ascii, &symbol, sizeof symbol);
-        rc = to_ascii((const uint8_t *)text, (uint8_t **)&result, 8 /* IDN2_NONTRANSITIONAL */);
-    } else if (symbol) {
-        memcpy(&to_utf8, &symbol, sizeof symbol);
-        rc = to_utf8(text, &result, 0);
-    }
-    if (rc == 0 && result)
+    if (str_is_ascii(domain) || memchr(domain.p, '\0', domain.n))
+        return domain;
+    library = dlopen("libidn2.so.0", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (library)
+        *(void **)&to_ascii = dlsym(library, "idn2_lookup_u8");
+    if (to_ascii && to_ascii(arena_text(a, domain), &result, 8 /* IDN2_NONTRANSITIONAL */) == 0)
         out = arena_copy(a, str_of(result));
     free(result); /* libidn2 allocates with malloc */
     if (library)
         dlclose(library);
     return out;
-}
-
-struct str domain_to_ascii(struct arena *a, struct str domain)
-{
-    if (str_is_ascii(domain) || memchr(domain.p, '\0', domain.n))
-        return domain;
-    return convert(a, domain, "idn2_lookup_u8", true);
-}
-
-struct str domain_to_utf8(struct arena *a, struct str domain)
-{
-    if (str_find_nocase(domain, STR("xn--")) < 0 || memchr(domain.p, '\0', domain.n))
-        return domain;
-    return convert(a, domain, "idn2_to_unicode_8z8z", false);
 }

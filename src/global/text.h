@@ -15,4 +15,3 @@ struct str text_expand(struct arena *a, struct str template,
 
 struct str domain_to_ascii(struct arena *a,
                            struct str domain); /* IDNA2008 A-labels; unchanged when it cannot */
-struct str domain_to_utf8(struct arena *a, struct str domain);

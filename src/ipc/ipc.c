@@ -239,14 +239,6 @@ enum rc ipc_receive(struct ipc *c, struct why *why)
     return receive_some(c, MSG_DONTWAIT, why);
 }
 
-enum rc ipc_wait(struct ipc *c, struct why *why)
-{
-    if (c->in_end > c->in_start)
-        return RC_OK;
-    make_room(c, 4096);
-    return receive_some(c, 0, why);
-}
-
 /* The kernel keeps the time of a blocking read: one system call instead of three. */
 static void use_kernel_timeout(struct ipc *c)
 {

@@ -114,12 +114,6 @@ enum rc ipc_read(struct ipc *c, enum ipc_type type, struct arena *a, void *messa
 enum rc ipc_next(struct ipc *c, enum ipc_type *type, struct why *why) MUST_USE;
 
 /*
- * For servers that wait long: one blocking receive when nothing is buffered. RC_OK: something came
- * (read it with ipc_read()); RC_NONE: the socket's own SO_RCVTIMEO passed; RC_EOF.
- */
-enum rc ipc_wait(struct ipc *c, struct why *why) MUST_USE;
-
-/*
  * For event loops: read what is there without waiting (RC_OK: something came, RC_NONE: nothing,
  * RC_EOF), then take complete frames while ipc_has_frame(); take trigger bytes (anything that is
  * not a frame) with ipc_trigger_bytes().

@@ -130,7 +130,6 @@ void endpoint_close(struct endpoint *p);
 
 /* services.c: make the services what the current generation says */
 enum rc services_apply(struct master *m, bool starting, struct why *why) MUST_USE;
-const char *service_name(const struct master_service *s);
 /* Start a process, listen for a reason to start one, or do neither: after whatever has changed. */
 void service_review(struct master_service *s);
 

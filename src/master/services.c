@@ -7,11 +7,6 @@
 #include "util/clock.h"
 #include "util/memory.h"
 
-const char *service_name(const struct master_service *s)
-{
-    return s->key.p;
-}
-
 /* master_service_disable: "name/type", "type", "!..."; the first that matches decides. */
 static bool is_disabled(const struct config *c, const struct master_entry *e, struct str key)
 {

@@ -61,7 +61,6 @@ int run_flush(struct postfix *p);
 int run_check(struct postfix *p);
 int run_check_fatal(struct postfix *p);
 int run_check_warn(struct postfix *p);
-bool run_integrity_check(struct postfix *p, bool thorough); /* false: fatal; said so */
 
 /* permissions.c */
 int run_set_permissions(struct postfix *p);

@@ -53,7 +53,7 @@ static void send_signal(const struct postfix *p, pid_t pid, int signal_number)
 
 /* ---- check ---- */
 
-bool run_integrity_check(struct postfix *p, bool thorough)
+static bool run_integrity_check(struct postfix *p, bool thorough)
 {
     struct why why;
 

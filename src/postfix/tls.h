@@ -14,11 +14,6 @@ struct tls_request {
     int n_words;
 };
 
-/* tls_openssl.c: $openssl_path with these arguments (the last NULL). out: what it prints, NULL: to
-   our standard output. */
-enum rc openssl_run(const struct postfix *p, struct buf *out, struct why *why, ...) MUST_USE
-    __attribute__((sentinel));
-
 /* A new key, and a certificate that it signs itself. Files of mode 0600 and 0644. */
 enum rc make_key(const struct postfix *p, const struct tls_request *r, const char *path,
                  struct why *why) MUST_USE;

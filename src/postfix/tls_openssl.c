@@ -53,7 +53,10 @@ static enum rc spawn_openssl(const struct postfix *p, char *const *argv, struct 
     return RC_OK;
 }
 
-enum rc openssl_run(const struct postfix *p, struct buf *out, struct why *why, ...)
+/* $openssl_path with these arguments (the last NULL). out: what it prints, NULL: to our standard
+   output. */
+__attribute__((sentinel)) static enum rc openssl_run(const struct postfix *p, struct buf *out,
+                                                     struct why *why, ...)
 {
     char *argv[ARGUMENTS_MAX] = {(char *)p->config->openssl_path.p};
     size_t n = 1;

@@ -54,12 +54,6 @@ static void close_agent(struct agent *g)
     free(g);
 }
 
-void agent_close_all(struct transport *t)
-{
-    while (!list_is_empty(&t->all))
-        close_agent(ITEM_OF(t->all.next, struct agent, link));
-}
-
 static void backlog_has_room(void *context)
 {
     struct transport *t = context;

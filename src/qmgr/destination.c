@@ -40,7 +40,7 @@ static void reset_window(struct destination *d)
     window_reset(&d->window, &rules);
 }
 
-void destination_free(struct destination *d)
+static void destination_free(struct destination *d)
 {
     list_remove(&d->ready);
     list_remove(&d->touched);

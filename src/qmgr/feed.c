@@ -87,16 +87,6 @@ static void forget(struct found *e)
     free(e);
 }
 
-void feed_free(struct feed *f)
-{
-    for (struct map_item *i; (i = map_next(&f->known, NULL));)
-        forget(i->value);
-    map_done(&f->known);
-    loop_cancel(f->q->loop, f->timer);
-    loop_cancel(f->q->loop, f->due_timer);
-    free(f);
-}
-
 /* NULL: it is in memory, or known here already. */
 static struct found *note(struct feed *f, struct str queue_name, struct str id)
 {

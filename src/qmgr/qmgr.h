@@ -200,7 +200,6 @@ void transport_run(struct transport *t); /* hand out what may go */
 void transport_die(struct transport *t, const struct dsn *reason);
 void transport_revive(struct transport *t);
 void transport_pause(struct transport *t); /* transport_rate_delay */
-void transport_free(struct transport *t);
 
 struct destination *destination_get(struct transport *t, struct str key, struct str nexthop);
 void destination_add(struct destination *d, struct entry *e);
@@ -212,7 +211,6 @@ void destination_drop(struct entry *e);
 /* A delivery ended: feedback. site_failed may be NULL. */
 void destination_done(struct destination *d, const struct dsn *site_failed);
 void destination_revive(struct destination *d);
-void destination_free(struct destination *d);
 /* All that waits there is deferred. */
 void destination_defer_waiting(struct destination *d, const struct dsn *reason);
 void destination_fill_rules(const struct transport *t, struct window_rules *rules);
@@ -225,7 +223,6 @@ void clog_check(struct qmgr *q);
 void agent_connect(struct transport *t);
 /* Send e on an idle connection. False: there is none. */
 bool agent_deliver(struct transport *t, struct entry *e);
-void agent_close_all(struct transport *t);
 void agent_sweep(struct transport *t); /* close what was idle for long */
 void entry_done(struct entry *e, const struct deliver_result *result);
 
@@ -239,7 +236,6 @@ void finish_message(struct message *msg);
 
 /* ---- files on disk ---- */
 struct feed *feed_new(struct qmgr *q);
-void feed_free(struct feed *f);
 enum { SCAN_INCOMING = 1, SCAN_ACTIVE = 2, SCAN_DEFERRED = 4, SCAN_IGNORE_TIMES = 8 };
 void feed_scan(struct feed *f, unsigned what);
 /* One file, after seconds. */

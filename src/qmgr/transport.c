@@ -73,19 +73,6 @@ struct transport *transport_get(struct qmgr *q, struct str name)
     return t;
 }
 
-void transport_free(struct transport *t)
-{
-    agent_close_all(t);
-    for (struct map_item *i; (i = map_next(&t->destinations, NULL));)
-        destination_free(i->value);
-    map_done(&t->destinations);
-    loop_cancel(t->q->loop, t->timer);
-    loop_cancel(t->q->loop, t->connect_timer);
-    arena_free(t->dead_arena);
-    free((char *)t->name.p);
-    free(t);
-}
-
 /* How many deliveries could start now, counted up to a few. */
 static size_t startable(const struct transport *t, size_t enough)
 {

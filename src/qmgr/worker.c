@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "util/memory.h"
+#include "util/thread.h"
 
 struct task {
     struct task *next;
@@ -15,13 +16,10 @@ struct task {
 
 struct worker {
     struct loop *loop;
-    size_t pending; /* the loop's thread */
-    int n_threads;
-    pthread_t *threads;
+    size_t pending;       /* the loop's thread */
     pthread_mutex_t lock; /* guards below */
     pthread_cond_t more;
     struct task *first, **last;
-    bool stop;
 };
 
 static void end_of_task(void *context)
@@ -38,7 +36,7 @@ static void *run(void *context)
     struct worker *w = context;
 
     pthread_mutex_lock(&w->lock);
-    while (!w->stop) {
+    for (;;) {
         struct task *t = w->first;
         if (t == NULL) {
             pthread_cond_wait(&w->more, &w->lock);
@@ -52,7 +50,6 @@ static void *run(void *context)
         loop_post(w->loop, end_of_task, t);
         pthread_mutex_lock(&w->lock);
     }
-    pthread_mutex_unlock(&w->lock);
     return NULL;
 }
 
@@ -64,10 +61,8 @@ struct worker *worker_new(struct loop *loop, int threads)
     w->last = &w->first;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->more, NULL);
-    w->threads = NEW_ARRAY(pthread_t, (size_t)threads);
     for (int i = 0; i < threads; i++)
-        if (pthread_create(&w->threads[w->n_threads], NULL, run, w) == 0)
-            w->n_threads++;
+        (void)thread_start(run, w, 0);
     return w;
 }
 
@@ -87,14 +82,4 @@ void worker_do(struct worker *w, void (*work)(void *), void (*done)(void *), voi
 size_t worker_pending(const struct worker *w)
 {
     return w->pending;
-}
-
-void worker_stop(struct worker *w)
-{
-    pthread_mutex_lock(&w->lock);
-    w->stop = true;
-    pthread_cond_broadcast(&w->more);
-    pthread_mutex_unlock(&w->lock);
-    for (int i = 0; i < w->n_threads; i++)
-        pthread_join(w->threads[i], NULL);
 }

@@ -15,6 +15,3 @@ void worker_do(struct worker *w, void (*work)(void *job), void (*done)(void *job
 
 /* Jobs that were given and have not come back. */
 size_t worker_pending(const struct worker *w);
-
-/* Wait for the jobs at hand; those still queued are forgotten. */
-void worker_stop(struct worker *w);

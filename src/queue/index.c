@@ -270,13 +270,6 @@ static enum rc do_give_back(struct index_txn *t, void *context, struct arena *a,
     return put_entry(t, &e, j->when, a, why);
 }
 
-enum rc queue_index_give_back(struct queue_index *ix, struct str id, long when, struct why *why)
-{
-    struct back_job j = {id, when};
-
-    return index_write(ix, do_give_back, &j, why);
-}
-
 struct all_job {
     long now;
     bool done;

@@ -33,9 +33,6 @@ enum rc queue_index_remove(struct queue_index *ix, struct str id, struct why *wh
  * none. */
 enum rc queue_index_take_due(struct queue_index *ix, long now, size_t max, struct arena *a,
                              struct str **ids, size_t *n, long *next, struct why *why) MUST_USE;
-/* Put them back. */
-enum rc queue_index_give_back(struct queue_index *ix, struct str id, long when,
-                              struct why *why) MUST_USE;
 /* "Flush": everything is due now. */
 enum rc queue_index_make_all_due(struct queue_index *ix, long now, struct why *why) MUST_USE;
 

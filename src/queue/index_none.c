@@ -51,12 +51,6 @@ enum rc queue_index_take_due(struct queue_index *ix, long now, size_t max, struc
     return none(why);
 }
 
-enum rc queue_index_give_back(struct queue_index *ix, struct str id, long when, struct why *why)
-{
-    (void)ix, (void)id, (void)when;
-    return none(why);
-}
-
 enum rc queue_index_make_all_due(struct queue_index *ix, long now, struct why *why)
 {
     (void)ix, (void)now;

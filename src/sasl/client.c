@@ -63,14 +63,6 @@ enum rc login_client_open(const struct login_client_options *o, struct login_cli
     return RC_OK;
 }
 
-void login_client_close(struct login_client *c)
-{
-    if (c == NULL)
-        return;
-    c->type->close(c->state);
-    free(c);
-}
-
 bool login_offers(struct str mechanisms, const char *name)
 {
     struct str word;

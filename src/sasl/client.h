@@ -41,7 +41,6 @@ struct login_account {
 
 enum rc login_client_open(const struct login_client_options *o, struct login_client **out,
                           struct why *why) MUST_USE;
-void login_client_close(struct login_client *c); /* NULL is fine */
 
 /* All names, for postconf -A. NULL ends it. */
 const char *const *login_client_types(void);
@@ -68,7 +67,6 @@ bool login_offers(struct str mechanisms, const char *name);
 struct login_client_type {
     const char *name;
     enum rc (*open)(const struct login_client_options *o, void **state, struct why *why);
-    void (*close)(void *state);
     enum login_status (*begin)(void *state, const struct login_account *account, struct arena *a,
                                void **attempt, struct login_reply *reply);
     enum login_status (*step)(void *attempt, struct str challenge, struct login_reply *reply);

@@ -154,11 +154,6 @@ static enum rc builtin_open(const struct login_client_options *o, void **state, 
     return RC_OK;
 }
 
-static void builtin_close(void *state)
-{
-    (void)state;
-}
-
 /* A token is as good as a password to whoever reads the line. */
 static bool may_use(const struct mechanism *m, const struct login_account *account, struct arena *a)
 {
@@ -214,7 +209,6 @@ static void builtin_end(void *attempt)
 const struct login_client_type login_client_builtin = {
     .name = "builtin",
     .open = builtin_open,
-    .close = builtin_close,
     .begin = builtin_begin,
     .step = builtin_step,
     .end = builtin_end,

@@ -67,9 +67,9 @@ struct exchange {
 /* True: it was signalled; false: the deadline passed. With the lock. */
 static bool wait_change(struct dovecot *d, pthread_cond_t *changed, long deadline_ms)
 {
-    struct timespec until = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
+    long left = deadline_ms - clock_ms();
 
-    return pthread_cond_timedwait(changed, &d->lock, &until) != ETIMEDOUT;
+    return left > 0 && clock_cond_wait(changed, &d->lock, left) != ETIMEDOUT;
 }
 
 /* All who wait for this connection hear that it is lost. With the lock; nobody reads or writes. */

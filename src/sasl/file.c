@@ -108,12 +108,11 @@ static enum rc find_user(struct exchange *x, struct str name, struct login_reply
 static bool take_turn(struct file *f)
 {
     long deadline_ms = clock_ms() + f->timeout_ms;
-    struct timespec until = {deadline_ms / 1000, deadline_ms % 1000 * 1000000};
     bool mine;
 
     pthread_mutex_lock(&f->lock);
-    while (f->free_checks == 0 && pthread_cond_timedwait(&f->freed, &f->lock, &until) == 0)
-        ;
+    for (long left; f->free_checks == 0 && (left = deadline_ms - clock_ms()) > 0;)
+        clock_cond_wait(&f->freed, &f->lock, left);
     mine = f->free_checks > 0;
     if (mine)
         f->free_checks--;
@@ -412,7 +411,6 @@ static enum rc file_open(const struct login_server_options *o, void **state, str
 {
     struct arena *a = arena_new(1024);
     struct file *f = arena_new_of(a, struct file);
-    pthread_condattr_t monotonic;
     enum rc rc;
 
     f->arena = a;
@@ -435,10 +433,7 @@ static enum rc file_open(const struct login_server_options *o, void **state, str
         return rc;
     }
     pthread_mutex_init(&f->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->freed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&f->freed);
     f->offers_scram = SCRAM_WORKS && all_have_scram(f);
     *state = f;
     return RC_OK;

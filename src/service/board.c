@@ -58,11 +58,6 @@ const char *board_counter_name(enum board_counter c)
     return counters[c].name;
 }
 
-bool board_counter_is_level(enum board_counter c)
-{
-    return counters[c].is_level;
-}
-
 unsigned board_trace_bit(struct str name)
 {
     for (size_t i = 0; i < sizeof traces / sizeof *traces; i++)

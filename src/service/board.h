@@ -86,7 +86,6 @@ static inline unsigned board_paused(const struct board *b)
 }
 
 const char *board_counter_name(enum board_counter c);
-bool board_counter_is_level(enum board_counter c);
 
 /* "mta" -> TRACE_MTA; 0: no such name. */
 unsigned board_trace_bit(struct str name);

@@ -35,17 +35,6 @@ struct service_pool *service_pool_new(const struct service_env *env, const char 
     return p;
 }
 
-void service_pool_free(struct service_pool *p)
-{
-    if (p == NULL)
-        return;
-    while (p->n)
-        ipc_done(&p->kept[--p->n].connection);
-    pthread_mutex_destroy(&p->lock);
-    free(p->socket_name);
-    free(p);
-}
-
 /* The other end has not closed it, and has not said anything that nobody asked for. */
 static bool is_alive(const struct ipc *c)
 {

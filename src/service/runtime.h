@@ -101,7 +101,6 @@ bool status_read(struct runtime *r);   /* what master says; false: the process s
 void sessions_shed(struct runtime *r); /* end kept connections that are idle, when full */
 void sessions_look(struct runtime *r); /* see whether somebody waits to be accepted */
 
-void pulse_works(struct pulse *p);
 void pulse_waits(struct pulse *p);
 void watchdog_start(struct runtime *r);
 void watchdog_wind(struct runtime *r); /* the process got ahead */

@@ -178,7 +178,6 @@ enum rc service_listen(struct service_env *env, int fd, struct why *why) MUST_US
 struct service_pool;
 struct service_pool *service_pool_new(const struct service_env *env,
                                       const char *socket_name /* "private/bounce" */);
-void service_pool_free(struct service_pool *p);
 
 /* Take a connection (kept or new) and give it back; broken: it is closed instead. */
 enum rc service_pool_take(struct service_pool *p, struct ipc *c, struct why *why) MUST_USE;

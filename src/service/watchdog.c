@@ -28,7 +28,7 @@ static bool is_odd(unsigned long steps)
     return steps & 1;
 }
 
-void pulse_works(struct pulse *p)
+static void pulse_works(struct pulse *p)
 {
     step(p, is_odd(atomic_load_explicit(&p->steps, memory_order_relaxed)) ? 2 : 1);
 }

@@ -24,7 +24,7 @@ static const struct command commands[] = {
     {"HELP", CMD_HELP, BEFORE_TLS, cmd_help},
 };
 
-const struct command *command_find(struct str word)
+static const struct command *command_find(struct str word)
 {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (str_eq_nocase(word, str_of(commands[i].name)))

@@ -44,8 +44,6 @@ struct command {
     bool (*answer)(struct session *s, struct str arguments); /* false: the client made an error */
 };
 
-const struct command *command_find(struct str word); /* NULL: unknown */
-
 /* Read and answer one command. */
 void command_next(struct session *s);
 

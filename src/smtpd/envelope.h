@@ -11,7 +11,6 @@ struct parameter {
 
 /* Each blank-separated option in rest; false: one was bad, the client was told. */
 bool parameters_parse(struct session *s, struct str rest, const struct parameter *known, size_t n);
-bool unsupported(struct session *s, struct str option); /* answers; false */
 
 /* What stands behind "FROM:" or "TO:"; false: it does not stand there. */
 bool path_after(struct session *s, struct str arguments, struct str keyword, struct str *path);

@@ -41,4 +41,3 @@ void instructions_environment(const struct session *s, struct arena *a, struct s
 /* start.c: what depends on the configuration, made for an overlay of base. */
 enum rc smtpd_overlay_make(void *base, const struct config *config, void **state, struct why *why);
 void smtpd_overlay_unmake(void *base, void *state);
-bool smtpd_overlay_has_changed(void *context, void *state);

@@ -40,7 +40,7 @@ enum rc path_parse(struct session *s, struct str path, const char *verb, struct 
     return rc;
 }
 
-bool unsupported(struct session *s, struct str option)
+static bool unsupported(struct session *s, struct str option)
 {
     session_replyf(s, "555 5.5.4 Unsupported option: " STR_FMT, STR_ARG(option));
     return false;

@@ -2,7 +2,7 @@
 #include "smtpd/smtpd.h"
 #include "wire/proxy_header.h"
 
-void peer_label(struct session *s)
+static void peer_label(struct session *s)
 {
     struct access_client *c = &s->access.client;
 

@@ -170,7 +170,6 @@ void session_broke(struct session *s, enum rc rc); /* a read failed: RC_EOF, RC_
 
 /* peer.c: who is it? Fills s->access.client. RC_NONE: nobody to talk to. */
 enum rc peer_find(struct session *s, int fd);
-void peer_label(struct session *s);
 enum { OWN_NAME_SETTINGS = 2 };
 /* What smtpd_hostname_maps changes in this session; how many. */
 size_t peer_own_name(const struct session *s, struct config_setting settings[OWN_NAME_SETTINGS]);

@@ -366,7 +366,7 @@ void smtpd_overlay_unmake(void *context, void *state)
     arena_free(s->arena);
 }
 
-bool smtpd_overlay_has_changed(void *context, void *state)
+static bool smtpd_overlay_has_changed(void *context, void *state)
 {
     const struct smtpd *s = state;
     struct str *name = context;

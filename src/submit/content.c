@@ -3,7 +3,7 @@
 
 enum { RECORD_LINE_MAX = 2048 }; /* longer header lines are cut into continuing records */
 
-void content_put_text(struct submission *s, struct str text, bool more)
+static void content_put_text(struct submission *s, struct str text, bool more)
 {
     queue_file_put(s->file, more ? REC_CONT : REC_NORM, text);
 }
@@ -72,7 +72,7 @@ static void on_body(void *context, struct str line, bool more)
     content_put_text(s, text, more);
 }
 
-void content_begin(struct submission *s)
+static void content_begin(struct submission *s)
 {
     static const struct mime_events events = {.header = on_header,
                                               .unterminated = on_unterminated,

@@ -194,9 +194,7 @@ void mapping_trouble(struct submission *s, const char *parameter, struct str add
                      const struct why *why);
 
 /* ---- content.c ---- */
-void content_begin(struct submission *s);
 void content_end(struct submission *s);
-void content_put_text(struct submission *s, struct str text, bool more); /* one line */
 
 /* ---- fields.c: header fields of the message ---- */
 void fields_take(struct submission *s, enum mime_header_class class, struct str header);

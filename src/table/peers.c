@@ -82,7 +82,7 @@ static enum rc connect_host(const struct peers *p, int *fd, struct why *why)
     return rc;
 }
 
-enum rc peers_take(struct peers *p, struct stream **s, bool *kept, struct why *why)
+static enum rc peers_take(struct peers *p, struct stream **s, bool *kept, struct why *why)
 {
     struct kept last = {0};
     int fd;
@@ -109,7 +109,7 @@ enum rc peers_take(struct peers *p, struct stream **s, bool *kept, struct why *w
     return RC_OK;
 }
 
-void peers_give(struct peers *p, struct stream *s, bool broken)
+static void peers_give(struct peers *p, struct stream *s, bool broken)
 {
     pthread_mutex_lock(&p->lock);
     if (!broken && p->n < KEPT_MAX) {

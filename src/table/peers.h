@@ -14,10 +14,6 @@ struct peers;
 enum rc peers_new(struct arena *a, struct str endpoint, long timeout_ms, struct peers **out,
                   struct why *why) MUST_USE;
 
-/* *kept: the connection was in use before, so the server may have closed it meanwhile. */
-enum rc peers_take(struct peers *p, struct stream **s, bool *kept, struct why *why) MUST_USE;
-void peers_give(struct peers *p, struct stream *s, bool broken);
-
 /*
  * Run exchange() over a connection; once more over another one when a kept one turns out to be
  * closed. exchange: RC_EOF and RC_TIMEOUT mean that the connection is of no use any more, RC_PERM

@@ -229,8 +229,3 @@ void duplex_pause(struct duplex *d, bool pause)
     d->active_ms = clock_ms();
     watch(d);
 }
-
-int duplex_fd(const struct duplex *d)
-{
-    return d->fd;
-}

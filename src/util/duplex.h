@@ -35,4 +35,3 @@ void duplex_putf(struct duplex *d, const char *format, ...) PRINTF_LIKE(2, 3);
 void duplex_flush(struct duplex *d);
 
 void duplex_pause(struct duplex *d, bool pause); /* stop reading; the time limit rests too */
-int duplex_fd(const struct duplex *d);

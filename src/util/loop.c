@@ -65,28 +65,6 @@ static void bury(struct loop *l)
     }
 }
 
-void loop_free(struct loop *l)
-{
-    if (l == NULL)
-        return;
-    for (size_t i = 0; i < l->n_watches; i++)
-        free(l->watches[i]);
-    bury(l);
-    free(l->watches);
-    for (size_t i = 0; i < l->n_timers; i++)
-        free(l->heap[i]);
-    free(l->heap);
-    while (l->first_posted) {
-        struct posted *p = l->first_posted;
-        l->first_posted = p->next;
-        free(p);
-    }
-    close(l->epoll);
-    close(l->wakeup);
-    pthread_mutex_destroy(&l->lock);
-    free(l);
-}
-
 void loop_watch(struct loop *l, int fd, int events, void (*ready)(void *, int), void *context)
 {
     struct epoll_event e = {.events = (events & LOOP_READ ? EPOLLIN : 0U) |

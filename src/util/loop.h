@@ -13,7 +13,6 @@ struct loop_timer;
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
 struct loop *loop_new(void);
-void loop_free(struct loop *l);
 
 /* Call ready(context, events) when fd is ready for what is wanted (LOOP_READ | LOOP_WRITE; errors
    and hang-up count as both). Replaces an earlier watch of that fd. Level-triggered. */

@@ -306,15 +306,6 @@ enum rc stream_flush(struct stream *s, struct why *why)
     return n ? write_out(s, s->out, n, why) : RC_OK;
 }
 
-enum rc stream_wait(struct stream *s, long timeout_ms, struct why *why)
-{
-    if (s->in_end > s->in_start || (s->ops->pending && s->ops->pending(s)))
-        return RC_OK;
-    if (wait_ready(s->fd, POLLIN, clock_ms() + timeout_ms) < 0)
-        return failure("wait", why);
-    return RC_OK;
-}
-
 bool stream_has_input(struct stream *s)
 {
     struct pollfd p = {.fd = s->fd, .events = POLLIN};

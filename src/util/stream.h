@@ -65,8 +65,5 @@ void stream_put(struct stream *s, struct str bytes);
 void stream_putf(struct stream *s, const char *format, ...) PRINTF_LIKE(2, 3);
 enum rc stream_flush(struct stream *s, struct why *why) MUST_USE;
 
-/* Wait until input is there. RC_TIMEOUT after timeout_ms. Flushes nothing. */
-enum rc stream_wait(struct stream *s, long timeout_ms, struct why *why) MUST_USE;
-
 /* Has the peer sent something, or closed, right now? Does not wait. */
 bool stream_has_input(struct stream *s);

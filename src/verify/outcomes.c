@@ -2,13 +2,13 @@
 
 enum { PROBE_PATIENCE = 1000 }; /* seconds until a probe without answer is repeated */
 
-struct str outcome_format(struct arena *a, const struct outcome *o)
+static struct str outcome_format(struct arena *a, const struct outcome *o)
 {
     return arena_printf(a, "%d:%ld:%ld:" STR_FMT, (int)o->status, o->probed, o->updated,
                         STR_ARG(o->text));
 }
 
-bool outcome_parse(struct str text, struct outcome *o)
+static bool outcome_parse(struct str text, struct outcome *o)
 {
     struct str rest = text, status = str_cut(&rest, ':'), probed = str_cut(&rest, ':'),
                updated = str_cut(&rest, ':');

@@ -27,10 +27,6 @@ struct verify {
     struct service_pool *cleanup;
 };
 
-/* outcomes.c */
-struct str outcome_format(struct arena *a, const struct outcome *o);
-bool outcome_parse(struct str text, struct outcome *o); /* texts are views */
-
 /* What is known now; ADDRESS_TODO when nothing is. RC_TEMP: the table fails. */
 enum rc outcomes_get(struct outcomes *c, struct str address, long now, struct arena *a,
                      struct outcome *o, struct why *why) MUST_USE;

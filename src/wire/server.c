@@ -61,20 +61,6 @@ void wire_reply(struct wire_server *w, struct str reply)
     } while (reply.p);
 }
 
-void wire_replyf(struct wire_server *w, const char *format, ...)
-{
-    char text[512]; /* RFC 5321 4.5.3.1.5 */
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vsnprintf(text, sizeof text - 1, format, args);
-    va_end(args);
-    if (n > 0)
-        wire_reply(w,
-                   (struct str){text, (size_t)n < sizeof text - 2 ? (size_t)n : sizeof text - 2});
-}
-
 bool wire_has_more(const struct wire_server *w)
 {
     return stream_peek(&w->stream).n > 0;

@@ -43,7 +43,6 @@ enum rc wire_command(struct wire_server *w, struct str *line, struct why *why) M
 /* Reply of one or more lines, separated by "\n", each complete with its code. Collected until the
  * next read that has to wait. */
 void wire_reply(struct wire_server *w, struct str reply);
-void wire_replyf(struct wire_server *w, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Has the client sent more than the current command? Looks only at what was read already. */
 bool wire_has_more(const struct wire_server *w);

@@ -112,12 +112,6 @@ static enum rc cyrus_open(const struct login_client_options *o, void **state, st
     return RC_OK;
 }
 
-static void cyrus_close(void *state)
-{
-    sasl_client_done();
-    free(state);
-}
-
 static const struct {
     enum login_security ours;
     unsigned theirs;
@@ -248,7 +242,6 @@ MODULE_EXPORT const struct login_client_type login_client_type_cyrus;
 const struct login_client_type login_client_type_cyrus = {
     .name = "cyrus",
     .open = cyrus_open,
-    .close = cyrus_close,
     .begin = cyrus_begin,
     .step = cyrus_step,
     .end = cyrus_end,

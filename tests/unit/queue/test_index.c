@@ -127,8 +127,6 @@ static void test_due_in_order(void **state)
     assert_int_equal(take(f, 9999, 50, &next), 50);
     assert_int_equal(next, 4600);
     put(f, 100, 1, 7000); /* deferred again */
-    assert_int_equal(queue_index_give_back(f->ix, STR("0006363"), 100, &why), RC_OK);
-    assert_int_equal(take(f, 200, 10, &next), 1);
     assert_int_equal(queue_index_remove(f->ix, STR("000011"), &why), RC_OK);
     assert_int_equal(queue_index_remove(f->ix, STR("000011"), &why), RC_OK);
     assert_int_equal(queue_index_make_all_due(f->ix, 1, &why), RC_OK);

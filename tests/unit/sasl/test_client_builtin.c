@@ -136,7 +136,6 @@ static void test_exchanges(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         run(c, &vectors[i]);
-    login_client_close(c);
 }
 
 static void test_challenges_that_are_none(void **state)
@@ -165,7 +164,6 @@ static void test_challenges_that_are_none(void **state)
         assert_int_equal(login_client_step(t, str_of(rows[i].challenge), &reply), LOGIN_MALFORMED);
         assert_true(reply.reason.n > 0);
     }
-    login_client_close(c);
 }
 
 #ifdef HAVE_OPENSSL
@@ -194,7 +192,6 @@ static enum login_status meet(const char *ours, const char *theirs, struct arena
     if (scram_final(&server, &v, message, &answer, NULL) == RC_OK)
         status = login_client_step(t, login_encode(a, answer), &reply);
     login_client_end(t);
-    login_client_close(c);
     return status;
 }
 
