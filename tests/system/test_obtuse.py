@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import time
 import pytest
 from conftest import BUILD, SLOW, TOP, Instance, Logging, Raw, alive, descendants, free_port, wait_until
 from dns_server import name_server
+from test_durability import Load
 
 ROOT = os.getuid() == 0
 needs_root = pytest.mark.skipif(not ROOT, reason="needs root: chroot, other users, port 113")
@@ -922,6 +924,97 @@ def test_F10_ordinary_user_starts_everything(obtuse, prefix, mailer):
     assert r.returncode == 78 and "name a directory of your own with -c" in r.stderr
 
 
+def serve_one(o, *tracer):
+    """A session as inetd starts it: the client, and the process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = Raw.__new__(Raw)
+        client.s, client.buf = socket.create_connection(server.getsockname(), 60 * SLOW), b""
+        with server.accept()[0] as peer:
+            p = subprocess.Popen([*tracer, f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer, **o.who)
+    assert client.reply()[:4] == "220 "
+    return client, p
+
+
+@pytest.mark.parametrize("rootless", [False, True])
+def test_F06_file_and_directory_are_on_disk_before_the_reply(obtuse, rootless):
+    """Contents, then the mode that makes it a message, then its name; only then 250."""
+    if not rootless and not ROOT:
+        pytest.skip("needs root")
+    o = obtuse(rootless=rootless)
+    trace = f"{o.top}/trace"
+    c, p = serve_one(o, "strace", "-f", "-y", "-o", trace, "-e", "trace=openat,open,fsync,fchmod,write,writev,sendto,sendmsg")
+    assert dialogue(c).startswith("250 2.0.0 Ok: queued as")
+    name = os.path.basename(check_spooled(o))
+    c.cmd("QUIT")
+    c.close()
+    p.wait(60 * SLOW)
+    kinds = [("create", rf'open(at)?\(.*{name}".*O_EXCL'), ("content", rf"write\(.*{name}>"), ("sync", rf"fsync\(.*{name}>\) *= 0"),
+             ("mode", rf"fchmod\(.*{name}>, 0750\) *= 0"), ("directory", r"fsync\([^)]*spool>\) *= 0"), ("reply", r'(write|writev|send\w+)\(.*"250 2\.0\.0 Ok: queued')]
+    steps = [kind for line in open(trace, errors="replace") for kind, pattern in kinds if re.search(pattern, line)]
+    assert steps == ["create", "content", "sync", "mode", "sync", "directory", "reply"], open(trace, errors="replace").read()[-4000:]
+
+
+class Forwarder(threading.Thread):
+    """Runs smtpfwdd, again whenever it has ended."""
+
+    def __init__(self, o, mailer):
+        super().__init__(daemon=True)
+        self.args = [f"{o.prefix}/sbin/smtpfwdd", "-d", f"{o.home}/spool", *(["-u", "daemon", "-g", "daemon"] if ROOT else []), "-s", mailer.path, "-P", "1"]
+        self.o, self.pid, self.stop = o, None, False
+
+    def run(self):
+        while not self.stop:
+            p = subprocess.Popen([*self.args, "--foreground"], env=self.o.env, stderr=subprocess.DEVNULL)
+            self.pid = p.pid
+            p.wait()
+            time.sleep(0.05)
+
+    def drain(self):
+        return subprocess.run([*self.args, "--once"], env=self.o.env, capture_output=True, text=True)
+
+
+@pytest.mark.heavy
+def test_F06_kill_9_at_random_moments_loses_nothing(obtuse, mailer):
+    """What smtpd acknowledged reaches the mailer whole, whatever is killed: sessions, master, smtpfwdd, the mailer."""
+    o = obtuse("-H", rules="allow:ALL:ALL:ALL\n", rootless=not ROOT).start()
+    loads, forwarder = [Load(o, f"c{i}") for i in range(4)], Forwarder(o, mailer)
+    rnd = random.Random(os.environ.get("POSTERN_SEED", "7"))
+    for t in [*loads, forwarder]:
+        t.start()
+
+    def kill(pids):
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    round_ = 0
+    while round_ < 12 or sum(len(load.acked) for load in loads) < 50:
+        time.sleep(rnd.uniform(0.1, 0.5))
+        family = {0: lambda: [rnd.choice(descendants(o.master()) or [0])],  # a service: master goes on
+                  1: lambda: [o.master(), *descendants(o.master())],
+                  2: lambda: [forwarder.pid, *descendants(forwarder.pid)],
+                  3: lambda: descendants(forwarder.pid)[:1]}[round_ % 4]()
+        kill(pid for pid in family if pid)
+        if not o.master():
+            wait_until(lambda: o.run("-D", "-l", "127.0.0.1", "-p", str(o.port)).returncode == 0, what=f"a new start: {o.logs()[-2000:]}")
+        round_ += 1
+    for load in loads:
+        load.stop = True
+    for load in loads:
+        load.join(60 * SLOW)
+    forwarder.stop = True
+    kill([forwarder.pid])
+    forwarder.join(60 * SLOW)
+    complete = lambda: [f for f in o.files() if os.path.exists(f) and os.stat(f).st_mode & 0o110]
+    wait_until(lambda: forwarder.drain().returncode == 0 and not complete(), what="an empty spool directory")
+    acked, got = set().union(*(load.acked for load in loads)), set()
+    for _, text in mailer.calls():
+        key = re.search(r"^Subject: (\S+)$", text, re.M).group(1)
+        assert text.count(f"line of {key}\n") == 40 and text.endswith("end\n"), f"damaged: {text}"
+        got.add(key)
+    assert acked <= got, f"{len(acked - got)} of {len(acked)} acknowledged messages are lost, e.g. {sorted(acked - got)[:5]}\n{o.logs()[-3000:]}"
+    assert not glob.glob(f"{o.home}/spool/*.smtpd*")  # none set aside as corrupt or failed
+
+
 @needs_root
 @pytest.mark.parametrize("group,gid", [("mail", grp.getgrnam("mail").gr_gid), ("4242", 4242)])
 def test_F13_F54_any_group(obtuse, fwdd, mailer, group, gid):
@@ -949,19 +1042,12 @@ def test_F13_F54_any_group(obtuse, fwdd, mailer, group, gid):
 @pytest.mark.parametrize("group", ["daemon", "mail"])
 def test_F55_inetd_serves_one_client(obtuse, group):
     o = obtuse(group=group)
-    server = socket.create_server(("127.0.0.1", 0))
-    client = Raw.__new__(Raw)
-    client.s, client.buf = socket.create_connection(server.getsockname(), 60 * SLOW), b""
-    peer, _ = server.accept()
-    p = subprocess.Popen([f"{o.prefix}/sbin/obtuse-smtpd", *o.options], env=o.env, stdin=peer, stdout=peer)
-    peer.close()
-    assert client.reply()[:4] == "220 "
+    client, p = serve_one(o)
     assert dialogue(client).startswith("250 2.0.0 Ok")
     check_spooled(o)
     assert client.cmd("QUIT")[:3] == "221"
     client.close()
     assert p.wait(60 * SLOW) == 0
-    server.close()
 
 
 @needs_root
