@@ -8,14 +8,30 @@ struct str action_service(struct generator *g, const struct conf_action *a)
     return plain_name(g, "action_", a->name);
 }
 
+bool service_is_new(struct generator *g, struct str *service, size_t begun_at, struct str besides)
+{
+    struct str text = str_from(buf_str(g->master_cf), begun_at), place = str_cut(&text, '\n');
+    struct str *other, key;
+
+    (void)place;
+    key = arena_join(g->arena, str_from(text, service->n), besides);
+    other = map_get(&g->services, key);
+    if (other) {
+        buf_truncate(g->master_cf, begun_at);
+        *service = *other;
+        return false;
+    }
+    other = arena_new_of(g->arena, struct str);
+    *other = *service;
+    map_put(&g->services, key, other);
+    return true;
+}
+
 void action_lifetime(struct generator *g, const struct conf_action *a, struct str service)
 {
     const struct conf *c = g->conf;
-    bool differs = false;
 
-    for (size_t i = 0; i < c->actions.n; i++)
-        differs = differs || c->actions.v[i]->ttl > 0;
-    if (!differs)
+    if (!g->lifetimes_differ)
         return;
     set(g, a->ttl ? &a->place : &c->ttl.place,
         arena_printf(g->arena, STR_FMT "_queue_lifetime", STR_ARG(service)).p, "%lds",
@@ -85,8 +101,8 @@ static void mda(struct generator *g, const struct conf_action *a)
     option(g, "mailbox_command", STR_FMT, STR_ARG(literal(g, command)));
 }
 
-/* "/run/lmtp" or "host:port": a transport of its own behind local delivery. */
-static void lmtp(struct generator *g, const struct conf_action *a, struct str service)
+/* "/run/lmtp" or "host:port" behind local delivery. */
+static void lmtp(struct generator *g, const struct conf_action *a)
 {
     struct str at = a->path.n && a->path.p[0] == '/'
                         ? arena_printf(g->arena, "unix:" STR_FMT, STR_ARG(a->path))
@@ -94,18 +110,17 @@ static void lmtp(struct generator *g, const struct conf_action *a, struct str se
 
     if (str_has_prefix(a->path, STR("lmtp://")))
         at = arena_printf(g->arena, "inet:" STR_FMT, STR_ARG(str_from(a->path, 7)));
-    option(g, "mailbox_transport", STR_FMT "_lmtp:" STR_FMT, STR_ARG(service),
-           STR_ARG(literal(g, at)));
+    option(g, "mailbox_transport", "lmtp:" STR_FMT, STR_ARG(literal(g, at)));
     if (!a->rcpt_to)
         option(g, "local_pass_as", "user");
 }
 
-static void method(struct generator *g, const struct conf_action *a, struct str service)
+static void method(struct generator *g, const struct conf_action *a)
 {
     switch (a->method) {
     case METHOD_MAILDIR: maildir(g, a); break;
     case METHOD_MDA: mda(g, a); break;
-    case METHOD_LMTP: lmtp(g, a, service); break;
+    case METHOD_LMTP: lmtp(g, a); break;
     case METHOD_FORWARD_ONLY:
         option(g, "allow_mail_to_commands", "%s", "");
         option(g, "allow_mail_to_files", "%s", "");
@@ -151,10 +166,22 @@ struct str process_column(struct generator *g, long limit)
     return limit ? arena_printf(g->arena, "%ld", limit) : STR("-");
 }
 
+static void local_transport(struct generator *g, const struct conf_action *a, struct str service)
+{
+    long per_user = limit_value(g, "mda", "max-session-per-user");
+
+    set(g, &a->place,
+        arena_printf(g->arena, STR_FMT "_destination_recipient_limit", STR_ARG(service)).p, "1");
+    set(g, &a->place,
+        arena_printf(g->arena, STR_FMT "_destination_concurrency_limit", STR_ARG(service)).p, "%ld",
+        per_user ? per_user : 2);
+    action_lifetime(g, a, service);
+}
+
 static void local(struct generator *g, const struct conf_action *a)
 {
+    size_t begun_at = g->master_cf->n;
     struct str service = action_service(g, a), alias, virtual, users;
-    long per_user = limit_value(g, "mda", "max-session-per-user");
 
     buf_addf(g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - n n - " STR_FMT " local%s\n",
              STR_ARG(generate_place(g, &a->place)), STR_ARG(service),
@@ -167,21 +194,17 @@ static void local(struct generator *g, const struct conf_action *a)
         option(g, "local_delivery_user", STR_FMT, STR_ARG(literal(g, a->user)));
         option(g, "forward_path", "%s", "");
     }
-    method(g, a, service);
-    if (a->method == METHOD_LMTP)
-        buf_addf(g->master_cf, STR_FMT "_lmtp unix - - n - - lmtp\n", STR_ARG(service));
-    set(g, &a->place,
-        arena_printf(g->arena, STR_FMT "_destination_recipient_limit", STR_ARG(service)).p, "1");
-    set(g, &a->place,
-        arena_printf(g->arena, STR_FMT "_destination_concurrency_limit", STR_ARG(service)).p, "%ld",
-        per_user ? per_user : 2);
-    action_lifetime(g, a, service);
+    method(g, a);
+    if (service_is_new(g, &service, begun_at, arena_printf(g->arena, "%ld", a->ttl)))
+        local_transport(g, a, service);
     buf_addf(g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(a->name), STR_ARG(service));
     known_recipients(g, a, alias, virtual, users);
 }
 
 void generate_actions(struct generator *g)
 {
+    for (size_t i = 0; i < g->conf->actions.n; i++)
+        g->lifetimes_differ = g->lifetimes_differ || g->conf->actions.v[i]->ttl > 0;
     for (size_t i = 0; i < g->conf->actions.n; i++) {
         const struct conf_action *a = g->conf->actions.v[i];
         if (a->method == METHOD_RELAY) {

@@ -14,6 +14,7 @@ struct buf *generate_file(struct generator *g, const char *name, bool is_secret)
     f->is_secret = is_secret;
     buf_init(&f->text, FILE_BYTES_MAX);
     vec_add(g->arena, &g->files, f);
+    map_put(&g->file_names, f->name, f);
     return &f->text;
 }
 
@@ -111,26 +112,35 @@ void option(struct generator *g, const char *name, const char *format, ...)
 static void check_names(struct generator *g)
 {
     const struct conf *c = g->conf;
+    struct map names;
 
+    map_init(&names);
     for (size_t i = 0; i < c->actions.n; i++) {
         struct str name = c->actions.v[i]->name;
+        struct str plain = arena_lower(g->arena, plain_name(g, "", name));
+        const struct conf_action *other = map_get(&names, plain);
         if (str_index_any(name, ": \t") >= 0 || name.n == 0 || name.n > 80)
             complain(g, &c->actions.v[i]->place,
                      "action name \"" STR_FMT "\": blanks and colons cannot be used",
                      STR_ARG(name));
-        for (size_t j = 0; j < i; j++)
-            if (str_eq_nocase(plain_name(g, "", name), plain_name(g, "", c->actions.v[j]->name)))
-                complain(g, &c->actions.v[i]->place,
-                         "action names \"" STR_FMT "\" and \"" STR_FMT
-                         "\" differ only in punctuation or case",
-                         STR_ARG(name), STR_ARG(c->actions.v[j]->name));
+        if (other)
+            complain(g, &c->actions.v[i]->place,
+                     "action names \"" STR_FMT "\" and \"" STR_FMT
+                     "\" differ only in punctuation or case",
+                     STR_ARG(name), STR_ARG(other->name));
+        else
+            map_put(&names, plain, c->actions.v[i]);
     }
+    map_done(&names);
 }
 
 void generate(struct generator *g)
 {
     struct str from = str_of(g->options->file);
 
+    map_init(&g->lists);
+    map_init(&g->services);
+    map_init(&g->file_names);
     g->main_cf = generate_file(g, "main.cf", false);
     g->master_cf = generate_file(g, "master.cf", false);
     g->rules = generate_file(g, "match_rules", false);
@@ -155,4 +165,7 @@ void generator_done(struct generator *g)
 {
     for (size_t i = 0; i < g->files.n; i++)
         buf_done(&g->files.v[i]->text);
+    map_done(&g->lists);
+    map_done(&g->services);
+    map_done(&g->file_names);
 }

@@ -10,6 +10,7 @@
 #include "smtpdconf/smtpdconf.h"
 #include "util/buf.h"
 #include "util/log.h"
+#include "util/map.h"
 
 struct generated_file {
     struct str name; /* below the directory */
@@ -29,8 +30,11 @@ struct generator {
     struct buf *main_cf, *master_cf, *rules, *actions, *filters;
     struct log log; /* of tables */
     VEC(struct str) warnings, errors;
-    size_t n_lists;
-    VEC(const struct conf_table *) listed; /* tables that are a list of the rules by now */
+    size_t n_lists;        /* of the rules */
+    struct map lists;      /* table (its address) -> name of the list that it is by now */
+    struct map services;   /* what the service of an action does -> its name */
+    struct map file_names; /* -> generated file */
+    bool lifetimes_differ; /* between actions */
 };
 
 /* Fills g; what is wrong stands in g->errors, what has no effect in g->warnings. */

@@ -20,7 +20,7 @@ struct relay {
     struct entry_vec sources;
     struct str domain;    /* with limits of its own, which it is about at the moment; empty: all */
     struct str passwords; /* table, once it was made */
-    unsigned made;        /* bits of enum relay_protocol */
+    struct str services[RELAY_LMTP + 1]; /* those made: names; else empty */
 };
 
 static const char *side(enum relay_protocol protocol)
@@ -153,6 +153,7 @@ static void add_password(struct relay *r, const struct relay_url *url)
     struct generator *g = r->g;
     struct entry_vec entries = {t->entries.v, t->entries.n};
     struct str value = secrets_are_looked_up(r) ? url->label : table_value(entries, url->label);
+    struct generated_file *file;
 
     if (value.n == 0) {
         complain(g, &r->action->place,
@@ -166,14 +167,11 @@ static void add_password(struct relay *r, const struct relay_url *url)
         buf_addf(generate_file(g, r->passwords.p, true), "# " STR_FMT "\n",
                  STR_ARG(generate_place(g, &t->place)));
     }
-    for (size_t i = 0; i < g->files.n; i++)
-        if (str_eq(g->files.v[i]->name, r->passwords)) {
-            buf_addf(&g->files.v[i]->text, "[" STR_FMT "]:%u " STR_FMT "\n", STR_ARG(url->host),
-                     url->port, STR_ARG(value));
-            if (url->port == 25)
-                buf_addf(&g->files.v[i]->text, "[" STR_FMT "] " STR_FMT "\n", STR_ARG(url->host),
-                         STR_ARG(value));
-        }
+    file = map_get(&g->file_names, r->passwords);
+    buf_addf(&file->text, "[" STR_FMT "]:%u " STR_FMT "\n", STR_ARG(url->host), url->port,
+             STR_ARG(value));
+    if (url->port == 25)
+        buf_addf(&file->text, "[" STR_FMT "] " STR_FMT "\n", STR_ARG(url->host), STR_ARG(value));
 }
 
 static void passwords(struct relay *r, enum relay_protocol protocol)
@@ -197,7 +195,7 @@ static void passwords(struct relay *r, enum relay_protocol protocol)
 
 /* ---- the transport ---- */
 
-static struct str service_of(struct relay *r, enum relay_protocol protocol)
+static struct str new_name(struct relay *r, enum relay_protocol protocol)
 {
     struct str name =
         arena_printf(r->g->arena, STR_FMT "%s", STR_ARG(action_service(r->g, r->action)),
@@ -230,21 +228,11 @@ static void filter(struct relay *r)
              STR_ARG(a->filter));
 }
 
-static void make_service(struct relay *r, enum relay_protocol protocol)
+static void settings(struct relay *r, enum relay_protocol protocol)
 {
     const struct conf_action *a = r->action;
-    struct str service = service_of(r, protocol);
-    long per_source = limit_value(r->g, "mta", "max-conn-per-source");
 
-    if (r->made & 1u << protocol)
-        return;
-    r->made |= 1u << protocol;
-    buf_addf(r->g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - - n - " STR_FMT " %s%s\n",
-             STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service),
-             STR_ARG(process_column(r->g, per_source * (long)(r->sources.n ? r->sources.n : 1))),
-             kinds[protocol].program, r->g->options->verbose ? " -v" : "");
     filter(r);
-    limit_transport(r->g, service, r->domain);
     tls(r, protocol);
     source(r);
     greeting(r, protocol);
@@ -257,6 +245,31 @@ static void make_service(struct relay *r, enum relay_protocol protocol)
         option(r->g, "smtp_srs", "yes");
     if (a->backup)
         backup(r);
+}
+
+/* Its name. rotates: several hosts, in turn. */
+static struct str service_of(struct relay *r, enum relay_protocol protocol, bool rotates)
+{
+    const struct conf_action *a = r->action;
+    struct str service = new_name(r, protocol);
+    long per_source = limit_value(r->g, "mta", "max-conn-per-source");
+    size_t begun_at = r->g->master_cf->n;
+
+    if (r->services[protocol].n)
+        return r->services[protocol];
+    buf_addf(r->g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - - n - " STR_FMT " %s%s\n",
+             STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service),
+             STR_ARG(process_column(r->g, per_source * (long)(r->sources.n ? r->sources.n : 1))),
+             kinds[protocol].program, r->g->options->verbose ? " -v" : "");
+    settings(r, protocol);
+    if (rotates)
+        option(r->g, "smtp_rotate_nexthops", "yes");
+    if (service_is_new(r->g, &service, begun_at,
+                       arena_printf(r->g->arena, "%ld " STR_FMT, a->ttl, STR_ARG(r->domain)))) {
+        limit_transport(r->g, service, r->domain);
+        action_lifetime(r->g, a, service);
+    }
+    return r->services[protocol] = service;
 }
 
 static struct str nexthop_of(struct relay *r, const struct relay_url *url)
@@ -306,13 +319,19 @@ static struct str key_of(const struct relay *r)
                        : r->action->name;
 }
 
+static void add_action_line(struct relay *r, struct str key, struct str service, struct str nexthop)
+{
+    buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(key), STR_ARG(service),
+             STR_ARG(nexthop));
+}
+
 /* Several hosts of one protocol become a list: the next is tried when one cannot be reached. */
 static void by_host(struct relay *r)
 {
     const struct conf_table *t = r->action->host;
     struct entry_vec hosts = table_entries(r->g, t);
     struct relay_url url, first = {0};
-    struct str list = STR("");
+    struct str list = STR(""), service;
     size_t n = 0;
 
     for (size_t i = 0; i < hosts.n; i++) {
@@ -334,11 +353,8 @@ static void by_host(struct relay *r)
                  STR_ARG(r->action->name));
         return;
     }
-    make_service(r, first.protocol);
-    if (n > 1)
-        option(r->g, "smtp_rotate_nexthops", "yes");
-    buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(key_of(r)),
-             STR_ARG(service_of(r, first.protocol)), STR_ARG(list));
+    service = service_of(r, first.protocol, n > 1);
+    add_action_line(r, key_of(r), service, list);
 }
 
 /* A domain that is not in the table cannot be relayed. */
@@ -346,18 +362,21 @@ static void by_domain(struct relay *r)
 {
     const struct conf_table *t = r->action->domain;
     struct entry_vec domains = table_entries(r->g, t);
-    struct relay_url url;
+    struct relay_url *urls = arena_array(r->g->arena, struct relay_url, domains.n);
 
-    for (size_t i = 0; i < domains.n; i++) {
+    for (size_t i = 0; i < domains.n; i++) { /* all passwords are known before a service is made */
         const struct conf_entry *e = &domains.v[i];
-        if (has_own_limits(r->g, e->key) ? !str_eq_nocase(e->key, r->domain) : r->domain.n > 0)
-            continue;
-        if (!parse_url(r, t, e->value, &url))
-            continue;
-        make_service(r, url.protocol);
-        buf_addf(r->g->actions, STR_FMT ":" STR_FMT " " STR_FMT ":" STR_FMT "\n",
-                 STR_ARG(r->action->name), STR_ARG(arena_lower(r->g->arena, e->key)),
-                 STR_ARG(service_of(r, url.protocol)), STR_ARG(nexthop_of(r, &url)));
+        bool elsewhere =
+            has_own_limits(r->g, e->key) ? !str_eq_nocase(e->key, r->domain) : r->domain.n > 0;
+        if (elsewhere || !parse_url(r, t, e->value, &urls[i]))
+            urls[i].host = STR_NONE;
+    }
+    for (size_t i = 0; i < domains.n; i++) {
+        struct str key = arena_printf(r->g->arena, STR_FMT ":" STR_FMT, STR_ARG(r->action->name),
+                                      STR_ARG(arena_lower(r->g->arena, domains.v[i].key)));
+        if (urls[i].host.n)
+            add_action_line(r, key, service_of(r, urls[i].protocol, false),
+                            nexthop_of(r, &urls[i]));
     }
     if (r->domain.n == 0)
         buf_addf(r->g->actions, STR_FMT " error:5.7.1 No relay host for this domain\n",
@@ -368,19 +387,13 @@ static void transports(struct relay *r)
 {
     const struct conf_action *a = r->action;
 
-    r->made = 0;
-    if (a->host) {
+    memset(r->services, 0, sizeof r->services);
+    if (a->host)
         by_host(r);
-    } else if (a->domain) {
+    else if (a->domain)
         by_domain(r);
-    } else {
-        make_service(r, RELAY_SMTP);
-        buf_addf(r->g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(key_of(r)),
-                 STR_ARG(service_of(r, RELAY_SMTP)));
-    }
-    for (int p = RELAY_SMTP; p <= RELAY_LMTP; p++)
-        if (r->made & 1u << p)
-            action_lifetime(r->g, a, service_of(r, (enum relay_protocol)p));
+    else
+        add_action_line(r, key_of(r), service_of(r, RELAY_SMTP, false), STR(""));
 }
 
 void relay_action(struct generator *g, const struct conf_action *a)

@@ -5,16 +5,20 @@
 
 static struct str list_name(struct generator *g, const struct conf_table *t)
 {
-    for (size_t i = 0; i < g->listed.n; i++)
-        if (g->listed.v[i] == t)
-            return arena_printf(g->arena, "l%zu", i + 1);
-    vec_add(g->arena, &g->listed, t);
-    buf_addf(g->rules, "# " STR_FMT "%s" STR_FMT "\nlist l%zu\n",
+    struct str key = {(const char *)&t, sizeof t};
+    struct str *name = map_get(&g->lists, key);
+
+    if (name)
+        return *name;
+    name = arena_new_of(g->arena, struct str);
+    *name = arena_printf(g->arena, "l%zu", ++g->n_lists);
+    map_put(&g->lists, key, name);
+    buf_addf(g->rules, "# " STR_FMT "%s" STR_FMT "\nlist " STR_FMT "\n",
              STR_ARG(generate_place(g, &t->place)), t->name.n ? ", table " : "", STR_ARG(t->name),
-             g->listed.n);
+             STR_ARG(*name));
     for (size_t i = 0; i < t->entries.n; i++)
         buf_addf(g->rules, " " STR_FMT "\n", STR_ARG(t->entries.v[i].key));
-    return arena_printf(g->arena, "l%zu", g->listed.n);
+    return *name;
 }
 
 static void standard_lists(struct generator *g)

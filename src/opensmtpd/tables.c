@@ -95,9 +95,8 @@ struct str table_as_map(struct generator *g, const struct conf_table *t, enum ta
                      : arena_printf(g->arena, "table_line_%d_%zu", t->place.line, g->files.n);
     type_name =
         arena_printf(g->arena, "texthash:" STR_FMT "/" STR_FMT, STR_ARG(g->dir), STR_ARG(name));
-    for (size_t i = 0; i < g->files.n; i++)
-        if (str_eq(g->files.v[i]->name, name))
-            return type_name;
+    if (map_get(&g->file_names, name))
+        return type_name;
     struct buf *b = generate_file(g, name.p, use == USE_SECRET);
     buf_addf(b, "# " STR_FMT "\n", STR_ARG(generate_place(g, &t->place)));
     write_entries(g, b, t, use);

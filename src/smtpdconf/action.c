@@ -237,6 +237,6 @@ bool parse_action(struct parser *p)
             return false;
     if (a->method == METHOD_RELAY && !check_relay(p, a))
         return false;
-    vec_add(p->arena, &p->conf->actions, a);
+    parse_add_action(p, a);
     return true;
 }

@@ -100,10 +100,13 @@ const size_t n_keywords_current = sizeof keywords_current / sizeof *keywords_cur
 
 struct conf_action *conf_action_find(const struct conf *conf, struct str name)
 {
-    for (size_t i = 0; i < conf->actions.n; i++)
-        if (str_eq(conf->actions.v[i]->name, name))
-            return conf->actions.v[i];
-    return NULL;
+    return map_get(&conf->names->actions, name);
+}
+
+void parse_add_action(struct parser *p, struct conf_action *a)
+{
+    vec_add(p->arena, &p->conf->actions, a);
+    map_put(&p->conf->names->actions, a->name, a);
 }
 
 struct conf_pki *conf_pki_find(const struct conf *conf, struct str name)

@@ -283,13 +283,24 @@ static void parse_text(struct parser *p, struct str text)
         add_message(p, true, STR("warn: no rules, nothing to do"));
 }
 
+static void forget_names(void *what)
+{
+    struct conf_names *names = what;
+
+    map_done(&names->tables);
+    map_done(&names->actions);
+}
+
 enum rc conf_read(const struct conf_request *request, struct arena *a, struct conf *conf)
 {
     struct parser p = {.arena = a, .conf = conf, .request = request};
     struct str text = STR("");
     struct why why = {0};
 
-    *conf = (struct conf){.grammar = request->grammar};
+    *conf = (struct conf){.grammar = request->grammar, .names = arena_new_of(a, struct conf_names)};
+    map_init(&conf->names->tables);
+    map_init(&conf->names->actions);
+    arena_defer(a, forget_names, conf->names);
     p.lexer = (struct lexer){.arena = a, .report = lexer_report, .context = &p};
     p.lexer.place.file = str_of(request->path);
     if (request->text) {

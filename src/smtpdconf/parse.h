@@ -2,6 +2,7 @@
 #pragma once
 
 #include "smtpdconf/lexer.h"
+#include "util/map.h"
 
 struct parser {
     struct arena *arena;
@@ -49,8 +50,14 @@ bool parse_size(struct str text, long *bytes);
 bool parse_want_delay(struct parser *p, const char *what, long *seconds);
 bool parse_want_port(struct parser *p, bool mail_names, unsigned *port);
 
+struct conf_names {
+    struct map tables, actions;
+};
+
 /* ---- tables ---- */
 struct conf_table *parse_new_table(struct parser *p);
+void parse_add_table(struct parser *p, struct conf_table *t); /* under its name */
+void parse_add_action(struct parser *p, struct conf_action *a);
 /* <name>, a value, { values }: NULL after an error. */
 struct conf_table *parse_want_table(struct parser *p);
 bool parse_starts_table(const struct parser *p);

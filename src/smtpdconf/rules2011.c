@@ -210,7 +210,7 @@ static bool map(struct parser *p)
             t->type = STR("file");
         }
     }
-    vec_add(p->arena, &p->conf->tables, t);
+    parse_add_table(p, t);
     return true;
 }
 
@@ -455,7 +455,7 @@ static bool rule(struct parser *p)
     if (accepts) {
         a->name = arena_printf(p->arena, "rule%zu", p->conf->rules.n + 1);
         r->action = a;
-        vec_add(p->arena, &p->conf->actions, a);
+        parse_add_action(p, a);
     }
     vec_add(p->arena, &p->conf->rules, r);
     return true;

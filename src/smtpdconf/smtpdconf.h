@@ -185,6 +185,7 @@ struct conf {
     VEC(struct conf_filter *) filters;
     VEC(struct conf_wrapper *) wrappers;
     VEC(struct conf_limit) limits;
+    struct conf_names *names; /* of tables and actions */
 
     struct conf_text hostname, admd, ciphers, sub_addr_delim, srs_key, srs_backup, encryption_key;
     struct conf_number ttl, max_mails, max_rcpt, max_message_size, max_deferred, queue_interval,

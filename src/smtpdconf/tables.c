@@ -9,10 +9,13 @@ enum { FILE_MAX = 256 * 1024 * 1024 };
 
 struct conf_table *conf_table_find(const struct conf *conf, struct str name)
 {
-    for (size_t i = 0; i < conf->tables.n; i++)
-        if (conf->tables.v[i]->name.n && str_eq(conf->tables.v[i]->name, name))
-            return conf->tables.v[i];
-    return NULL;
+    return map_get(&conf->names->tables, name);
+}
+
+void parse_add_table(struct parser *p, struct conf_table *t)
+{
+    vec_add(p->arena, &p->conf->tables, t);
+    map_put(&p->conf->names->tables, t->name, t);
 }
 
 struct conf_table *parse_new_table(struct parser *p)
@@ -220,12 +223,12 @@ bool parse_table(struct parser *p)
             if (!parse_table_file(p, t)) {
                 t->kind = TABLE_IS_BACKEND;
                 if (is_new)
-                    vec_add(p->arena, &p->conf->tables, t); /* so that its users say nothing */
+                    parse_add_table(p, t); /* so that its users say nothing */
                 return false;
             }
         }
     }
     if (is_new)
-        vec_add(p->arena, &p->conf->tables, t);
+        parse_add_table(p, t);
     return true;
 }
