@@ -118,9 +118,10 @@ struct access_context {
     struct access_ident ident;
 
     /* results */
-    struct str action; /* after PERMIT by match rules: what they chose for this recipient */
-    struct str reply;  /* after REJECT: "554 5.7.1 <a@b.example>: Relay access denied" */
-    bool closes;       /* after REJECT: the session ends behind the reply */
+    struct str action;   /* after PERMIT by match rules: what they chose for this recipient */
+    struct str reply;    /* after REJECT: "554 5.7.1 <a@b.example>: Relay access denied" */
+    bool closes;         /* after REJECT: the session ends behind the reply */
+    const char *setting; /* after REJECT: the parameter that wanted it, when no list did; or NULL */
     struct access_place decided;
     long delay_seconds; /* that rules made the client wait; dry_run: would have made */
     struct access_actions actions;
@@ -199,8 +200,21 @@ bool access_rewrites_locally(struct access_context *c);
  */
 struct str access_reply(struct access_context *c, long code, const char *dsn, struct str text);
 
-/* Is it an address that nothing could be sent to, whatever the tables say: "user@-x.test"? */
-bool access_address_is_bad(struct access_context *c, struct str address);
+/*
+ * The path of MAIL, RCPT or VRFY: address in internal form, and what follows. RC_PERM: bad syntax,
+ * or nothing could be sent to it, whatever the tables say ("user@-x.test").
+ */
+enum rc access_path_parse(struct access_context *c, struct str path, const char *verb,
+                          struct str *address, struct str *rest, struct why *why) MUST_USE;
+
+/* What a client has said in HELO, for log, headers and replies. */
+struct str access_helo_name(struct arena *a, struct str said);
+
+/* Answers to commands that no rule is asked about. */
+#define REPLY_SEND_HELO     "503 5.5.1 Error: send HELO/EHLO first"
+#define REPLY_BAD_SENDER    "501 5.1.7 Bad sender address syntax"
+#define REPLY_BAD_RECIPIENT "501 5.1.3 Bad recipient address syntax"
+#define REPLY_NEEDS_UTF8    "553 5.6.7 Must declare SMTPUTF8 to send unicode address"
 
 /* The answer is no, with this reply, and a log line; or, inside warn_if_reject, only that and
  * DUNNO. */

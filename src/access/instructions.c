@@ -1,6 +1,7 @@
 #include "access/instructions.h"
 
 #include "config/client_settings.h"
+#include "config/config.h"
 #include "util/buf.h"
 
 struct instructions {
@@ -193,4 +194,35 @@ enum rc instructions_each(struct instructions *i, struct arena *a,
             return rc;
     }
     return all ? RC_OK : RC_NONE;
+}
+
+/* ---- what no rule may do ---- */
+
+static bool is_default_rule(const struct instruction *rule)
+{
+    return str_eq(rule->rule, STR("(empty)")) || str_eq(rule->rule, STR("0")) ||
+           str_eq(rule->rule, STR("*")) || str_eq(rule->rule, STR("0.0.0.0/0")) ||
+           str_eq(rule->rule, STR("::/0"));
+}
+
+static bool relays_for_all(const struct instruction *rule)
+{
+    for (size_t i = 0; i < rule->n_settings; i++) {
+        const struct config_setting *s = &rule->settings[i];
+        bool yes = false;
+        if (str_eq(s->name, STR("smtpd_relay_client")) && config_parse_bool(s->value, &yes) && yes)
+            return true;
+        if (str_eq(s->name, STR("smtpd_relay_restrictions")) && str_trim(s->value).n == 0)
+            return true;
+    }
+    return false;
+}
+
+enum rc instruction_check(const struct instruction *rule, struct why *why)
+{
+    if (!is_default_rule(rule) || rule->decision != CLIENT_ALLOW || !relays_for_all(rule))
+        return RC_OK;
+    return FAIL(why, RC_CONFIG,
+                "refusing to run as open relay: the rule for everybody permits relaying; take "
+                "RELAYCLIENT out of it");
 }

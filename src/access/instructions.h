@@ -48,6 +48,9 @@ bool instructions_have_changed(struct instructions *i); /* and must be opened by
 enum rc instructions_find(struct instructions *i, const struct instruction_client *client,
                           struct arena *a, struct instruction *out, struct why *why) MUST_USE;
 
+/* RC_CONFIG: the rule would make this an open relay. */
+enum rc instruction_check(const struct instruction *rule, struct why *why) MUST_USE;
+
 /* Do rules ask for the user (ident)? */
 bool instructions_want_user(struct instructions *i);
 

@@ -3,14 +3,9 @@
 #include "config/config.h"
 #include "dispatch/dispatch.h"
 
-static const struct config *config_of(const struct access_context *c)
-{
-    return c->config ? c->config : c->access->config;
-}
-
 static struct dispatch_facts facts_of(const struct access_context *c)
 {
-    const struct config *config = config_of(c);
+    const struct config *config = access_config(c);
 
     return (struct dispatch_facts){
         .client = c->client.address,
@@ -36,7 +31,7 @@ static struct str as_reply(struct access_context *c, struct str reply)
 
     (void)str_to_long(str_head(reply, 3), 400, 599, &code);
     if (dsn.n < 5 || dsn.n > 9 || dsn.p[0] != reply.p[0] || dsn.p[1] != '.') {
-        if (config_of(c)->soft_bounce && code >= 500)
+        if (access_config(c)->soft_bounce && code >= 500)
             return arena_join(c->arena, STR("4"), str_from(reply, 1));
         return reply;
     }

@@ -156,8 +156,6 @@ enum verdict check_policy_service(struct access_context *c, const struct step *s
     struct why why;
     AUTO_BUF b = {0};
 
-    if (c->dry_run)
-        return DUNNO;
     buf_init(&b, REQUEST_MAX);
     policy_attribute(&b, "request", STR("smtpd_access_policy"));
     policy_attribute(&b, "protocol_state", str_of(protocol_state(c)));

@@ -44,10 +44,23 @@ enum verdict resolve(struct access_context *c, struct str address, const struct 
         arena_printf(c->arena, "<" STR_FMT ">: Temporary lookup failure", STR_ARG(address)));
 }
 
-bool access_address_is_bad(struct access_context *c, struct str address)
+static bool is_bad(struct access_context *c, struct str address)
 {
     return address.n && !c->access->is_unrestricted && look_up(c, address) == RC_OK &&
            (c->resolved.flags & RESOLVE_BAD_ADDRESS);
+}
+
+enum rc access_path_parse(struct access_context *c, struct str path, const char *verb,
+                          struct str *address, struct str *rest, struct why *why)
+{
+    const struct config *config = access_config(c);
+    bool alone = strcmp(verb, "VRFY") == 0, may_be_empty = strcmp(verb, "MAIL") == 0;
+
+    TRY(address_parse_path(path, config->strict_rfc821_envelopes, config->smtputf8_enable, c->arena,
+                           address, rest, why));
+    if ((alone && rest->n) || (address->n == 0 && !may_be_empty) || is_bad(c, *address))
+        return FAIL(why, RC_PERM, "no address for %s", verb);
+    return RC_OK;
 }
 
 enum destination { OURS, NOT_OURS, NOT_KNOWN };

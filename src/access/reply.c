@@ -8,6 +8,18 @@
 
 enum { REPLY_MAX = 510 }; /* RFC 5321 4.5.3.1.5, without CRLF */
 
+/* Bytes that could confuse whoever reads the name. */
+struct str access_helo_name(struct arena *a, struct str said)
+{
+    char *name = arena_text(a, str_head(said, 255));
+    size_t n = strlen(name);
+
+    text_printable(name, n, '?', true);
+    for (char *p = name; *(p += strcspn(p, " <>()\\\";@"));)
+        *p = '?';
+    return (struct str){name, n};
+}
+
 struct str access_reply(struct access_context *c, long code, const char *dsn, struct str text)
 {
     struct str reply;

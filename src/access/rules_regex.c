@@ -3,13 +3,17 @@
 
 /*
  * The C library writes repeated parts out: "(((x+)+)+)+" takes twice the memory at each level. So
- * the size that an expression has when that is done is found out first.
+ * the size that an expression has when that is done is found out first. What is repeated within a
+ * repetition takes it time that grows with the cube of the size, and with each level.
  */
-enum { SIZE_LIMIT = 10000, DEPTH_LIMIT = 64 };
+enum { SIZE_LIMIT = 10000, NESTED_LIMIT = 500, LEVEL_LIMIT = 3, DEPTH_LIMIT = 64 };
 
 struct sizing {
     double sum[DEPTH_LIMIT + 1]; /* of what stands in each open group */
+    int level[DEPTH_LIMIT + 1];  /* repetitions within repetitions in it */
     double last;                 /* size of what a repetition would repeat */
+    int last_level;
+    bool over;
     int depth;
 };
 
@@ -48,22 +52,51 @@ static double interval(struct str e, size_t *i)
 static void add(struct sizing *s, double size)
 {
     s->last = size;
+    s->last_level = 0;
     s->sum[s->depth] += size;
+    s->over = s->over || s->sum[s->depth] > SIZE_LIMIT;
 }
 
 static void repeat(struct sizing *s, double times)
 {
     s->sum[s->depth] += s->last * (times - 1);
     s->last *= times;
+    s->over = s->over || s->sum[s->depth] > SIZE_LIMIT ||
+              (s->last_level && s->last > NESTED_LIMIT) || s->last_level == LEVEL_LIMIT;
+    s->last_level++;
+    if (s->level[s->depth] < s->last_level)
+        s->level[s->depth] = s->last_level;
+}
+
+static void open_group(struct sizing *s)
+{
+    s->over = s->over || s->depth == DEPTH_LIMIT;
+    if (s->over)
+        return;
+    s->sum[++s->depth] = 0;
+    s->level[s->depth] = 0;
+}
+
+static void close_group(struct sizing *s)
+{
+    double size = s->sum[s->depth];
+    int level = s->level[s->depth];
+
+    if (s->depth == 0)
+        return;
+    s->depth--;
+    add(s, size < 1 ? 1 : size);
+    s->last_level = level;
+    if (s->level[s->depth] < level)
+        s->level[s->depth] = level;
 }
 
 static bool is_small(struct str e)
 {
     struct sizing s = {0};
 
-    for (size_t i = 0; i < e.n; i++) {
+    for (size_t i = 0; i < e.n && !s.over; i++) {
         double times = e.p[i] == '{' ? interval(e, &i) : 0;
-        double inner = s.sum[s.depth];
         switch (e.p[i]) {
         case '\\':
             i++;
@@ -73,30 +106,19 @@ static bool is_small(struct str e)
             i = skip_set(e, i);
             add(&s, 1);
             break;
-        case '(':
-            if (s.depth == DEPTH_LIMIT)
-                return false;
-            s.sum[++s.depth] = 0;
-            break;
-        case ')':
-            if (s.depth == 0)
-                break;
-            s.depth--;
-            add(&s, inner < 1 ? 1 : inner);
-            break;
+        case '(': open_group(&s); break;
+        case ')': close_group(&s); break;
         case '+': repeat(&s, 2); break;
         case '*':
-        case '?': break;
+        case '?': repeat(&s, 1); break;
         default:
             if (times > 0)
                 repeat(&s, times);
             else
                 add(&s, 1);
         }
-        if (s.sum[s.depth] > SIZE_LIMIT)
-            return false;
     }
-    return true;
+    return !s.over;
 }
 
 static void free_regex(void *regex)

@@ -43,6 +43,14 @@ static bool is_no(enum verdict v)
     return v == REJECT || v == HANGUP;
 }
 
+/* What a parameter wants, beside the lists. */
+static enum verdict by_setting(struct access_context *c, const char *parameter, enum verdict v)
+{
+    if (is_no(v))
+        c->setting = parameter;
+    return v;
+}
+
 /* PERMIT ends its list only. */
 static bool refused_by(struct access_context *c, enum access_list list, enum verdict *v)
 {
@@ -54,6 +62,7 @@ static void forget_pending(struct access_context *c)
 {
     c->if_permit = c->if_reject = (struct access_pending){0};
     c->closes = false;
+    c->setting = NULL;
     c->action = STR_NONE;
     c->decided = (struct access_place){0};
     c->delay_seconds = 0;
@@ -109,7 +118,7 @@ static enum verdict check_sender(struct access_context *c)
     enum verdict v = run_list(c, ACCESS_SENDER_FIRST);
 
     if (v == DUNNO) /* PERMIT: an exception from the checks for senders */
-        v = check_sender_class(c);
+        v = by_setting(c, "smtpd_sender_check", check_sender_class(c));
     if (!is_no(v))
         v = run_list(c, ACCESS_SENDER);
     if (is_no(v) || !c->access->config->smtpd_reject_unlisted_sender || c->sender_checked)
@@ -117,15 +126,29 @@ static enum verdict check_sender(struct access_context *c)
     c->sender_checked = true;
     c->subject = c->sender;
     c->subject_class = CLASS_SENDER;
-    return check_listed(c, c->sender, CLASS_SENDER);
+    return by_setting(c, "smtpd_reject_unlisted_sender", check_listed(c, c->sender, CLASS_SENDER));
+}
+
+/* smtpd_sasl_auth_required: also for mail to our own users. */
+static enum verdict check_login(struct access_context *c)
+{
+    const struct config *config = c->access->config;
+
+    if (!config->smtpd_sasl_auth_required || config->smtpd_client_authorized || c->sasl_username.n)
+        return DUNNO;
+    return by_setting(c, "smtpd_sasl_auth_required",
+                      access_refuse(c, 530, "5.7.0", STR("Authentication required")));
 }
 
 enum verdict access_at_mail(struct access_context *c)
 {
     enum verdict v;
 
-    if (c->access->is_unrestricted || c->access->config->smtpd_delay_reject)
+    if (c->access->is_unrestricted)
         return DUNNO;
+    v = check_login(c);
+    if (is_no(v) || c->access->config->smtpd_delay_reject)
+        return v;
     forget_pending(c);
     v = check_sender(c);
     c->sender_if_permit = c->if_permit;
@@ -205,7 +228,7 @@ enum verdict access_at_rcpt(struct access_context *c)
     c->recipient_checked = false;
     if (c->access->is_unrestricted || is_postmaster(c->recipient))
         return DUNNO;
-    v = check_srs(c);
+    v = by_setting(c, "srs_secrets", check_srs(c));
     if (is_no(v))
         return v;
     v = check_delayed(c);
@@ -219,7 +242,8 @@ enum verdict access_at_rcpt(struct access_context *c)
         return v;
     c->subject = c->recipient;
     c->subject_class = CLASS_RECIPIENT;
-    return check_listed(c, c->recipient, CLASS_RECIPIENT);
+    return by_setting(c, "smtpd_reject_unlisted_recipient",
+                      check_listed(c, c->recipient, CLASS_RECIPIENT));
 }
 
 enum verdict access_at_vrfy(struct access_context *c)

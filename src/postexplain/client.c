@@ -40,7 +40,6 @@ enum rc fill_context(const struct question *q, struct resolver *resolver, struct
     set_name(c, q->client_name, resolver,
              config->smtpd_peername_lookup && !q->rules_file && !q->instructions, a);
     c->label = arena_printf(a, STR_FMT "[" STR_FMT "]", STR_ARG(c->name), STR_ARG(c->address_text));
-    context->helo = str_of(q->helo);
     context->sasl_username = str_of(q->sasl_user);
     if (q->sasl_user)
         context->sasl_method = STR("PLAIN");

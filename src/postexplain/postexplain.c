@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     if (refused)
         explain_error(&q, &e, &why);
     if (!q.json)
-        print_text(&q, &e);
+        print_text(&e);
     else if (print_json(&e, &why) != RC_OK)
         log_fatal(&c.log, 1, "%s", why.text);
     return fflush(stdout) == 0 && !refused ? 0 : 1;

@@ -3,6 +3,7 @@
 
 #include "access/instructions.h"
 #include "access/program.h"
+#include "access/reply_style.h"
 #include "service/command.h"
 
 struct question { /* from the command line; NULL: not given */
@@ -33,8 +34,10 @@ struct explanation {
     bool has_instruction;
     struct instruction instruction;
     VEC(struct trace_step) steps;
-    struct access_context *context; /* while it runs */
-    ssize_t deferring;              /* the step that said "not if it is permitted"; -1: none */
+    struct access_context *context;
+    bool is_error;     /* of the client: no rule was asked */
+    bool is_greeting;  /* sent as it is */
+    ssize_t deferring; /* the step that said "not if it is permitted"; -1: none */
 };
 
 /* options.c: exits when they are wrong. */
@@ -43,6 +46,14 @@ void question_read(struct command *c, struct arena *a, int argc, char **argv, st
 /* explain.c: RC_OK, or words about a file that is refused. */
 enum rc explain(struct command *c, const struct question *q, struct explanation *e,
                 struct why *why) MUST_USE;
+
+/* session.c: verdict, reply and who has decided. */
+void explain_session(const struct question *q, const struct config *config, struct explanation *e);
+void conclude(const struct config *config, enum verdict v, struct explanation *e);
+void note_step(void *tracer, const struct program *program, const struct step *s,
+               enum verdict verdict);
+/* Where a parameter is set, when it is. */
+void place_of_setting(const struct config *config, struct str parameter, struct explanation *e);
 
 /* client.c: what a session would know. */
 enum rc fill_context(const struct question *q, struct resolver *resolver, struct arena *a,
@@ -57,5 +68,5 @@ enum rc apply_instructions(struct command *c, const char *tables,
 
 /* print.c */
 void explain_error(const struct question *q, struct explanation *e, const struct why *why);
-void print_text(const struct question *q, const struct explanation *e);
+void print_text(const struct explanation *e);
 enum rc print_json(const struct explanation *e, struct why *why) MUST_USE;

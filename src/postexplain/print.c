@@ -95,19 +95,24 @@ static void print_instruction(const struct instruction *i)
                STR_ARG(i->settings[k].value));
 }
 
-void print_text(const struct question *q, const struct explanation *e)
+static bool is_error(const struct explanation *e)
 {
-    (void)q;
+    return strcmp(e->verdict, "error") == 0;
+}
+
+void print_text(const struct explanation *e)
+{
     if (e->has_instruction)
         print_instruction(&e->instruction);
     print_steps(e);
     printf("verdict: %s\n", e->verdict);
     if (e->text.n) {
-        printf("error: " STR_FMT, STR_ARG(e->text));
+        printf("%s: " STR_FMT, is_error(e) ? "error" : "trouble", STR_ARG(e->text));
         print_place(&e->place);
         putchar('\n');
-        return;
     }
+    if (is_error(e))
+        return;
     if (e->restriction.n) {
         printf("decided by: " STR_FMT, STR_ARG(e->restriction));
         print_place(&e->place);
@@ -202,7 +207,9 @@ enum rc print_json(const struct explanation *e, struct why *why)
     json_object_object_add(o, "restriction", text_or_null(e->arena, e->restriction));
     add_place(o, e->arena, &e->place);
     json_object_object_add(o, "instructions", instruction_object(e));
-    json_object_object_add(o, "settings", settings_object(e->arena, i->settings, i->n_settings));
+    json_object_object_add(
+        o, "settings",
+        settings_object(e->arena, i->settings, i->decision == CLIENT_ALLOW ? i->n_settings : 0));
     json_object_object_add(o, "steps", steps_array(e));
     if (e->text.n)
         json_object_object_add(o, "text", text_or_null(e->arena, e->text));

@@ -52,7 +52,7 @@ static bool command_allowed(struct session *s, const struct command *c)
         return false;
     }
     if ((c->flags & NEEDS_HELO) && s->config->smtpd_helo_required && s->access.helo.p == NULL) {
-        session_replyf(s, "503 5.5.1 Error: send HELO/EHLO first");
+        session_reply(s, STR(REPLY_SEND_HELO));
         return false;
     }
     if ((c->flags & NOT_IN_BDAT) && s->t.chunking && c->id != CMD_HELO) {

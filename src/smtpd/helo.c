@@ -4,14 +4,6 @@
 #include "global/text.h"
 #include "smtpd/paranoid.h"
 
-/* Bytes that could confuse whoever reads the name in a log, a header or a reply. */
-static void neuter(char *name)
-{
-    text_printable(name, strlen(name), '?', true);
-    while (*(name += strcspn(name, " <>()\\\";@")))
-        *name = '?';
-}
-
 /* Several words are tolerated unless strict. */
 static bool name_of_client(struct session *s, struct str arguments, const char *verb)
 {
@@ -25,16 +17,12 @@ static bool name_of_client(struct session *s, struct str arguments, const char *
 
 static bool greeted(struct session *s, struct str name, bool esmtp)
 {
-    char *copy;
-
     transaction_done(s);
     if (!paranoid_takes_text(s, name, "odd character in host name"))
         return false;
     s->access.esmtp = esmtp;
     s->access.protocol = esmtp ? STR("ESMTP") : STR("SMTP");
-    copy = arena_text(s->arena, str_head(name, 255));
-    neuter(copy);
-    s->access.helo = str_of(copy);
+    s->access.helo = access_helo_name(s->arena, name);
     if (session_obeys(s, access_at_helo(&s->access)))
         return true;
     s->access.helo = STR_NONE;

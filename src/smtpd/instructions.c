@@ -15,42 +15,12 @@ struct trial {
     size_t tried;
 };
 
-static bool is_default_rule(const struct instruction *rule)
-{
-    return str_eq(rule->rule, STR("(empty)")) || str_eq(rule->rule, STR("0")) ||
-           str_eq(rule->rule, STR("*")) || str_eq(rule->rule, STR("0.0.0.0/0")) ||
-           str_eq(rule->rule, STR("::/0"));
-}
-
-static bool relays_for_all(const struct instruction *rule)
-{
-    for (size_t i = 0; i < rule->n_settings; i++) {
-        const struct config_setting *s = &rule->settings[i];
-        bool yes = false;
-        if (str_eq(s->name, STR("smtpd_relay_client")) && config_parse_bool(s->value, &yes) && yes)
-            return true;
-        if (str_eq(s->name, STR("smtpd_relay_restrictions")) && str_trim(s->value).n == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Also of a rule that has changed since the start. */
-static enum rc refuse_open_relay(const struct instruction *rule, struct why *why)
-{
-    if (!is_default_rule(rule) || rule->decision != CLIENT_ALLOW || !relays_for_all(rule))
-        return RC_OK;
-    return FAIL(why, RC_CONFIG,
-                "refusing to run as open relay: the rule for everybody permits relaying; take "
-                "RELAYCLIENT out of it");
-}
-
 static enum rc try_rule(void *context, const struct instruction *rule, struct why *why)
 {
     struct trial *t = context;
     const struct overlay *overlay;
 
-    TRY(refuse_open_relay(rule, why));
+    TRY(instruction_check(rule, why));
     if (rule->n_settings == 0 || t->tried >= TRIED_MAX)
         return RC_OK;
     t->tried++;
@@ -187,7 +157,7 @@ static void take_settings(struct session *s)
                                                : GATE_OPEN;
     if (i->n_settings == 0 || s->rule.gate != GATE_OPEN)
         return;
-    if (refuse_open_relay(i, &s->why) != RC_OK || take_overlay(s, i) != RC_OK) {
+    if (instruction_check(i, &s->why) != RC_OK || take_overlay(s, i) != RC_OK) {
         s->rule.overlay = NULL;
         s->rule.gate = GATE_UNAVAILABLE;
         log_trouble(s);

@@ -26,14 +26,8 @@ bool path_after(struct session *s, struct str arguments, struct str keyword, str
 enum rc path_parse(struct session *s, struct str path, const char *verb, struct str *address,
                    struct str *rest)
 {
-    bool utf8 = s->config->smtputf8_enable, alone = strcmp(verb, "VRFY") == 0;
-    bool may_be_empty = strcmp(verb, "MAIL") == 0;
-    enum rc rc = address_parse_path(path, s->config->strict_rfc821_envelopes, utf8, s->access.arena,
-                                    address, rest, &s->why);
+    enum rc rc = access_path_parse(&s->access, path, verb, address, rest, &s->why);
 
-    if (rc == RC_OK && ((alone && rest->n) || (address->n == 0 && !may_be_empty) ||
-                        access_address_is_bad(&s->access, *address)))
-        rc = RC_PERM;
     if (rc != RC_OK)
         log_warning(&s->log, "Illegal address syntax from " STR_FMT " in %s command: " STR_FMT,
                     STR_ARG(s->access.client.label), verb, STR_ARG(str_head(path, 100)));
@@ -213,21 +207,11 @@ static bool check_size(struct session *s)
     return true;
 }
 
-/* smtpd_sasl_auth_required: also for mail to our own users. */
-static bool is_authorized(struct session *s)
-{
-    if (!s->config->smtpd_sasl_auth_required || s->config->smtpd_client_authorized ||
-        s->access.sasl_username.n || s->on_stdin)
-        return true;
-    return session_obeys(s,
-                         access_refuse(&s->access, 530, "5.7.0", STR("Authentication required")));
-}
-
 bool address_is_fit(struct session *s, struct str address)
 {
     if (s->t.smtputf8 || !s->config->strict_smtputf8 || str_is_ascii(address))
         return true;
-    session_replyf(s, "553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+    session_reply(s, STR(REPLY_NEEDS_UTF8));
     return false;
 }
 
@@ -247,7 +231,7 @@ static bool accept_sender(struct session *s, struct str path)
     struct str sender, rest;
 
     if (path_parse(s, path, "MAIL", &sender, &rest) != RC_OK) {
-        session_replyf(s, "501 5.1.7 Bad sender address syntax");
+        session_reply(s, STR(REPLY_BAD_SENDER));
         return false;
     }
     if (!paranoid_takes_text(s, sender, "odd character in sender address") ||
@@ -257,7 +241,7 @@ static bool accept_sender(struct session *s, struct str path)
         return false;
     s->access.sender = sender.n ? arena_copy(s->access.arena, sender) : STR("");
     s->t.begin.sender = s->access.sender;
-    return is_authorized(s) && check_size(s) && session_obeys(s, access_at_mail(&s->access));
+    return check_size(s) && session_obeys(s, access_at_mail(&s->access));
 }
 
 bool cmd_mail(struct session *s, struct str arguments)

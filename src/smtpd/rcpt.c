@@ -96,7 +96,7 @@ static bool parse_recipient(struct session *s, struct str arguments)
         return false;
     }
     if (path_parse(s, path, "RCPT", &address, &rest) != RC_OK) {
-        session_replyf(s, "501 5.1.3 Bad recipient address syntax");
+        session_reply(s, STR(REPLY_BAD_RECIPIENT));
         return false;
     }
     (void)probe_sender_is(s->config, address, s->access.arena, clock_seconds(), &address);

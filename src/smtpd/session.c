@@ -149,7 +149,7 @@ void session_greet(struct session *s)
         session_end(s, NULL);
     } else if (v == REJECT) {
         s->denied = arena_copy(s->arena, s->access.reply);
-        session_reply(s, s->denied);
+        (void)session_obeys(s, v);
     } else {
         greet_slowly(s);
         filters_greeted(s);

@@ -62,7 +62,7 @@ bool cmd_vrfy(struct session *s, struct str arguments)
         return false;
     }
     if (path_parse(s, text, "VRFY", &address, &rest) != RC_OK) {
-        session_reply(s, STR("501 5.1.3 Bad recipient address syntax"));
+        session_reply(s, STR(REPLY_BAD_RECIPIENT));
         return false;
     }
     s->access.recipient = arena_copy(s->access.arena, address);

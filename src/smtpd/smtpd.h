@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-#include "access/access.h"
+#include "access/reply_style.h"
 #include "config/config.h"
 #include "deliver/notice.h"
 #include "global/dns_filter.h"
@@ -67,7 +67,7 @@ struct smtpd {
     struct rewriter *rewriter;
     struct submit_library *submit; /* NULL on standard input; rewriter and resolver too */
     struct access *access;
-    struct maps *command_filter, *reject_filter, *reject_footers, *ehlo_discards, *hostnames;
+    struct maps *command_filter, *ehlo_discards, *hostnames;
     struct match_list *debug_peers, *forbidden_commands, *bare_lf_exclusions, *limit_exceptions,
         *xclient_hosts, *xforward_hosts, *verp_clients, *sasl_exceptions, *sasl_filter;
     struct service_pool *anvil, *cleanup; /* cleanup: for notices to the postmaster */
@@ -85,7 +85,7 @@ struct smtpd {
     unsigned submit_flags;
     pid_t pid; /* for the instance attribute */
     enum bare_lf bare_lf;
-    const char *footer_filter; /* smtpd_expansion_filter, unescaped */
+    struct reply_style reply_style;
 };
 
 struct counter {

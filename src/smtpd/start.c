@@ -106,10 +106,7 @@ static enum rc open_lists(struct smtpd *s, struct why *why)
 
     TRY(open_maps(s, "smtpd_hostname_maps", c->smtpd_hostname_maps, &s->hostnames, why));
     TRY(open_maps(s, "smtpd_command_filter", c->smtpd_command_filter, &s->command_filter, why));
-    TRY(open_maps(s, "smtpd_reject_filter_maps", c->smtpd_reject_filter_maps, &s->reject_filter,
-                  why));
-    TRY(open_maps(s, "smtpd_reject_footer_maps", c->smtpd_reject_footer_maps, &s->reject_footers,
-                  why));
+    TRY(reply_style_open(&s->reply_style, c, &s->env->log, s->arena, NULL, NULL, why));
     TRY(open_maps(s, "smtpd_discard_ehlo_keyword_address_maps",
                   c->smtpd_discard_ehlo_keyword_address_maps, &s->ehlo_discards, why));
     TRY(match_open("smtpd_forbidden_commands", c->smtpd_forbidden_commands, MATCH_STRING, false,
@@ -163,30 +160,6 @@ static enum rc open_signatures(struct smtpd *s, struct arena *a, struct why *why
     return RC_CONFIG;
 }
 
-/* C escapes of smtpd_expansion_filter: \t, \\, \40 ... */
-static char *unescape(struct str text)
-{
-    char *out = memory_new(text.n + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < text.n; i++) {
-        int value = 0, digits = 0;
-        if (text.p[i] != '\\' || i + 1 >= text.n) {
-            out[n++] = text.p[i];
-            continue;
-        }
-        while (digits < 3 && i + 1 < text.n && text.p[i + 1] >= '0' && text.p[i + 1] <= '7') {
-            value = value * 8 + text.p[++i] - '0';
-            digits++;
-        }
-        if (digits)
-            out[n++] = (char)value;
-        else
-            out[n++] = text.p[++i] == 't' ? '\t' : text.p[i] == 'n' ? '\n' : text.p[i];
-    }
-    return out;
-}
-
 /* Spool files have no place for what these extensions say. */
 static enum rc open_spool(struct smtpd *s, struct why *why)
 {
@@ -221,7 +194,7 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
         return RC_CONFIG;
     }
     *state = s;
-    s->footer_filter = unescape(s->config->smtpd_expansion_filter);
+    s->arena = arena_new(1024);
     TRY(open_lists(s, why));
     TRY(filters_load(s, why));
     if (env->on_stdin) {
@@ -236,7 +209,6 @@ enum rc smtpd_start(struct service_env *env, void **state, struct why *why)
     s->anvil = service_pool_new(env, "private/anvil");
     s->cleanup = post_pool(env);
     s->notify = notify_classes(env->config);
-    s->arena = arena_new(1024);
     TRY(open_signatures(s, s->arena, why));
     return instructions_start(s, why);
 }
@@ -309,8 +281,8 @@ static enum rc open_overlay(struct smtpd *s, struct why *why)
         return RC_CONFIG;
     s->submit_flags = submit_flags_for(c, SUBMIT_FROM_SMTPD);
     TRY(own_maps(s, "smtpd_command_filter", &s->command_filter, why));
-    TRY(own_maps(s, "smtpd_reject_filter_maps", &s->reject_filter, why));
-    TRY(own_maps(s, "smtpd_reject_footer_maps", &s->reject_footers, why));
+    TRY(reply_style_open(&s->reply_style, c, &s->env->log, s->arena, &s->base->reply_style, below,
+                         why));
     if (!str_eq(c->smtpd_authorized_verp_clients, below->smtpd_authorized_verp_clients)) {
         s->verp_clients = NULL;
         TRY(open_clients(s, "smtpd_authorized_verp_clients", c->smtpd_authorized_verp_clients,
@@ -349,10 +321,7 @@ void smtpd_overlay_unmake(void *context, void *state)
         access_close(s->access);
     if (s->command_filter != base->command_filter)
         maps_close(s->command_filter);
-    if (s->reject_filter != base->reject_filter)
-        maps_close(s->reject_filter);
-    if (s->reject_footers != base->reject_footers)
-        maps_close(s->reject_footers);
+    reply_style_close(&s->reply_style, &base->reply_style);
     if (s->verp_clients && s->verp_clients != base->verp_clients)
         match_close(s->verp_clients);
     if (s->sasl_filter && s->sasl_filter != base->sasl_filter)
@@ -377,9 +346,8 @@ static bool smtpd_overlay_has_changed(void *context, void *state)
 bool smtpd_has_changed(struct service_env *env, void *state)
 {
     struct smtpd *s = state;
-    struct maps *maps[] = {s->command_filter, s->reject_filter, s->reject_footers,
-                           s->ehlo_discards,  s->tls_loglevels, s->dns_filter.maps,
-                           s->hostnames};
+    struct maps *maps[] = {s->command_filter, s->ehlo_discards, s->tls_loglevels,
+                           s->dns_filter.maps, s->hostnames};
     struct str name = STR_NONE;
 
     if (rewriter_has_changed(s->rewriter))
@@ -398,6 +366,8 @@ bool smtpd_has_changed(struct service_env *env, void *state)
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         if (name.n == 0 && maps[i] && maps_have_changed(maps[i]))
             name = STR("of smtpd");
+    if (name.n == 0 && reply_style_has_changed(&s->reply_style))
+        name = STR("of smtpd");
     if (name.n == 0 && s->instructions && instructions_have_changed(s->instructions))
         name = STR("of smtpd_client_instruction_maps");
     if (name.n == 0 && s->overlays)

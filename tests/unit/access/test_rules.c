@@ -244,6 +244,9 @@ static const struct {
     {"deny:ALL:ALL:all@d.test user@d.test\n", NULL}, /* names like any other */
     {"deny:/a++++++++++++++++++++++++++++++++++++++/:ALL:ALL\n", "repeats too much"},
     {"deny:/((((a{9}){9}){9}){9}){9}/:ALL:ALL\n", "repeats too much"},
+    {"deny:/(((((x*){9}){9}){9})+)+/:ALL:ALL\n", "repeats too much"},
+    {"deny:/^@+++*+*+++/:ALL:ALL\n", "repeats too much"},
+    {"deny:/^([0-9]{3}\\.){3}[0-9]+$/:ALL:ALL\n", NULL},
     {"deny:/^[a-z]+-[0-9]+\\.[a-z]{3}(x[]+]+y)*$/:ALL:ALL\n", NULL},
     {"deny:all:ALL:ALL\n", "write ALL in capitals"},
     {"deny:joe@Known:ALL:ALL\n", "write KNOWN in capitals"},
