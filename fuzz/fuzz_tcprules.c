@@ -18,7 +18,8 @@ static void check_data(const struct client_rule *rule, struct arena *a)
 }
 
 /* An exact address in a rule finds that rule. */
-static void check_found(const struct tcprules *rules, const struct client_rule *rule)
+static void check_found(const struct tcprules *rules, const struct client_rule *rule,
+                        struct arena *a)
 {
     struct client_query q = {.name = STR(""), .user = STR("")};
     struct client_rule found = {0};
@@ -26,7 +27,7 @@ static void check_found(const struct tcprules *rules, const struct client_rule *
     if (rule->key.n > 15 || addr_parse(rule->key, 0, &q.address, NULL) != RC_OK ||
         addr_family(&q.address) != AF_INET)
         return;
-    FUZZ_CHECK(tcprules_find(rules, &q, &found) == RC_OK);
+    FUZZ_CHECK(tcprules_find(rules, &q, a, &found) == RC_OK);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -34,21 +35,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str text = {(const char *)data, size};
     struct client_query q = {.name = STR("mail.Ex.org"), .user = STR("joe")};
     AUTO_ARENA a = arena_new(4096);
-    const struct client_rule *rule;
     struct tcprules *rules = NULL;
-    struct client_rule found = {0};
+    struct client_rule rule, found = {0};
     struct why why = {0};
 
     if (tcprules_parse(text, "F", NULL, a, &rules, &why) != RC_OK) {
         FUZZ_CHECK(strncmp(why.text, "F, line ", 8) == 0);
         return 0;
     }
-    for (size_t i = 0; i < 1000 && (rule = tcprules_rule(rules, i)); i++) {
-        check_data(rule, a);
-        check_found(rules, rule);
+    for (size_t i = 0; i < 1000 && tcprules_rule(rules, i, a, &rule); i++) {
+        check_data(&rule, a);
+        check_found(rules, &rule, a);
     }
     FUZZ_CHECK(addr_parse(STR("10.1.2.3"), 0, &q.address, NULL) == RC_OK);
-    if (tcprules_find(rules, &q, &found) == RC_OK)
+    if (tcprules_find(rules, &q, a, &found) == RC_OK)
         FUZZ_CHECK(found.decision == CLIENT_ALLOW || found.decision == CLIENT_DENY);
     return 0;
 }

@@ -1,8 +1,8 @@
 #include "access/instructions.h"
 
+#include "access/open_relay.h"
 #include "config/client_settings.h"
-#include "config/config.h"
-#include "util/buf.h"
+#include "table/driver.h"
 
 struct instructions {
     struct arena *arena;
@@ -26,8 +26,7 @@ static enum rc check_rule(void *context, const struct client_rule *rule, struct 
 /* tcprules: and ipsvd: tables have checked their rules; here the other ones that can be listed. */
 static enum rc check_table(struct table *t, struct why *why)
 {
-    AUTO_ARENA a = arena_new(4096);
-    enum rc rc = client_rules_each(t, a, check_rule, NULL, why);
+    enum rc rc = table_has_rules(t) ? RC_OK : client_rules_each(t, check_rule, NULL, why);
 
     return rc == RC_PERM || rc == RC_TEMP ? RC_OK : rc;
 }
@@ -108,10 +107,7 @@ static enum rc fill(struct instructions *i, struct table *t, const struct client
                     struct arena *a, struct instruction *out, struct why *why)
 {
     struct config_setting *settings = NULL;
-    size_t n = 0;
 
-    TRY(client_settings_translate(i->env.config, rule->variables.v, rule->variables.n, a, &settings,
-                                  &n, why));
     *out = (struct instruction){
         .decision = rule->decision,
         .text = rule->text,
@@ -121,9 +117,10 @@ static enum rc fill(struct instructions *i, struct table *t, const struct client
         .line = rule->line,
         .variables = rule->variables.v,
         .n_variables = rule->variables.n,
-        .settings = settings,
-        .n_settings = n,
     };
+    TRY(client_settings_translate(i->env.config, rule->variables.v, rule->variables.n, a, &settings,
+                                  &out->n_settings, why));
+    out->settings = settings;
     return RC_OK;
 }
 
@@ -155,10 +152,17 @@ enum rc instructions_find(struct instructions *i, const struct instruction_clien
 
 /* ---- all rules ---- */
 
+void instruction_blame(const struct instruction *rule, struct why *why)
+{
+    if (rule->line)
+        why_prefix(why, STR_FMT ", line %ld", STR_ARG(rule->file), rule->line);
+    else if (rule->file.n)
+        why_prefix(why, STR_FMT, STR_ARG(rule->file));
+}
+
 struct listing {
     struct instructions *instructions;
     struct table *table;
-    struct arena *arena;
     enum rc (*visit)(void *context, const struct instruction *rule, struct why *why);
     void *context;
 };
@@ -166,19 +170,17 @@ struct listing {
 static enum rc visit_rule(void *context, const struct client_rule *rule, struct why *why)
 {
     struct listing *l = context;
+    AUTO_ARENA a = arena_new(4096);
     struct instruction i;
-    enum rc rc = fill(l->instructions, l->table, rule, l->arena, &i, why);
+    enum rc rc = fill(l->instructions, l->table, rule, a, &i, why);
 
     if (rc == RC_OK)
-        rc = l->visit(l->context, &i, why);
-    if (rc != RC_OK && rule->line)
-        why_prefix(why, STR_FMT ", line %ld", STR_ARG(rule->file), rule->line);
-    else if (rc != RC_OK && rule->file.n)
-        why_prefix(why, STR_FMT, STR_ARG(rule->file));
+        return l->visit(l->context, &i, why);
+    instruction_blame(&i, why);
     return rc;
 }
 
-enum rc instructions_each(struct instructions *i, struct arena *a,
+enum rc instructions_each(struct instructions *i,
                           enum rc (*visit)(void *context, const struct instruction *rule,
                                            struct why *why),
                           void *context, struct why *why)
@@ -186,8 +188,8 @@ enum rc instructions_each(struct instructions *i, struct arena *a,
     bool all = true;
 
     for (size_t k = 0; k < i->tables.n; k++) {
-        struct listing l = {i, i->tables.v[k], a, visit, context};
-        enum rc rc = client_rules_each(i->tables.v[k], a, visit_rule, &l, why);
+        struct listing l = {i, i->tables.v[k], visit, context};
+        enum rc rc = client_rules_each(i->tables.v[k], visit_rule, &l, why);
         if (rc == RC_PERM || rc == RC_TEMP)
             all = false;
         else if (rc != RC_OK)
@@ -198,16 +200,19 @@ enum rc instructions_each(struct instructions *i, struct arena *a,
 
 /* ---- what no rule may do ---- */
 
-static bool is_default_rule(const struct instruction *rule)
+bool instruction_is_for_everybody(const struct instruction *rule)
 {
-    return str_eq(rule->rule, STR("(empty)")) || str_eq(rule->rule, STR("0")) ||
-           str_eq(rule->rule, STR("*")) || str_eq(rule->rule, STR("0.0.0.0/0")) ||
-           str_eq(rule->rule, STR("::/0"));
+    static const char *const names[] = {"(empty)", "0", "*", "=", "0.0.0.0/0", "::/0"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_eq(rule->rule, str_of(names[i])))
+            return true;
+    return false;
 }
 
-static bool relays_for_all(const struct instruction *rule)
+bool instruction_relays(const struct instruction *rule)
 {
-    for (size_t i = 0; i < rule->n_settings; i++) {
+    for (size_t i = 0; rule->decision == CLIENT_ALLOW && i < rule->n_settings; i++) {
         const struct config_setting *s = &rule->settings[i];
         bool yes = false;
         if (str_eq(s->name, STR("smtpd_relay_client")) && config_parse_bool(s->value, &yes) && yes)
@@ -220,9 +225,9 @@ static bool relays_for_all(const struct instruction *rule)
 
 enum rc instruction_check(const struct instruction *rule, struct why *why)
 {
-    if (!is_default_rule(rule) || rule->decision != CLIENT_ALLOW || !relays_for_all(rule))
+    if (!instruction_is_for_everybody(rule) || !instruction_relays(rule))
         return RC_OK;
-    return FAIL(why, RC_CONFIG,
-                "refusing to run as open relay: the rule for everybody permits relaying; take "
-                "RELAYCLIENT out of it");
+    return open_relay_refuse(STR("the rule for everybody permits relaying"),
+                             rule->file.n ? rule->file : rule->table, rule->line,
+                             "take RELAYCLIENT out of it", why);
 }

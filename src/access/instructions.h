@@ -48,14 +48,22 @@ bool instructions_have_changed(struct instructions *i); /* and must be opened by
 enum rc instructions_find(struct instructions *i, const struct instruction_client *client,
                           struct arena *a, struct instruction *out, struct why *why) MUST_USE;
 
+/* "0", "*", no address at all ... */
+bool instruction_is_for_everybody(const struct instruction *rule);
+/* Does it permit any destination? */
+bool instruction_relays(const struct instruction *rule);
 /* RC_CONFIG: the rule would make this an open relay. */
 enum rc instruction_check(const struct instruction *rule, struct why *why) MUST_USE;
 
 /* Do rules ask for the user (ident)? */
 bool instructions_want_user(struct instructions *i);
 
-/* Call visit() for each rule, as far as tables can be listed; RC_NONE when one cannot. */
-enum rc instructions_each(struct instructions *i, struct arena *a,
+/* "FILE, line N: " in front of the words, as far as it is known. */
+void instruction_blame(const struct instruction *rule, struct why *why);
+
+/* Call visit() for each rule, which is gone afterwards; as far as tables can be listed. RC_NONE
+ * when one cannot. */
+enum rc instructions_each(struct instructions *i,
                           enum rc (*visit)(void *context, const struct instruction *rule,
                                            struct why *why),
                           void *context, struct why *why) MUST_USE;

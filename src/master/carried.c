@@ -6,14 +6,16 @@
 #include "access/rules.h"
 #include "config/snapshot.h"
 #include "master/master.h"
+#include "table/client_rules.h"
 #include "util/buf.h"
 #include "util/file.h"
 
-enum { CARRIED_MAX = 256 * 1024 * 1024, OTHERS_MAX = 16 * 1024 * 1024 };
+enum { CARRIED_MAX = 256 * 1024 * 1024, HEAD_MAX = 64 };
 
 struct carrier {
     struct arena *arena;
-    struct buf text;
+    const struct config *config; /* of the service at hand */
+    struct buf *text;
     VEC(struct str) paths;
 };
 
@@ -27,8 +29,8 @@ static bool has_path(const struct carrier *c, struct str path)
 
 static void carry(struct carrier *c, const char *name, struct str text)
 {
-    buf_addf(&c->text, "%s\n%zu\n", name, text.n);
-    buf_add(&c->text, text);
+    buf_addf(c->text, "%s\n%zu\n", name, text.n);
+    buf_add(c->text, text);
 }
 
 static enum rc add_file(struct carrier *c, struct str path, struct why *why)
@@ -46,7 +48,7 @@ static enum rc add_file(struct carrier *c, struct str path, struct why *why)
     TRY(rules_parse(name, text, &rules, why));
     rules_free(rules);
     carry(c, name, text);
-    if (c->text.over)
+    if (c->text->over)
         return FAIL(why, RC_CONFIG, "files of check rules hold more than %d bytes", CARRIED_MAX);
     return RC_OK;
 }
@@ -62,28 +64,57 @@ static enum rc add_files_of(struct carrier *c, struct str list, struct why *why)
     return RC_OK;
 }
 
-/* What cannot be read, or is very large, has no copy. */
+/* What is no file, cannot be read, or is very large, has no copy. */
 static void add_other(struct carrier *c, struct str path)
 {
     AUTO_ARENA a = arena_new(16 * 1024);
     const char *name = arena_text(c->arena, path);
+    size_t used = c->text->n + path.n + HEAD_MAX;
     struct str text = STR_NONE;
 
-    if (path.n == 0 || path.p[0] != '/' || has_path(c, path) ||
-        c->text.n > CARRIED_MAX - OTHERS_MAX - 2 * path.n ||
-        file_read(name, OTHERS_MAX - (1 << 16), a, &text, NULL) != RC_OK)
+    if (path.n == 0 || path.p[0] != '/' || has_path(c, path) || used > CARRIED_MAX ||
+        file_read(name, CARRIED_MAX - used, a, &text, NULL) != RC_OK)
         return;
     vec_add(c->arena, &c->paths, str_of(name));
     carry(c, name, text);
 }
 
+/* Files that a rule of its own names. */
+static enum rc add_files_of_rule(void *carrier, const struct client_rule *rule, struct why *why)
+{
+    (void)why;
+    for (size_t i = 0; i < rule->variables.n; i++)
+        if (str_eq(rule->variables.v[i].name, STR("smtpd_rbl_list")) ||
+            str_eq(rule->variables.v[i].name, STR("smtpd_content_signatures")))
+            add_other(carrier, rule->variables.v[i].value);
+    return RC_OK;
+}
+
+/* A table that is wrong is refused by the service. */
+static void add_files_of_rules(struct carrier *c, struct str table)
+{
+    struct table_env env = {.config = c->config};
+    struct table *t = NULL;
+
+    if (table_open(table, TABLE_STRICT, &env, &t, NULL) != RC_OK)
+        return;
+    (void)(client_rules_each(t, add_files_of_rule, c, NULL) == RC_OK);
+    table_close(t);
+}
+
+/* The rules themselves, as text or compiled, when they are in one file; and what they name. */
 static void add_instructions(struct carrier *c, struct str tables)
 {
     struct str word;
 
-    while (str_token_braced(&tables, LIST_SEPARATORS, &word))
-        if (str_has_prefix(word, STR("tcprules:")) && !str_has_suffix(word, STR(".cdb")))
-            add_other(c, str_from(word, 9));
+    while (str_token_braced(&tables, LIST_SEPARATORS, &word)) {
+        struct str name = word, type = str_cut(&name, ':');
+        if (!str_eq(type, STR("tcprules")) && !str_eq(type, STR("ipsvd")))
+            continue;
+        add_other(c, arena_join(c->arena, name, STR(".cdb")));
+        add_other(c, name);
+        add_files_of_rules(c, word);
+    }
 }
 
 static enum rc add_config(struct carrier *c, const struct config *config, struct why *why)
@@ -98,6 +129,7 @@ static enum rc add_config(struct carrier *c, const struct config *config, struct
 
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         TRY(add_files_of(c, lists[i], why));
+    c->config = config;
     add_instructions(c, config->smtpd_client_instruction_maps);
     add_other(c, config->smtpd_rbl_list);
     add_other(c, config->smtpd_content_signatures);
@@ -125,15 +157,10 @@ static enum rc add_services(struct carrier *c, const struct generation *g, struc
     return RC_OK;
 }
 
-enum rc carried_files(const struct generation *g, struct str *text, struct why *why)
+enum rc carried_files(const struct generation *g, struct buf *text, struct why *why)
 {
-    struct carrier c = {.arena = g->arena};
-    enum rc rc;
+    struct carrier c = {.arena = g->arena, .text = text};
 
-    buf_init(&c.text, CARRIED_MAX);
-    rc = add_services(&c, g, why);
-    if (rc == RC_OK)
-        *text = arena_copy(g->arena, buf_str(&c.text));
-    buf_done(&c.text);
-    return rc;
+    buf_init(text, CARRIED_MAX);
+    return add_services(&c, g, why);
 }

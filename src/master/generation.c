@@ -6,6 +6,7 @@
 
 #include "config/snapshot.h"
 #include "master/master.h"
+#include "util/buf.h"
 #include "util/file.h"
 #include "util/memory.h"
 
@@ -52,8 +53,8 @@ static enum rc read_texts(const struct master *m, struct generation *g, struct w
     const char *dir = m->options.config_directory;
     struct config_request request = {.dir = dir, .process_name = "master"};
     struct master_reading how = {0};
-    struct str main_text, master_text, files = STR_NONE,
-                                       path = arena_printf(g->arena, "%s/master.cf", dir);
+    struct str main_text, master_text, path = arena_printf(g->arena, "%s/master.cf", dir);
+    AUTO_BUF files = {0};
 
     TRY(config_file_read(dir, "main.cf", g->arena, &main_text, why));
     TRY(config_file_read(dir, "master.cf", g->arena, &master_text, why));
@@ -65,7 +66,7 @@ static enum rc read_texts(const struct master *m, struct generation *g, struct w
     TRY(master_cf_parse(master_text, path.p, &how, g->arena, &g->services, why));
     TRY(check_overrides(g, why));
     TRY(carried_files(g, &files, why));
-    TRY(seal("files", files, &g->files_fd, why));
+    TRY(seal("files", buf_str(&files), &g->files_fd, why));
     return check_process_sessions(g, why);
 }
 

@@ -111,7 +111,7 @@ enum rc master_options_parse(int argc, char **argv, struct master_options *o,
 
 /* generation.c: read and check main.cf and master.cf. Nothing changes on failure. */
 /* carried.c: files that children may need later as they are now. RC_CONFIG: one is wrong. */
-enum rc carried_files(const struct generation *g, struct str *text, struct why *why) MUST_USE;
+enum rc carried_files(const struct generation *g, struct buf *text, struct why *why) MUST_USE;
 
 enum rc generation_new(const struct master *m, struct generation **out, struct why *why) MUST_USE;
 void generation_free(struct generation *g);

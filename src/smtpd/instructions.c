@@ -1,41 +1,81 @@
 #include "smtpd/instructions.h"
 
 #include "access/ident.h"
+#include "access/open_relay.h"
 #include "config/snapshot.h"
 #include "smtpd/runner.h"
 #include "smtpd/smtpd.h"
 #include "util/clock.h"
+#include "util/networks.h"
 
 /* ---- start ---- */
 
-enum { TRIED_MAX = 64 }; /* sets of settings that are tried at start */
+enum { TRIED_MAX = 1000 }; /* different sets of settings that are tried at start */
 
 struct trial {
     struct smtpd *smtpd;
-    size_t tried;
+    struct map tried;        /* sets of settings */
+    struct networks relayed; /* by rules about networks */
 };
+
+/* Rules about parts of the address space that are all of it together. */
+static enum rc refuse_rules_for_all(struct trial *t, const struct instruction *rule,
+                                    struct why *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    struct network n;
+
+    if (!instruction_relays(rule) || !client_rule_network(rule->rule, &n) ||
+        !networks_cover_all(&t->relayed, n))
+        return RC_OK;
+    return open_relay_refuse(
+        arena_printf(a, "the rules up to \"" STR_FMT "\" permit relaying to everybody",
+                     STR_ARG(rule->rule)),
+        rule->file.n ? rule->file : rule->table, rule->line, "name your own networks", why);
+}
+
+/* Was this set of settings tried before? */
+static bool is_known(struct trial *t, const struct instruction *rule)
+{
+    AUTO_BUF key = {0};
+
+    buf_init(&key, 1 << 20);
+    for (size_t i = 0; i < rule->n_settings; i++)
+        buf_addf(&key, STR_FMT "=" STR_FMT "%c", STR_ARG(rule->settings[i].name),
+                 STR_ARG(rule->settings[i].value), '\0');
+    if (map_get(&t->tried, buf_str(&key)))
+        return true;
+    map_put(&t->tried, buf_str(&key), t);
+    return false;
+}
 
 static enum rc try_rule(void *context, const struct instruction *rule, struct why *why)
 {
     struct trial *t = context;
-    const struct overlay *overlay;
+    const struct overlay *overlay = NULL;
+    enum rc rc;
 
     TRY(instruction_check(rule, why));
-    if (rule->n_settings == 0 || t->tried >= TRIED_MAX)
+    TRY(refuse_rules_for_all(t, rule, why));
+    if (rule->n_settings == 0 || t->tried.n >= TRIED_MAX || is_known(t, rule))
         return RC_OK;
-    t->tried++;
-    TRY(overlay_take(t->smtpd->overlays, t->smtpd->config, rule->settings, rule->n_settings,
-                     &overlay, why));
+    rc = overlay_take(t->smtpd->overlays, t->smtpd->config, rule->settings, rule->n_settings,
+                      &overlay, why);
+    if (rc == RC_OK && instruction_is_for_everybody(rule))
+        rc = open_relay_check(overlay->config, why);
     overlay_give(t->smtpd->overlays, overlay);
-    return RC_OK;
+    if (rc != RC_OK)
+        instruction_blame(rule, why);
+    return rc == RC_OK ? RC_OK : RC_CONFIG;
 }
 
 static enum rc try_rules(struct smtpd *s, struct why *why)
 {
-    struct trial t = {s, 0};
-    AUTO_ARENA a = arena_new(16 * 1024);
-    enum rc rc = instructions_each(s->instructions, a, try_rule, &t, why);
+    struct trial t = {.smtpd = s};
+    enum rc rc = instructions_each(s->instructions, try_rule, &t, why);
 
+    map_done(&t.tried);
+    networks_done(&t.relayed);
     if (rc == RC_OK || rc == RC_NONE)
         return RC_OK;
     why_prefix(why, "smtpd_client_instruction_maps");
@@ -117,13 +157,14 @@ void instructions_release(struct session *s)
 static void log_trouble(struct session *s)
 {
     struct smtpd_shared *shared = s->process->shared;
-    unsigned long hash = str_hash(str_of(s->why.text));
-    long now = (long)clock_seconds(), before = atomic_load(&shared->trouble_second);
+    unsigned long hash = str_hash(str_of(s->why.text)) | 1;
+    struct smtpd_trouble *t = &shared->trouble[hash / 2 % TROUBLES];
+    long now = (long)clock_seconds();
 
-    if (atomic_load(&shared->trouble_hash) == hash && now - before < 60)
+    if (atomic_load(&t->hash) == hash && now - atomic_load(&t->second) < 60)
         return;
-    atomic_store(&shared->trouble_hash, hash);
-    atomic_store(&shared->trouble_second, now);
+    atomic_store(&t->hash, hash);
+    atomic_store(&t->second, now);
     log_warning(&s->log,
                 "smtpd_client_instruction_maps: %s; client " STR_FMT " is told to come "
                 "again",

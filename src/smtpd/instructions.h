@@ -23,9 +23,6 @@ struct session_rule {
  */
 enum rc instructions_start(struct smtpd *s, struct why *why) MUST_USE;
 
-/* open_relay.c, for instructions_start(). */
-enum rc open_relay_check(const struct config *c, struct why *why) MUST_USE;
-
 /* The client is known (again): look for its rule; the session goes on with those settings. */
 void instructions_apply(struct session *s);
 

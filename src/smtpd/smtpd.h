@@ -43,11 +43,17 @@ enum ehlo_keyword { /* bits of smtpd_discard_ehlo_keywords */
 
 enum tls_level { LEVEL_NONE, LEVEL_MAY, LEVEL_ENCRYPT };
 
+enum { TROUBLES = 64 };
+
+struct smtpd_trouble { /* with instructions: which, and when it was logged */
+    _Atomic unsigned long hash;
+    _Atomic long second;
+};
+
 struct smtpd_shared {                       /* one for the process */
     _Atomic long space_second, space_bytes; /* free space of the queue, looked up once a second */
     _Atomic unsigned sequence;              /* of messages, for the instance attribute */
-    _Atomic long trouble_second;            /* when trouble with instructions was logged */
-    _Atomic unsigned long trouble_hash;     /* and which */
+    struct smtpd_trouble trouble[TROUBLES]; /* by hash */
 };
 
 /* One for the process, and one for each overlay of its configuration, which has what is the same.

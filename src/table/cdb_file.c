@@ -5,11 +5,7 @@
 #include "table/cdb_file.h"
 
 #include <endian.h>
-#include <fcntl.h>
 #include <stdint.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { TABLES = 256, PAIR = 8, HEADER = TABLES * PAIR };
 
@@ -26,31 +22,12 @@ static bool has(const struct cdb_file *f, size_t at, size_t n)
     return at <= f->bytes.n && n <= f->bytes.n - at;
 }
 
-enum rc cdb_file_open(struct cdb_file *f, const char *path, struct why *why)
+enum rc cdb_file_open(struct cdb_file *f, struct str bytes, struct why *why)
 {
-    struct stat st;
-    void *p;
-
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (f->fd < 0)
-        return FAIL(why, RC_TEMP, "open database %s: %m", path);
-    if (fstat(f->fd, &st) < 0 || st.st_size < HEADER || st.st_size > UINT32_MAX) {
-        close(f->fd);
-        return FAIL(why, RC_TEMP, "%s is no cdb file", path);
-    }
-    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, f->fd, 0);
-    if (p == MAP_FAILED) {
-        close(f->fd);
-        return FAIL(why, RC_TEMP, "map %s: %m", path);
-    }
-    f->bytes = (struct str){p, (size_t)st.st_size};
+    if (bytes.n < HEADER || bytes.n > UINT32_MAX)
+        return FAIL(why, RC_CONFIG, "this is no cdb file; make it again");
+    f->bytes = bytes;
     return RC_OK;
-}
-
-void cdb_file_close(struct cdb_file *f)
-{
-    munmap((void *)f->bytes.p, f->bytes.n);
-    close(f->fd);
 }
 
 static uint32_t hash_of(struct str key)

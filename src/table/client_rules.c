@@ -1,5 +1,7 @@
 #include "table/client_rules.h"
 
+#include <stdio.h>
+
 #include "config/client_settings.h"
 #include "table/driver.h"
 #include "util/buf.h"
@@ -97,6 +99,24 @@ enum rc client_query_parse(struct str text, struct client_query *query, struct w
     return RC_OK;
 }
 
+bool client_rule_network(struct str key, struct network *n)
+{
+    char text[sizeof "255.255.255.255/32"];
+    size_t dots = 0;
+
+    if (network_parse(key, n, NULL) == RC_OK)
+        return true;
+    if (key.n && key.p[key.n - 1] == '.')
+        key = str_head(key, key.n - 1);
+    for (size_t i = 0; i < key.n; i++)
+        dots += key.p[i] == '.';
+    if (key.n == 0 || key.n > 11 || dots > 2)
+        return false;
+    (void)snprintf(text, sizeof text, STR_FMT "%s/%zu", STR_ARG(key), ".0.0.0" + 2 * dots,
+                   8 * (dots + 1));
+    return network_parse(str_of(text), n, NULL) == RC_OK;
+}
+
 void client_rule_own(struct client_rule *rule, struct arena *a)
 {
     struct client_rule old = *rule;
@@ -191,14 +211,14 @@ enum rc client_rule_find(struct table *t, const struct client_query *query, stru
                               : find_by_keys(t, query, a, rule, why);
 }
 
-enum rc client_rules_each(struct table *t, struct arena *a, client_rule_visit *visit, void *context,
-                          struct why *why)
+enum rc client_rules_each(struct table *t, client_rule_visit *visit, void *context, struct why *why)
 {
+    AUTO_ARENA a = arena_new(4096);
     struct str key, value;
     enum rc rc;
 
     if (table_has_rules(t))
-        return table_each_rule(t, a, visit, context, why);
+        return table_each_rule(t, visit, context, why);
     for (bool first = true; (rc = table_next(t, first, a, &key, &value, why)) == RC_OK;
          first = false) {
         struct client_rule rule = {.key = key};
@@ -209,6 +229,7 @@ enum rc client_rules_each(struct table *t, struct arena *a, client_rule_visit *v
             return rc;
         }
         TRY(visit(context, &rule, why));
+        arena_reset(a);
     }
     return rc == RC_NONE ? RC_OK : rc;
 }

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "table/table.h"
+#include "util/net.h"
 
 enum client_decision {
     CLIENT_NO_RULE,
@@ -40,10 +41,10 @@ struct client_rule {
 enum rc client_rule_find(struct table *t, const struct client_query *query, struct arena *a,
                          struct client_rule *rule, struct why *why) MUST_USE;
 
-/* Visit each rule. RC_PERM: the table cannot be listed. What visit() returns ends it unless RC_OK.
- */
+/* Visit each rule, which is gone afterwards. RC_PERM: the table cannot be listed. What visit()
+ * returns ends it unless RC_OK. */
 typedef enum rc client_rule_visit(void *context, const struct client_rule *rule, struct why *why);
-enum rc client_rules_each(struct table *t, struct arena *a, client_rule_visit *visit, void *context,
+enum rc client_rules_each(struct table *t, client_rule_visit *visit, void *context,
                           struct why *why) MUST_USE;
 
 /* Has it rules with "user@"? Tables that cannot be listed: no. */
@@ -61,6 +62,11 @@ struct str client_rule_text(struct arena *a, const struct client_rule *rule);
 
 /* Copy all of it into the arena. */
 void client_rule_own(struct client_rule *rule, struct arena *a);
+
+/* The network that a rule's key stands for: an address, "10.2.", "10.2" or with a mask. False:
+ * none.
+ */
+bool client_rule_network(struct str key, struct network *n);
 
 /* "ADDR[,NAME[,USER]]", as postmap -q takes it. RC_PERM: no address. */
 enum rc client_query_parse(struct str text, struct client_query *query, struct why *why) MUST_USE;

@@ -64,8 +64,7 @@ struct table_driver {
     /* Tables of rules about clients (client_rules.h); NULL for all others. */
     enum rc (*find_rule)(void *state, const struct client_query *query, struct arena *a,
                          struct client_rule *rule, struct why *why);
-    enum rc (*each_rule)(void *state, struct arena *a, client_rule_visit *visit, void *context,
-                         struct why *why);
+    enum rc (*each_rule)(void *state, client_rule_visit *visit, void *context, struct why *why);
     bool (*wants_user)(void *state);
 
     /* postmap: make the compiled form from the source, whose language is the table's own. NULL: the
@@ -77,7 +76,7 @@ struct table_driver {
 /* The same of a table that is open, whatever its driver. RC_PERM: not of that kind. */
 enum rc table_find_rule(struct table *t, const struct client_query *query, struct arena *a,
                         struct client_rule *rule, struct why *why) MUST_USE;
-enum rc table_each_rule(struct table *t, struct arena *a, client_rule_visit *visit, void *context,
+enum rc table_each_rule(struct table *t, client_rule_visit *visit, void *context,
                         struct why *why) MUST_USE;
 bool table_has_rules(const struct table *t);
 bool table_wants_user(struct table *t);

@@ -19,7 +19,7 @@
 #include "util/buf.h"
 #include "util/file.h"
 
-enum { TEXT_MAX = 64 * 1024, FILES_MAX = 1000000 };
+enum { TEXT_MAX = 64 * 1024, FILE_MAX = 256 * 1024 * 1024 };
 
 struct handle {
     const char *path;
@@ -91,9 +91,10 @@ static enum rc find_record(const struct handle *h, struct str name, struct arena
 typedef enum rc record_visit(void *context, struct str name, const struct record *r,
                              struct why *why);
 
-static enum rc each_file(const struct handle *h, struct arena *a, record_visit *visit,
-                         void *context, struct why *why)
+static enum rc each_file(const struct handle *h, record_visit *visit, void *context,
+                         struct why *why)
 {
+    AUTO_ARENA a = arena_new(64 * 1024);
     int fd = openat(h->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     enum rc rc = RC_OK;
@@ -102,35 +103,37 @@ static enum rc each_file(const struct handle *h, struct arena *a, record_visit *
     if (d == NULL)
         return FAIL(why, RC_TEMP, "read directory %s: %m", h->path);
     while (rc == RC_OK && (e = readdir(d))) {
-        struct str name = arena_copy(a, str_of(e->d_name));
         struct record r = {0};
-        rc = read_file(h, name, a, &r, why);
+        rc = read_file(h, str_of(e->d_name), a, &r, why);
         if (rc == RC_OK)
-            rc = visit(context, name, &r, why);
+            rc = visit(context, str_of(e->d_name), &r, why);
         else if (rc == RC_NONE)
             rc = RC_OK;
+        arena_reset(a);
     }
     closedir(d);
     return rc;
 }
 
-static enum rc each_record(const struct handle *h, struct arena *a, record_visit *visit,
-                           void *context, struct why *why)
+static enum rc each_record(const struct handle *h, record_visit *visit, void *context,
+                           struct why *why)
 {
+    AUTO_ARENA a = arena_new(4096);
     struct str name, data;
     size_t at = 0;
     enum rc rc;
 
     if (h->dir >= 0)
-        return each_file(h, a, visit, context, why);
+        return each_file(h, visit, context, why);
     while ((rc = cdb_file_next(&h->cdb, &at, &name, &data, why)) == RC_OK) {
         struct record r;
         if (ipsvd_skips(name))
             continue;
         TRY(parse_record(h, data, a, &r, why));
         TRY(visit(context, name, &r, why));
+        arena_reset(a);
     }
-    return rc == RC_NONE ? RC_OK : rc;
+    return rc == RC_NONE ? RC_OK : FAIL(why, rc, "%s is damaged; make it again", h->path);
 }
 
 /* ---- open ---- */
@@ -164,9 +167,8 @@ static bool is_tolerated(const struct handle *h)
 
 static enum rc check_all(struct handle *h, struct why *why)
 {
-    AUTO_ARENA a = arena_new(4096);
     struct why words = {0};
-    enum rc rc = each_record(h, a, check_record, h, &words);
+    enum rc rc = each_record(h, check_record, h, &words);
 
     if (rc == RC_OK)
         return RC_OK;
@@ -177,23 +179,67 @@ static enum rc check_all(struct handle *h, struct why *why)
     return RC_OK;
 }
 
-static enum rc open_directory(struct driver_open *o, struct handle *h, struct why *why)
+static enum rc parse_compiled(void *context, struct str bytes, struct why *why)
 {
-    h->dir = open(h->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (h->dir < 0)
-        return FAIL(why, RC_CONFIG, "open directory %s: %m; make it, and a file \"0\" in it",
-                    h->path);
-    o->watch_path = h->path;
-    return RC_OK;
+    struct handle *h = context;
+
+    if (cdb_file_open(&h->cdb, bytes, why) != RC_OK) {
+        why_prefix(why, "%s", h->path);
+        return RC_CONFIG;
+    }
+    return check_all(h, why) == RC_OK ? RC_OK : RC_CONFIG;
 }
 
-static enum rc open_compiled(struct driver_open *o, struct handle *h, const char *path,
-                             struct why *why)
+/* Also what stood in a file that is gone or broken, see snapshot_parse_file(). RC_NONE: nothing. */
+static enum rc open_compiled(struct driver_open *o, const char *path, struct why *why)
 {
-    TRY(cdb_file_open(&h->cdb, path, why));
-    o->watch_path = h->path = path;
-    o->watch_fd = h->cdb.fd;
-    return RC_OK;
+    struct handle *h = o->state;
+
+    h->path = o->watch_path = path;
+    return snapshot_parse_file(path, FILE_MAX, o->again, o->env->log, o->arena, parse_compiled, h,
+                               why);
+}
+
+static enum rc open_directory(struct driver_open *o, const char *path, struct why *why)
+{
+    struct handle *h = o->state;
+    enum rc rc;
+
+    h->path = o->watch_path = path;
+    h->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (h->dir < 0)
+        return FAIL(why, snapshot_is_there() ? RC_TEMP : RC_CONFIG,
+                    "open directory %s: %m; make it, and a file \"0\" in it", path);
+    rc = check_all(h, why);
+    if (rc != RC_OK)
+        close(h->dir);
+    return rc;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static enum rc open_either(struct driver_open *o, const char *path, const char *cdb,
+                           struct why *why)
+{
+    bool has_cdb = access(cdb, F_OK) == 0;
+    enum rc rc;
+
+    if (!has_cdb && is_directory(path))
+        return open_directory(o, path, why);
+    rc = open_compiled(o, has_cdb ? cdb : path, why);
+    if (rc == RC_NONE)
+        rc = open_compiled(o, cdb, why);
+    if (rc != RC_NONE)
+        return rc;
+    if (str_has_suffix(o->name, STR(".cdb")))
+        return FAIL(why, RC_CONFIG, "%s is missing; run: postmap ipsvd:" STR_FMT, path,
+                    STR_ARG(str_head(o->name, o->name.n - 4)));
+    return open_directory(o, path, why);
 }
 
 static void ipsvd_close(void *state)
@@ -202,44 +248,21 @@ static void ipsvd_close(void *state)
 
     if (h->dir >= 0)
         close(h->dir);
-    else
-        cdb_file_close(&h->cdb);
-}
-
-static enum rc open_either(struct driver_open *o, struct handle *h, struct why *why)
-{
-    char *cdb = arena_text(o->arena, arena_join(o->arena, o->name, STR(".cdb")));
-    struct stat st;
-
-    if (access(cdb, F_OK) == 0)
-        return open_compiled(o, h, cdb, why);
-    if (stat(h->path, &st) == 0 && !S_ISDIR(st.st_mode))
-        return open_compiled(o, h, h->path, why);
-    if (str_has_suffix(o->name, STR(".cdb")) && access(h->path, F_OK) < 0)
-        return FAIL(why, RC_CONFIG, "%s is missing; run: postmap ipsvd:" STR_FMT, h->path,
-                    STR_ARG(str_head(o->name, o->name.n - 4)));
-    return open_directory(o, h, why);
 }
 
 static enum rc ipsvd_open(struct driver_open *o, struct why *why)
 {
     struct handle *h = arena_new_of(o->arena, struct handle);
-    enum rc rc;
+    char *path = arena_text(o->arena, o->name);
 
     h->dir = -1;
     h->env = o->env;
-    h->path = arena_text(o->arena, o->name);
+    o->state = h;
     if (o->flags & TABLE_WRITE)
         return FAIL(why, RC_CONFIG,
-                    "ipsvd tables are not changed but made anew; run: postmap ipsvd:%s", h->path);
-    TRY(open_either(o, h, why));
-    rc = check_all(h, why);
-    if (rc != RC_OK) {
-        ipsvd_close(h);
-        return rc;
-    }
-    o->state = h;
-    return RC_OK;
+                    "ipsvd tables are not changed but made anew; run: postmap ipsvd:%s", path);
+    return open_either(o, path, arena_text(o->arena, arena_join(o->arena, o->name, STR(".cdb"))),
+                       why);
 }
 
 /* ---- lookups ---- */
@@ -274,6 +297,16 @@ static enum rc record_rule(const struct handle *h, const struct client_query *q,
     return forward.n ? forward_rule(h, q, forward, a, rule, why) : RC_OK;
 }
 
+/* A directory that was removed under us says nothing about anybody. */
+static enum rc check_that_it_is_there(const struct handle *h, struct why *why)
+{
+    struct stat st;
+
+    if (h->dir >= 0 && fstat(h->dir, &st) == 0 && st.st_nlink == 0)
+        return FAIL(why, RC_TEMP, "directory %s is gone; make it, and a file \"0\" in it", h->path);
+    return RC_NONE;
+}
+
 static enum rc ipsvd_find_rule(void *state, const struct client_query *q, struct arena *a,
                                struct client_rule *rule, struct why *why)
 {
@@ -292,7 +325,7 @@ static enum rc ipsvd_find_rule(void *state, const struct client_query *q, struct
                                  : str_of(h->path);
         return record_rule(h, q, &r, a, rule, why);
     }
-    return RC_NONE;
+    return check_that_it_is_there(h, why);
 }
 
 static enum rc ipsvd_get(void *state, struct str key, struct arena *a, struct str *value,
@@ -310,7 +343,6 @@ static enum rc ipsvd_get(void *state, struct str key, struct arena *a, struct st
 
 struct listing {
     const struct handle *handle;
-    struct arena *arena;
     client_rule_visit *visit;
     void *context;
 };
@@ -319,25 +351,25 @@ struct listing {
 static enum rc visit_rule(void *context, struct str name, const struct record *r, struct why *why)
 {
     struct listing *l = context;
+    AUTO_ARENA a = arena_new(1024);
     struct client_rule rule = {.key = name};
     struct str forward;
 
-    rule.file = arena_printf(l->arena, "%s/" STR_FMT, l->handle->path, STR_ARG(name));
+    rule.file = arena_printf(a, "%s/" STR_FMT, l->handle->path, STR_ARG(name));
     if (r->kind != IPSVD_INSTRUCT)
         rule.decision = r->kind == IPSVD_RUN ? CLIENT_RUN : CLIENT_DENY;
     else if (is_tolerated(l->handle) && ipsvd_check(r->text, "", NULL, NULL) != RC_OK)
         return RC_OK; /* that was said when the table was opened */
     else
-        TRY(ipsvd_apply(r->text, &(struct client_query){0}, false, l->arena, &rule, &forward, why));
+        TRY(ipsvd_apply(r->text, &(struct client_query){0}, false, a, &rule, &forward, why));
     return l->visit(l->context, &rule, why);
 }
 
-static enum rc ipsvd_each(void *state, struct arena *a, client_rule_visit *visit, void *context,
-                          struct why *why)
+static enum rc ipsvd_each(void *state, client_rule_visit *visit, void *context, struct why *why)
 {
-    struct listing l = {state, a, visit, context};
+    struct listing l = {state, visit, context};
 
-    return each_record(state, a, visit_rule, &l, why);
+    return each_record(state, visit_rule, &l, why);
 }
 
 /* ---- postmap ---- */
@@ -363,7 +395,7 @@ static enum rc put_record(void *context, struct str name, const struct record *r
 
 static enum rc ipsvd_compile(struct str name, const struct table_env *env, struct why *why)
 {
-    AUTO_ARENA a = arena_new(64 * 1024);
+    AUTO_ARENA a = arena_new(1024);
     struct handle h = {.path = arena_text(a, name), .env = env};
     AUTO_CLOSE int dir = open(h.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct making m = {.handle = &h};
@@ -375,7 +407,7 @@ static enum rc ipsvd_compile(struct str name, const struct table_env *env, struc
     TRY(table_open(arena_join(a, STR("cdb:"), name),
                    TABLE_CREATE | TABLE_NO_NUL | TABLE_FOLD_KEEP | TABLE_BYTES | TABLE_STRICT, env,
                    &m.table, why));
-    rc = each_file(&h, a, put_record, &m, why);
+    rc = each_file(&h, put_record, &m, why);
     if (rc == RC_OK)
         rc = table_commit(m.table, why);
     table_close(m.table);

@@ -1,6 +1,7 @@
 /*
  * tcprules: the rules of tcp.rules files. FILE.cdb, made by postmap(1) or tcprules(1), counts when
- * it is there; else the text FILE is read.
+ * it is there; else the text FILE is read. What is bad or missing later does not count: what stood
+ * there before stays.
  *
  * A lookup key is "ADDR[,NAME[,USER]]"; the result is the rule's text.
  */
@@ -13,11 +14,12 @@
 #include "table/tcprules.h"
 #include "util/file.h"
 
-enum { TEXT_MAX = 256 * 1024 * 1024 };
+enum { FILE_MAX = 256 * 1024 * 1024 };
 
 struct handle {
     const char *path; /* of what is read */
     const struct table_env *env;
+    struct arena *arena;
     struct tcprules *text; /* NULL: compiled */
     struct cdb_file cdb;
     struct tcprules_masks masks; /* that occur in the compiled rules */
@@ -40,6 +42,8 @@ static enum rc check_record(struct handle *h, struct str key, struct str data, s
     struct client_rule rule;
 
     TRY(record_rule(h, key, data, a, &rule, why));
+    if (rule.variables.n > TCPRULES_VARIABLES_MAX)
+        return FAIL(why, RC_CONFIG, "more than %d variables", TCPRULES_VARIABLES_MAX);
     for (size_t i = 0; i < rule.variables.n; i++) {
         const struct config_setting *s = &rule.variables.v[i];
         if (client_setting_check(s->name, s->value, why) == RC_CONFIG)
@@ -55,10 +59,12 @@ static enum rc check_compiled(struct handle *h, struct why *why)
 {
     AUTO_ARENA a = arena_new(4096);
     struct str key, data;
-    size_t at = 0;
+    size_t at = 0, rules = 0;
     enum rc rc;
 
     while ((rc = cdb_file_next(&h->cdb, &at, &key, &data, why)) == RC_OK) {
+        if (++rules > TCPRULES_MAX)
+            return FAIL(why, RC_CONFIG, "%s: more than %d rules", h->path, TCPRULES_MAX);
         rc = check_record(h, key, data, a, why);
         if (rc != RC_OK) {
             why_prefix(why, "%s, rule \"" STR_FMT "\"", h->path, STR_ARG(key));
@@ -80,74 +86,76 @@ static void warn_if_older(const struct driver_open *o, const char *compiled)
                     source);
 }
 
-static enum rc open_compiled(struct driver_open *o, struct handle *h, const char *path,
-                             struct why *why)
+static enum rc parse_compiled(void *context, struct str bytes, struct why *why)
 {
-    enum rc rc;
+    struct handle *h = context;
 
-    h->path = path;
-    TRY(cdb_file_open(&h->cdb, path, why));
-    rc = check_compiled(h, why);
-    if (rc != RC_OK) {
-        cdb_file_close(&h->cdb);
-        return rc;
+    h->masks = (struct tcprules_masks){0};
+    h->wants_user = false;
+    if (cdb_file_open(&h->cdb, bytes, why) != RC_OK) {
+        why_prefix(why, "%s", h->path);
+        return RC_CONFIG;
     }
-    o->watch_fd = h->cdb.fd;
-    warn_if_older(o, path);
-    return RC_OK;
+    return check_compiled(h, why);
 }
 
 static enum rc parse_text(void *context, struct str text, struct why *why)
 {
-    struct driver_open *o = context;
-    struct handle *h = o->state;
+    struct handle *h = context;
 
-    return tcprules_parse(text, h->path, o->env->log, o->arena, &h->text, why);
+    return tcprules_parse(text, h->path, h->env->log, h->arena, &h->text, why);
 }
 
-static enum rc open_text(struct driver_open *o, struct handle *h, const char *path, struct why *why)
+/* Also what stood in a file that is gone or broken, see snapshot_parse_file(). RC_NONE: nothing. */
+static enum rc open_file(struct driver_open *o, const char *path, bool compiled, struct why *why)
 {
-    enum rc rc;
+    struct handle *h = o->state;
 
-    h->path = path;
-    rc = snapshot_parse_file(path, TEXT_MAX, o->again, o->env->log, o->arena, parse_text, o, why);
+    h->path = o->watch_path = path;
+    return snapshot_parse_file(path, FILE_MAX, o->again, o->env->log, o->arena,
+                               compiled ? parse_compiled : parse_text, h, why);
+}
+
+static enum rc open_either(struct driver_open *o, const char *path, const char *cdb,
+                           struct why *why)
+{
+    bool has_cdb = access(cdb, F_OK) == 0;
+    enum rc rc = open_file(o, has_cdb ? cdb : path, has_cdb, why);
+
+    if (rc == RC_NONE && !has_cdb)
+        rc = open_file(o, cdb, true, why);
     if (rc == RC_NONE)
         return FAIL(why, RC_CONFIG,
-                    "neither %s.cdb nor %s is there; write the rules, and run: postmap tcprules:%s",
-                    path, path, path);
+                    "neither %s nor %s is there; write the rules, and run: postmap tcprules:%s",
+                    cdb, path, path);
     return rc;
 }
 
 static enum rc tcprules_open(struct driver_open *o, struct why *why)
 {
     struct handle *h = arena_new_of(o->arena, struct handle);
-    bool compiled = str_has_suffix(o->name, STR(".cdb"));
     char *path = arena_text(o->arena, o->name);
-    char *cdb = compiled ? path : arena_text(o->arena, arena_join(o->arena, o->name, STR(".cdb")));
+    char *cdb = arena_text(o->arena, arena_join(o->arena, o->name, STR(".cdb")));
+    enum rc rc;
 
     if (o->flags & TABLE_WRITE)
         return FAIL(why, RC_CONFIG,
                     "tcprules tables are not changed but made anew; run: postmap tcprules:%s",
                     path);
     h->env = o->env;
+    h->arena = o->arena;
     o->state = h;
-    if (access(cdb, F_OK) == 0) {
-        o->watch_path = cdb;
-        return open_compiled(o, h, cdb, why);
+    if (!str_has_suffix(o->name, STR(".cdb"))) {
+        rc = open_either(o, path, cdb, why);
+    } else {
+        rc = open_file(o, path, true, why);
+        if (rc == RC_NONE)
+            return FAIL(why, RC_CONFIG, "%s is missing; run: postmap tcprules:" STR_FMT, path,
+                        STR_ARG(str_head(o->name, o->name.n - 4)));
     }
-    if (compiled)
-        return FAIL(why, RC_CONFIG, "%s is missing; run: postmap tcprules:" STR_FMT, cdb,
-                    STR_ARG(str_head(o->name, o->name.n - 4)));
-    o->watch_path = path;
-    return open_text(o, h, path, why);
-}
-
-static void tcprules_close(void *state)
-{
-    struct handle *h = state;
-
-    if (h->text == NULL)
-        cdb_file_close(&h->cdb);
+    if (rc == RC_OK && h->text == NULL)
+        warn_if_older(o, h->path);
+    return rc;
 }
 
 /* ---- lookups ---- */
@@ -173,7 +181,7 @@ static enum rc tcprules_find_rule(void *state, const struct client_query *q, str
 {
     struct handle *h = state;
 
-    return h->text ? tcprules_find(h->text, q, rule) : find_compiled(h, q, a, rule, why);
+    return h->text ? tcprules_find(h->text, q, a, rule) : find_compiled(h, q, a, rule, why);
 }
 
 static enum rc tcprules_get(void *state, struct str key, struct arena *a, struct str *value,
@@ -193,18 +201,13 @@ static enum rc tcprules_get(void *state, struct str key, struct arena *a, struct
 static enum rc next_rule(struct handle *h, size_t *at, struct arena *a, struct client_rule *rule,
                          struct why *why)
 {
-    const struct client_rule *found;
     struct str key, data;
 
     if (h->text == NULL) {
         TRY(cdb_file_next(&h->cdb, at, &key, &data, why));
         return record_rule(h, key, data, a, rule, why);
     }
-    found = tcprules_rule(h->text, (*at)++);
-    if (found == NULL)
-        return RC_NONE;
-    *rule = *found;
-    return RC_OK;
+    return tcprules_rule(h->text, (*at)++, a, rule) ? RC_OK : RC_NONE;
 }
 
 static enum rc tcprules_next(void *state, bool first, struct arena *a, struct str *key,
@@ -221,15 +224,17 @@ static enum rc tcprules_next(void *state, bool first, struct arena *a, struct st
     return RC_OK;
 }
 
-static enum rc tcprules_each(void *state, struct arena *a, client_rule_visit *visit, void *context,
-                             struct why *why)
+static enum rc tcprules_each(void *state, client_rule_visit *visit, void *context, struct why *why)
 {
+    AUTO_ARENA a = arena_new(4096);
     struct client_rule rule;
     size_t at = 0;
     enum rc rc;
 
-    while ((rc = next_rule(state, &at, a, &rule, why)) == RC_OK)
+    while ((rc = next_rule(state, &at, a, &rule, why)) == RC_OK) {
         TRY(visit(context, &rule, why));
+        arena_reset(a);
+    }
     return rc == RC_NONE ? RC_OK : rc;
 }
 
@@ -244,11 +249,12 @@ static bool tcprules_wants(void *state)
 
 static enum rc put_all(struct table *t, const struct tcprules *rules, struct why *why)
 {
-    const struct client_rule *rule;
+    AUTO_ARENA a = arena_new(4096);
+    struct client_rule rule;
 
-    for (size_t i = 0; (rule = tcprules_rule(rules, i)); i++) {
-        AUTO_ARENA a = arena_new(1024);
-        TRY(table_put(t, tcprules_key(a, rule->key), tcprules_data(a, rule), why));
+    for (size_t i = 0; tcprules_rule(rules, i, a, &rule); i++) {
+        TRY(table_put(t, tcprules_key(a, rule.key), tcprules_data(a, &rule), why));
+        arena_reset(a);
     }
     return table_commit(t, why);
 }
@@ -259,7 +265,7 @@ static enum rc tcprules_compile(struct str name, const struct table_env *env, st
     struct str text, cdb = arena_join(a, STR("cdb:"), name);
     struct tcprules *rules = NULL;
     struct table *t;
-    enum rc rc = file_read(arena_text(a, name), TEXT_MAX, a, &text, why);
+    enum rc rc = file_read(arena_text(a, name), FILE_MAX, a, &text, why);
 
     if (rc == RC_NONE)
         return FAIL(why, RC_CONFIG, "open " STR_FMT ": no such file", STR_ARG(name));
@@ -278,7 +284,6 @@ const struct table_driver table_driver_tcprules = {
     .open = tcprules_open,
     .get = tcprules_get,
     .next = tcprules_next,
-    .close = tcprules_close,
     .find_rule = tcprules_find_rule,
     .each_rule = tcprules_each,
     .wants_user = tcprules_wants,

@@ -271,8 +271,7 @@ enum rc table_find_rule(struct table *t, const struct client_query *query, struc
     return rc;
 }
 
-enum rc table_each_rule(struct table *t, struct arena *a, client_rule_visit *visit, void *context,
-                        struct why *why)
+enum rc table_each_rule(struct table *t, client_rule_visit *visit, void *context, struct why *why)
 {
     const struct instance *i;
     enum rc rc;
@@ -281,7 +280,7 @@ enum rc table_each_rule(struct table *t, struct arena *a, client_rule_visit *vis
         return FAIL(why, RC_PERM, STR_FMT " cannot be listed", STR_ARG(t->name));
     i = enter(t, false);
     rc = i->surrogate ? FAIL(why, RC_TEMP, "%s", i->trouble.text)
-                      : t->driver->each_rule(i->open.state, a, visit, context, why);
+                      : t->driver->each_rule(i->open.state, visit, context, why);
     leave(t, false);
     return rc;
 }

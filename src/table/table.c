@@ -223,7 +223,10 @@ static bool file_has_changed(const struct table *t, const struct instance *i)
 {
     struct stat opened, named;
 
-    if (i->fd < 0 || fstat(i->fd, &opened) < 0)
+    if (i->fd < 0) /* it was not there; what it held before was taken */
+        return i->open.watch_path && root_inode() == t->root_inode &&
+               stat(i->open.watch_path, &named) == 0;
+    if (fstat(i->fd, &opened) < 0)
         return false;
     if (opened.st_nlink == 0)
         return true;

@@ -7,14 +7,20 @@
 #include "util/map.h"
 #include "util/net.h"
 
-enum { LINE_LIMIT = 8192, SETTINGS_LIMIT = 64, RULES_LIMIT = 1000000, OCTET_MAX = 255 };
+enum { LINE_LIMIT = 8192, OCTET_MAX = 255 };
+
+/* What a rule needs until somebody asks for it: there may be a million of them. */
+struct entry {
+    struct str address, instructions; /* views of the text; each address of a range is its own */
+    long line;
+};
 
 struct tcprules {
     struct arena *arena;
     const char *path;
-    struct map by_key; /* to struct client_rule */
+    struct map by_key; /* to struct entry */
     struct map warned; /* variables that nobody knows */
-    VEC(struct client_rule *) rules;
+    VEC(struct entry *) rules;
     struct tcprules_masks masks;
     bool wants_user;
 };
@@ -60,29 +66,36 @@ static bool take_variable(struct str *rest, struct config_setting *s)
     return true;
 }
 
-enum rc tcprules_parse_line(struct str line, struct arena *a, struct str *address,
-                            struct client_rule *rule, struct why *why)
+/* "allow,NAME=QvalueQ,...". RC_PERM: cannot be parsed. */
+static enum rc parse_instructions(struct str text, struct arena *a, struct client_rule *rule,
+                                  struct why *why)
+{
+    struct str rest = text;
+
+    rule->decision = rest.p[0] == 'a' ? CLIENT_ALLOW : CLIENT_DENY;
+    rest = str_from(rest, rule->decision == CLIENT_ALLOW ? 5 : 4);
+    while (rest.n) {
+        struct config_setting s = {0};
+        if (!take_variable(&rest, &s))
+            return cannot_parse(text, why);
+        if (rule->variables.n == TCPRULES_VARIABLES_MAX)
+            return FAIL(why, RC_PERM, "more than %d variables", TCPRULES_VARIABLES_MAX);
+        vec_add(a, &rule->variables, s);
+    }
+    return RC_OK;
+}
+
+static enum rc split_line(struct str line, struct entry *e, struct why *why)
 {
     ssize_t at = find_instructions(line);
-    struct str rest;
 
     if (str_index(line, ':') < 0)
         return FAIL(why, RC_PERM, "no colon: " STR_FMT "; write address:allow or address:deny",
                     STR_ARG(str_head(line, 100)));
     if (at < 0)
         return cannot_parse(line, why);
-    *address = str_head(line, (size_t)at - 1);
-    rest = str_from(line, (size_t)at);
-    rule->decision = rest.p[0] == 'a' ? CLIENT_ALLOW : CLIENT_DENY;
-    rest = str_from(rest, rule->decision == CLIENT_ALLOW ? 5 : 4);
-    while (rest.n) {
-        struct config_setting s = {0};
-        if (!take_variable(&rest, &s))
-            return cannot_parse(line, why);
-        if (rule->variables.n == SETTINGS_LIMIT)
-            return FAIL(why, RC_PERM, "more than %d variables", SETTINGS_LIMIT);
-        vec_add(a, &rule->variables, s);
-    }
+    e->address = str_head(line, (size_t)at - 1);
+    e->instructions = str_from(line, (size_t)at);
     return RC_OK;
 }
 
@@ -124,14 +137,11 @@ static struct str network_key(struct arena *a, const struct network *n)
     return arena_printf(a, "%s/%d", text, n->bits);
 }
 
-/* A mapped network "::ffff:10.0.0.0/104" is one of IPv4. */
+/* A mapped network "::ffff:10.0.0.0/104" is one of IPv4; plain IPv4 stays as it is written. */
 static bool parse_network(struct str text, struct network *n)
 {
-    if (str_index(text, '/') < 0 && str_index(text, ':') < 0)
-        return false; /* plain IPv4 stays as it is written */
-    if (network_parse(text, n, NULL) == RC_OK)
-        return true;
-    return false;
+    return (str_index(text, '/') >= 0 || str_index(text, ':') >= 0) &&
+           network_parse(text, n, NULL) == RC_OK;
 }
 
 struct str tcprules_key(struct arena *a, struct str address)
@@ -206,19 +216,28 @@ static enum rc check_address(struct str address, struct why *why)
 
 /* ---- all lines ---- */
 
-static enum rc check_variables(struct tcprules *r, const struct client_rule *rule,
-                               const struct log *log, struct why *why)
+static void warn_of_unknown(struct tcprules *r, const struct log *log, long line, struct str name)
 {
-    for (size_t i = 0; i < rule->variables.n; i++) {
-        const struct config_setting *s = &rule->variables.v[i];
+    if (log == NULL || map_get(&r->warned, name))
+        return;
+    log_warning(log, "%s, line %ld: variable " STR_FMT " has no meaning here", r->path, line,
+                STR_ARG(name));
+    map_put(&r->warned, name, r);
+}
+
+static enum rc check_instructions(struct tcprules *r, const struct entry *e, const struct log *log,
+                                  struct arena *a, struct why *why)
+{
+    struct client_rule rule = {0};
+
+    TRY(parse_instructions(e->instructions, a, &rule, why));
+    for (size_t i = 0; i < rule.variables.n; i++) {
+        const struct config_setting *s = &rule.variables.v[i];
         enum rc rc = client_setting_check(s->name, s->value, why);
         if (rc == RC_CONFIG)
             return RC_PERM;
-        if (rc == RC_NONE && log && map_get(&r->warned, s->name) == NULL) {
-            log_warning(log, "%s, line %ld: variable " STR_FMT " has no meaning here", r->path,
-                        rule->line, STR_ARG(s->name));
-            map_put(&r->warned, s->name, r);
-        }
+        if (rc == RC_NONE)
+            warn_of_unknown(r, log, e->line, s->name);
     }
     return RC_OK;
 }
@@ -229,43 +248,42 @@ static void note_user(struct tcprules *r, struct str address)
         r->wants_user = true;
 }
 
-static enum rc add_rule(struct tcprules *r, const struct client_rule *rule, struct str address,
-                        struct why *why)
+static enum rc add_rule(struct tcprules *r, const struct entry *e, struct why *why)
 {
-    struct str key = tcprules_key(r->arena, address);
-    struct client_rule *copy;
+    AUTO_ARENA a = arena_new(256);
+    struct str key = tcprules_key(a, e->address);
+    struct entry *copy;
 
     if (map_get(&r->by_key, key))
         return RC_OK; /* the first one counts */
-    if (r->rules.n == RULES_LIMIT)
-        return FAIL(why, RC_PERM, "more than %d rules", RULES_LIMIT);
-    copy = arena_new_of(r->arena, struct client_rule);
-    *copy = *rule;
-    copy->key = address;
+    if (r->rules.n == TCPRULES_MAX)
+        return FAIL(why, RC_PERM, "more than %d rules", TCPRULES_MAX);
+    copy = arena_new_of(r->arena, struct entry);
+    *copy = *e;
     map_put(&r->by_key, key, copy);
     vec_add(r->arena, &r->rules, copy);
     tcprules_note_mask(&r->masks, key);
-    note_user(r, address);
+    note_user(r, e->address);
     return RC_OK;
 }
 
-static enum rc add_range(struct tcprules *r, const struct client_rule *rule,
-                         const struct range *range, struct why *why)
+static enum rc add_range(struct tcprules *r, const struct entry *e, const struct range *range,
+                         struct why *why)
 {
-    for (long n = range->low; n <= range->high; n++)
-        TRY(add_rule(r, rule,
-                     arena_printf(r->arena, STR_FMT "%ld" STR_FMT, STR_ARG(range->before), n,
-                                  STR_ARG(range->after)),
-                     why));
+    for (long n = range->low; n <= range->high; n++) {
+        struct entry one = *e;
+        one.address = arena_printf(r->arena, STR_FMT "%ld" STR_FMT, STR_ARG(range->before), n,
+                                   STR_ARG(range->after));
+        TRY(add_rule(r, &one, why));
+    }
     return RC_OK;
 }
 
 static enum rc add_line(struct tcprules *r, struct str line, long number, const struct log *log,
-                        struct why *why)
+                        struct arena *a, struct why *why)
 {
-    struct client_rule rule = {.file = str_of(r->path), .line = number};
+    struct entry e = {.line = number};
     struct range range = {0};
-    struct str address;
     enum rc rc;
 
     if (line.n > LINE_LIMIT)
@@ -273,13 +291,13 @@ static enum rc add_line(struct tcprules *r, struct str line, long number, const 
     line = str_rtrim(line);
     if (line.n == 0 || line.p[0] == '#')
         return RC_OK;
-    TRY(tcprules_parse_line(line, r->arena, &address, &rule, why));
-    TRY(check_address(address, why));
-    TRY(check_variables(r, &rule, log, why));
-    rc = parse_range(address, &range, why);
+    TRY(split_line(line, &e, why));
+    TRY(check_address(e.address, why));
+    TRY(check_instructions(r, &e, log, a, why));
+    rc = parse_range(e.address, &range, why);
     if (rc == RC_OK)
-        return add_range(r, &rule, &range, why);
-    return rc == RC_NONE ? add_rule(r, &rule, address, why) : rc;
+        return add_range(r, &e, &range, why);
+    return rc == RC_NONE ? add_rule(r, &e, why) : rc;
 }
 
 static void forget_maps(void *rules)
@@ -294,6 +312,7 @@ enum rc tcprules_parse(struct str text, const char *path, const struct log *log,
                        struct tcprules **out, struct why *why)
 {
     struct tcprules *r = arena_new_of(a, struct tcprules);
+    AUTO_ARENA line = arena_new(4096);
     long number = 0;
 
     r->arena = a;
@@ -302,18 +321,30 @@ enum rc tcprules_parse(struct str text, const char *path, const struct log *log,
     map_init(&r->warned);
     arena_defer(a, forget_maps, r);
     while (text.n) {
-        if (add_line(r, str_cut(&text, '\n'), ++number, log, why) != RC_OK) {
+        if (add_line(r, str_cut(&text, '\n'), ++number, log, line, why) != RC_OK) {
             why_prefix(why, "%s, line %ld", path, number);
             return RC_CONFIG;
         }
+        arena_reset(line);
     }
     *out = r;
     return RC_OK;
 }
 
-const struct client_rule *tcprules_rule(const struct tcprules *r, size_t index)
+static void rule_of(const struct tcprules *r, const struct entry *e, struct arena *a,
+                    struct client_rule *rule)
 {
-    return index < r->rules.n ? r->rules.v[index] : NULL;
+    *rule = (struct client_rule){.key = e->address, .file = str_of(r->path), .line = e->line};
+    (void)parse_instructions(e->instructions, a, rule, NULL); /* was good when it was read */
+}
+
+bool tcprules_rule(const struct tcprules *r, size_t index, struct arena *a,
+                   struct client_rule *rule)
+{
+    if (index >= r->rules.n)
+        return false;
+    rule_of(r, r->rules.v[index], a, rule);
+    return true;
 }
 
 bool tcprules_want_user(const struct tcprules *r)
@@ -366,9 +397,8 @@ static void add_networks(const struct client_query *q, const struct tcprules_mas
         if (occurs && !has_bit(occurs, bits))
             continue;
         cut_to(&n.base, bits);
-        if (!v6 && bits == 32) { /* "1.2.3.4." is a prefix of nothing, but can be written */
-            continue;
-        }
+        if (!v6 && bits == 32)
+            continue; /* "1.2.3.4." is a prefix of nothing, but can be written */
         vec_add(a, keys, network_key(a, &n));
     }
 }
@@ -405,17 +435,16 @@ size_t tcprules_keys(const struct client_query *q, const struct tcprules_masks *
     return keys.n;
 }
 
-enum rc tcprules_find(const struct tcprules *r, const struct client_query *q,
+enum rc tcprules_find(const struct tcprules *r, const struct client_query *q, struct arena *a,
                       struct client_rule *rule)
 {
-    AUTO_ARENA a = arena_new(1024);
     struct str *keys = NULL;
     size_t n = tcprules_keys(q, &r->masks, a, &keys);
 
     for (size_t i = 0; i < n; i++) {
-        const struct client_rule *found = map_get(&r->by_key, keys[i]);
+        const struct entry *found = map_get(&r->by_key, keys[i]);
         if (found) {
-            *rule = *found;
+            rule_of(r, found, a, rule);
             return RC_OK;
         }
     }

@@ -7,6 +7,8 @@
 
 #include "table/client_rules.h"
 
+enum { TCPRULES_VARIABLES_MAX = 64, TCPRULES_MAX = 1000000 };
+
 /* ---- text ---- */
 
 struct tcprules;
@@ -16,18 +18,14 @@ struct tcprules;
 enum rc tcprules_parse(struct str text, const char *path, const struct log *log, struct arena *a,
                        struct tcprules **out, struct why *why) MUST_USE;
 
-/* The rule lives in the arena of the rules. */
-enum rc tcprules_find(const struct tcprules *r, const struct client_query *q,
+/* The rule has views of the rules' own text. */
+enum rc tcprules_find(const struct tcprules *r, const struct client_query *q, struct arena *a,
                       struct client_rule *rule) MUST_USE;
 
-/* In the order of the file; of equal addresses only the first. */
-const struct client_rule *tcprules_rule(const struct tcprules *r, size_t index); /* NULL: no more */
+/* In the order of the file; of equal addresses only the first. False: no more. */
+bool tcprules_rule(const struct tcprules *r, size_t index, struct arena *a,
+                   struct client_rule *rule) MUST_USE;
 bool tcprules_want_user(const struct tcprules *r);
-
-/* One rule: key and instructions ("allow,...") of a line without line end. RC_PERM: the words do
- * not name file and line. */
-enum rc tcprules_parse_line(struct str line, struct arena *a, struct str *address,
-                            struct client_rule *rule, struct why *why) MUST_USE;
 
 /* ---- compiled ---- */
 

@@ -57,3 +57,35 @@ bool networks_have(const struct networks *n, const struct addr *a)
             return true;
     return false;
 }
+
+/* The other half of the network that is twice as large. */
+static struct addr other_half(const struct network *n)
+{
+    struct addr a = n->base;
+    unsigned char *bytes =
+        addr_family(&a) == AF_INET ? (unsigned char *)&a.in.sin_addr : a.in6.sin6_addr.s6_addr;
+
+    bytes[(n->bits - 1) / 8] ^= (unsigned char)(0x80 >> (n->bits - 1) % 8);
+    return a;
+}
+
+static bool holds(const struct networks *n, const struct addr *a, int bits)
+{
+    for (; bits >= 0; bits--)
+        if (networks_get(n, a, bits))
+            return true;
+    return false;
+}
+
+bool networks_cover_all(struct networks *n, struct network one)
+{
+    for (;; one.bits--) {
+        struct addr other;
+        networks_put(n, &one, n);
+        if (one.bits == 0)
+            return true;
+        other = other_half(&one);
+        if (!holds(n, &other, one.bits))
+            return networks_get(n, &one.base, 0) != NULL;
+    }
+}

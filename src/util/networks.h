@@ -21,3 +21,6 @@ void *networks_get(const struct networks *n, const struct addr *a, int bits);
 /* Sizes that can be asked for: 0 to 32 or 128; -1 for what is no internet address. */
 int networks_max_bits(const struct addr *a);
 bool networks_have(const struct networks *n, const struct addr *a);
+
+/* Add one, as a mere member. True: all addresses of its family are in one of them now. */
+bool networks_cover_all(struct networks *n, struct network one);

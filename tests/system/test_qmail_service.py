@@ -1,4 +1,5 @@
 """What surrounds qmail-smtpd: tables as the original programs make them, services, logs, migration."""
+import contextlib
 import glob
 import grp
 import json
@@ -6,6 +7,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -14,7 +16,7 @@ import threading
 import time
 
 import pytest
-from conftest import SLOW, TOP, free_port, wait_until
+from conftest import SLOW, TOP, alive, free_port, wait_until
 
 OPEN = "127.0.0."
 
@@ -145,15 +147,51 @@ def refused(postern, place, rules=None, **main):
 
 
 def test_F08_F16_no_open_relay(postern, place):
-    assert re.search(r"tcp.smtp, line 1: refusing to run as open relay: .*take RELAYCLIENT out", refused(postern, place, ':allow,RELAYCLIENT=""\n'))
-    assert "refusing to run as open relay" in refused(postern, place, smtpd_relay_client="yes")
-    assert re.search(r"refusing to run as open relay: mynetworks has 0\.0\.0\.0/0.* at .*main.cf, line \d+", refused(postern, place, mynetworks="0.0.0.0/0"))
-    cidr = write(f"{place}/clients", "# ours\n192.0.2.0/24 OK\n::/0 permit\n")
-    assert re.search(r"refusing to run as open relay: ::/0 is everybody, and may relay, at \S+/clients, line 3",
-                     refused(postern, place, smtpd_relay_restrictions=f"check_client_access cidr:{cidr}, reject_unauth_destination"))
+    say = "refusing to run as open relay: "
+    assert re.search(say + r"the rule for everybody permits relaying at \S+/tcp.smtp:1; take RELAYCLIENT out", refused(postern, place, ':allow,RELAYCLIENT=""\n'))
+    assert re.search(say + r'the rules up to "128.0.0.0/1" .* at \S+/tcp.smtp:2;',
+                     refused(postern, place, '0-127.:allow,RELAYCLIENT=""\n128.0.0.0/1:allow,RELAYCLIENT=""\n'))
+    assert re.search(say + r"mynetworks has 0\.0\.0\.0/0", refused(postern, place, ':allow,mynetworks="0.0.0.0/0"\n'))
+    assert re.search(say + r"smtpd_relay_client = yes, .* at \S+main.cf:\d+", refused(postern, place, smtpd_relay_client="yes"))
     assert "smtpd_relay_restrictions" in refused(postern, place, smtpd_relay_restrictions="permit_mynetworks",
                                                  smtpd_recipient_restrictions="permit_mynetworks")  # nothing refuses strangers
-    p = postern({"smtpd_relay_restrictions": f"reject_unauth_destination, check_client_access cidr:{cidr}"}, start=False)
+
+
+@pytest.mark.parametrize("networks, words", [
+    ("0.0.0.0/0", r"mynetworks has 0\.0\.0\.0/0, which is everybody, at \S+main.cf:\d+"),
+    ("[::]/1, [8000::]/1", r"mynetworks is everybody together with \[8000::\]/1 at \S+main.cf:\d+"),
+    ("{file}", r"mynetworks is everybody together with 128\.0\.0\.0/1 at \S+/list:3"),
+    ("cidr:{ {0.0.0.0/0 any} }", r"mynetworks has 0\.0\.0\.0/0, which is everybody, at \S+main.cf:\d+")])
+def test_F08_networks_that_are_everybody(postern, place, networks, words):
+    path = write(f"{place}/list", "# all\n0.0.0.0/1\n10.0.0.0/8 128.0.0.0/1\n")
+    assert re.search("refusing to run as open relay: " + words, refused(postern, place, mynetworks=networks.replace("{file}", path)))
+
+
+CIDR_VECTORS = {
+    "192.0.2.0/24 OK\n::/0 permit\n": 2,
+    "10.0.0.0/8 REJECT\n0.0.0.0/1 OK\n128.0.0.0/1\n OK\n": 3,
+    "!10.0.0.0/8 OK\n": 1,
+    "if !10.0.0.0/8\n0.0.0.0/0 OK\nendif\n": 2,
+    "if 10.0.0.0/8\n0.0.0.0/0 OK\nendif\n": None,
+    "0.0.0.0/0 REJECT\n0.0.0.0/0 OK\n": None,
+    "0.0.0.0/1 OK\n128.0.0.0/2 OK\n192.0.0.0/2 DUNNO\n": None,
+}
+
+
+@pytest.mark.parametrize("text, line", CIDR_VECTORS.items())
+def test_F08_table_that_permits_everybody(postern, place, text, line):
+    cidr = write(f"{place}/clients", text)
+    p = postern({"smtpd_relay_restrictions": f"mine, check_client_access cidr:{cidr}, reject_unauth_destination", "smtpd_restriction_classes": "mine",
+                 "mine": "permit_mynetworks"}, start=False)
+    r = p.run("postfix", "check")
+    assert r.returncode == (1 if line else 0)
+    if line:
+        assert re.search(rf"refusing to run as open relay: .* at {cidr}:{line};", r.stderr)
+    inline = ", ".join("{" + rule + "}" for rule in text.replace("\n ", " ").splitlines())
+    p.run("postconf", "-e", f"mine=check_client_access cidr:{{ {inline} }}", "smtpd_relay_restrictions=mine, reject_unauth_destination", check=True)
+    r = p.run("postfix", "check")
+    assert r.returncode == (1 if line else 0) and (line is None) == ("open relay" not in r.stderr)
+    p.run("postconf", "-e", "smtpd_relay_restrictions=reject_unauth_destination, mine", check=True)  # strangers do not come so far
     assert p.run("postfix", "check").returncode == 0
 
 
@@ -494,24 +532,84 @@ def test_changed_instruction_file_holds_at_once(postern, place):
     assert greeting(p.port, "127.0.0.8").startswith("421 4.3.0")
 
 
-@pytest.mark.parametrize("what, bad", [("rules", "127.0.0.9:deny\n127.0.0.8:foo\n"), ("rules", None), ("rbllist", "bl.test reject\n"), ("signatures", None)])
+@pytest.mark.parametrize("what, bad", [("rules", "127.0.0.9:deny\n127.0.0.8:foo\n"), ("rules", None), ("rbllist", "bl.test reject\n"), ("signatures", None),
+                                       ("named", "bl.test reject\n"), ("named", None)])
 def test_bad_files_do_not_stop_processes_that_start_later(postern, place, what, bad):
-    """What was good at the start or the last reload stays; check and reload refuse."""
-    good = {"rules": "127.0.0.9:deny\n:allow\n", "rbllist": "bl.test reject any go\n", "signatures": "TVqQ\n"}
+    """What was good at the start or the last reload stays; check and reload refuse. named: by a rule."""
+    good = {"rules": f'127.0.0.9:deny\n:allow,smtpd_rbl_list="{place}/named"\n', "rbllist": "bl.test reject any go\n", "signatures": "TVqQ\n",
+            "named": "bl.test reject any go\n"}
     paths = {name: write(f"{place}/{name}", text) for name, text in good.items()}
-    p = postern({"smtpd_client_instruction_maps": f"tcprules:{paths['rules']}", "smtpd_rbl_list": paths["rbllist"], "max_use": "1",
+    p = postern({"smtpd_client_instruction_maps": f"tcprules:{paths['rules']}", "smtpd_rbl_list": paths["rbllist"],
                  "smtpd_content_signatures": paths["signatures"], "smtpd_sender_restrictions": "check_rbl_list"})
     os.unlink(paths[what])
     if bad:
         write(paths[what], bad)
+    good_rules_stay(p, paths[what])
+
+
+@pytest.mark.parametrize("kind", ["tcprules", "ipsvd"])
+@pytest.mark.parametrize("bad", [None, "garbage", "g"])
+def test_F10_F39_a_compiled_table_that_breaks_while_it_is_used(postern, tools, place, kind, bad):
+    """Removed, or written over: the rules stay, in processes that run and in those that start later."""
+    if kind == "tcprules":
+        source = write(f"{place}/rules", "127.0.0.9:deny\n:allow\n")
+    else:
+        write(f"{place}/in/0", "")
+        write(f"{place}/in/127.0.0.9", "", 0)
+        source = f"{place}/in"
+    assert tools("postmap", f"{kind}:{source}").returncode == 0
+    p = postern({"smtpd_client_instruction_maps": f"{kind}:{source}.cdb"})
+    assert greeting(p.port).startswith("220") and greeting(p.port, "127.0.0.9") == ""
+    if bad:
+        with open(f"{source}.cdb", "r+") as f:
+            f.write(bad * 1000)
+            f.truncate()
+    else:
+        os.unlink(f"{source}.cdb")
+    wait_until(lambda: greeting(p.port).startswith("220") and greeting(p.port, "127.0.0.9") == "" and "read before stay in force" in p.logs(),
+               what="the error in the log")
+    good_rules_stay(p, f"{source}.cdb")
+    assert tools("postmap", f"{kind}:{source}").returncode == 0
+    write(f"{place}/rules", "127.0.0.8:deny\n") if kind == "tcprules" else write(f"{place}/in/127.0.0.8", "", 0)
+    assert tools("postmap", f"{kind}:{source}").returncode == 0
+    wait_until(lambda: greeting(p.port, "127.0.0.8") == "", what="the new rules")
+
+
+def end_smtpds(p):
+    """So that new processes start."""
+    ended = []
+    for pid in p.processes():
+        with contextlib.suppress(OSError):
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "smtpd":
+                os.kill(pid, signal.SIGTERM)
+                ended.append(pid)
+    wait_until(lambda: not any(alive(pid) for pid in ended), what="the end of the old processes")
+
+
+def good_rules_stay(p, path):
+    """127.0.0.9 may not come in, others may; also in a process that starts now."""
     assert p.run("postfix", "check").returncode == 1
     r = p.run("postfix", "reload")
     assert r.returncode == 1 and "The running configuration stays." in r.stderr
+    end_smtpds(p)
 
     def noticed():
         assert greeting(p.port).startswith("220") and greeting(p.port, "127.0.0.9") == ""
-        return re.search(rf"smtpd.*error: .*{paths[what]}.*(at the last start or reload stays in force|read before stay in force)", p.logs())
+        return re.search(rf"smtpd.*error: .*{path}.*at the last start or reload stays in force", p.logs())
     wait_until(noticed, what="the error in the log")
+
+
+def test_a_directory_of_instructions_that_is_gone(postern, place):
+    """Nobody is let in as if there were no rules."""
+    write(f"{place}/in/0", "")
+    p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in"})
+    assert greeting(p.port).startswith("220")
+    shutil.rmtree(f"{place}/in")
+    assert greeting(p.port).startswith("421 4.3.0")
+    end_smtpds(p)
+    assert greeting(p.port).startswith("421 4.3.0")
+    write(f"{place}/in/0", "")
+    wait_until(lambda: greeting(p.port).startswith("220"), what="the directory that is there again")
 
 
 def test_rules_that_change_for_the_worse(postern, place):

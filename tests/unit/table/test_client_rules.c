@@ -125,7 +125,7 @@ static void test_instructions(void **unused)
         }
         if (rc != RC_OK)
             fail_msg(STR_FMT ": %s", STR_ARG(v.id), why.text);
-        check_found(a, &v, tcprules_find(rules, &q, &rule), &rule, false);
+        check_found(a, &v, tcprules_find(rules, &q, a, &rule), &rule, false);
     }
     assert_int_equal(n, 38);
     arena_free(a);

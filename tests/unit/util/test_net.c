@@ -132,11 +132,48 @@ static void network_sets(void **state)
     networks_done(&set);
 }
 
+static void networks_that_cover_all(void **state)
+{
+    static const struct {
+        const char *networks;
+        bool all;
+    } vectors[] = {
+        {"0.0.0.0/0", true},
+        {"0.0.0.0/1 128.0.0.0/1", true},
+        {"128.0.0.0/1 10.0.0.0/8", false},
+        {"128.0.0.0/2 0.0.0.0/1 192.0.0.0/2", true},
+        {"0.0.0.0/2 10.0.0.0/8 64.0.0.0/2 10.1.0.0/16 192.0.0.0/2", false},
+        {"0.0.0.0/1 0.0.0.0/1 8000::/1", false},
+        {"::/1 8000::/1", true},
+        {"128.0.0.0/1 0.0.0.0/2 64.0.0.0/3 96.0.0.0/4 112.0.0.0/5 120.0.0.0/5", true},
+        {"1.2.3.4 1.2.3.4", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        struct str rest = str_of(vectors[i].networks), word;
+        struct networks set;
+        bool all = false;
+        networks_init(&set);
+        while (str_token(&rest, " ", &word)) {
+            struct network n;
+            assert_int_equal(network_parse(word, &n, NULL), RC_OK);
+            all = networks_cover_all(&set, n);
+        }
+        if (all != vectors[i].all)
+            fail_msg("%s", vectors[i].networks);
+        networks_done(&set);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses),       cmocka_unit_test(no_zero_bytes),
-        cmocka_unit_test(networks),        cmocka_unit_test(network_sets),
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(no_zero_bytes),
+        cmocka_unit_test(networks),
+        cmocka_unit_test(network_sets),
+        cmocka_unit_test(networks_that_cover_all),
         cmocka_unit_test(hosts_and_ports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
