@@ -60,7 +60,9 @@ enum rc report_send(struct notice *n, const struct addressee *to, struct why *wh
 
 /* Never fails: what is not there is left out of the report. Closed with the arena. */
 void original_open(struct notice *n);
-/* Write it as lines; headers_only: without body. Never more than limit bytes. */
-void original_copy(struct notice *n, struct post *to, bool headers_only, long limit);
-/* Value of the first header field of that name, unfolded; empty when absent. */
+/* Write it as lines; headers_only: without body. Never more than limit bytes. What is damaged ends
+ * there; RC_TEMP: it cannot be read now. */
+enum rc original_copy(struct notice *n, struct post *to, bool headers_only, long limit,
+                      struct why *why) MUST_USE;
+/* Value of the first header field of that name, unfolded; empty when absent or unreadable. */
 struct str original_header(struct notice *n, const char *name);

@@ -56,29 +56,33 @@ void original_open(struct notice *n)
     arena_defer(n->arena, close_original, held);
 }
 
-/* Next content line or piece of one. False at the end, or when the file is damaged. */
-static bool next_piece(struct record_reader *r, struct str *text, bool *more)
+/* Next content line or piece of one. RC_NONE at the end, or when the file is damaged. */
+static enum rc next_piece(struct record_reader *r, struct str *text, bool *more, struct why *why)
 {
-    struct why why;
     int type;
 
     do {
-        if (record_read(r, true, &type, text, &why) != RC_OK || type == REC_EXTRACTED ||
-            type == REC_END)
-            return false;
+        enum rc rc = record_read(r, true, &type, text, why);
+        if (rc != RC_OK)
+            return rc == RC_TEMP ? RC_TEMP : RC_NONE;
+        if (type == REC_EXTRACTED || type == REC_END)
+            return RC_NONE;
     } while (type != REC_NORM && type != REC_CONT);
     *more = type == REC_CONT;
-    return true;
+    return RC_OK;
 }
 
-void original_copy(struct notice *n, struct post *to, bool headers_only, long limit)
+enum rc original_copy(struct notice *n, struct post *to, bool headers_only, long limit,
+                      struct why *why)
 {
     struct record_reader r;
     bool more = false, line_start = true;
     struct str text;
+    enum rc rc;
 
     record_reader_init(&r, n->original.fd, n->arena, n->original.data_offset);
-    while (next_piece(&r, &text, &more)) {
+    record_reader_unpack(&r, n->state->queue.keys);
+    while ((rc = next_piece(&r, &text, &more, why)) == RC_OK) {
         if (line_start && headers_only && !is_blank(text.n ? text.p[0] : '\n') &&
             header_name_length(text) == 0)
             break;
@@ -90,6 +94,7 @@ void original_copy(struct notice *n, struct post *to, bool headers_only, long li
     }
     if (!line_start)
         post_line(to, STR(""), false);
+    return rc == RC_TEMP ? rc : RC_OK;
 }
 
 struct str original_header(struct notice *n, const char *name)
@@ -99,12 +104,14 @@ struct str original_header(struct notice *n, const char *name)
     bool more = false, line_start = true, found = false;
     struct str text;
     struct buf value;
+    struct why why;
 
     if (n->original.fd < 0)
         return STR("");
     buf_init(&value, HEADER_MAX);
     record_reader_init(&r, n->original.fd, n->arena, n->original.data_offset);
-    while (next_piece(&r, &text, &more)) {
+    record_reader_unpack(&r, n->state->queue.keys);
+    while (next_piece(&r, &text, &more, &why) == RC_OK) {
         if (line_start && !is_blank(text.n ? text.p[0] : '\n')) {
             size_t length = header_name_length(text);
             if (found || length == 0)

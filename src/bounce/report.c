@@ -234,7 +234,7 @@ static void put_status(struct report *r)
 
 /* ---- original ---- */
 
-static void put_original(struct report *r)
+static enum rc put_original(struct report *r, struct why *why)
 {
     const struct notice *n = r->n;
     long limit = n->env->config->bounce_size_limit;
@@ -249,11 +249,11 @@ static void put_original(struct report *r)
                                 : STR("message/rfc822");
 
     if (n->original.fd < 0)
-        return;
+        return RC_OK;
     put_part(r, description.p, type, STR(""), r->eight_bit);
     post_linef(r->post, "Return-Path: <" STR_FMT ">",
                STR_ARG(address_quote(n->arena, n->request->sender)));
-    original_copy(r->n, r->post, headers, limit);
+    return original_copy(r->n, r->post, headers, limit, why);
 }
 
 /* ---- all together ---- */
@@ -294,7 +294,7 @@ enum rc report_send(struct notice *n, const struct addressee *to, struct why *wh
     put_header(&r);
     put_text(&r);
     put_status(&r);
-    put_original(&r);
+    TRY(put_original(&r, why));
     post_linef(r.post, "%s", "");
     post_linef(r.post, "--" STR_FMT "--", STR_ARG(r.boundary));
     board_count(&n->env->board, COUNTER_bounce_message, 1);

@@ -10,7 +10,7 @@ enum rc bounce_start(struct service_env *env, void **state, struct why *why)
     struct arena *a = arena_new(4096); /* lives as long as the process */
     struct why template_why;
 
-    TRY(queue_open(c, &s->queue, why));
+    TRY(queue_open_content(c, &s->queue, why));
     if (templates_load(c, a, &s->templates, &template_why) != RC_OK)
         log_warning(&env->log, "%s -- using built-in bounce templates instead", template_why.text);
     s->cleanup = post_pool(env);

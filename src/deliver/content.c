@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "deliver/deliver.h"
+#include "deliver/shared.h"
 #include "global/address.h"
 #include "global/date.h"
 #include "global/header.h"
@@ -21,6 +21,7 @@ enum rc deliver_content(struct delivery *d, enum rc (*line)(void *, struct str, 
     int type;
 
     record_reader_init(&r, d->fd, d->arena, d->request.data_offset);
+    record_reader_unpack(&r, d->shared->keys);
     for (;;) {
         enum rc rc = record_read(&r, true, &type, &text, why);
         service_progress(d->env);

@@ -31,6 +31,7 @@ enum rc deliver_start(struct service_env *env, struct deliver_shared **out, stru
     struct deliver_shared *s = NEW(struct deliver_shared);
 
     TRY(filter_open(env, &s->status_filter, why));
+    TRY(queue_keys_open(env->config, &s->keys, why));
     s->bounce = service_pool_new(env, "private/bounce");
     s->defer = service_pool_new(env, "private/defer");
     s->trace = service_pool_new(env, "private/trace");

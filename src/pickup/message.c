@@ -15,7 +15,7 @@ enum rc pickup_start(struct service_env *env, void **state, struct why *why)
     const struct config *cleanup = NULL, *rewrite = NULL;
 
     pthread_mutex_init(&p->lock, NULL);
-    TRY(queue_open(env->config, &p->queue, why));
+    TRY(queue_open_content(env->config, &p->queue, why));
     TRY(service_config_of(env, env->config->cleanup_service_name, &cleanup, why));
     TRY(service_config_of(env, env->config->rewrite_service_name, &rewrite, why));
     TRY(rewriter_new(rewrite, &env->log, &p->rewriter, why));

@@ -27,6 +27,14 @@ static bool is_queue_file(int fd, struct arena *a)
            str_to_long(field, 1, LONG_MAX, &offset);
 }
 
+/* What users drop is not packed. */
+static void init_reader(struct record_reader *r, const struct message *m, int fd, long offset)
+{
+    record_reader_init(r, fd, m->arena, offset);
+    if (m->drop.source == DROP_FROM_QUEUE)
+        record_reader_unpack(r, m->pickup->queue.keys);
+}
+
 /* Everything but the content; *content: where that begins. */
 static enum rc read_envelope(struct message *m, int fd, long *content, struct why *why)
 {
@@ -35,7 +43,7 @@ static enum rc read_envelope(struct message *m, int fd, long *content, struct wh
     bool is_text;
     int type;
 
-    record_reader_init(&r, fd, m->arena, 0);
+    init_reader(&r, m, fd, 0);
     while (m->drop.part != DROP_COMPLETE) {
         enum rc rc = record_read(&r, true, &type, &payload, why);
         if (rc == RC_NONE)
@@ -55,7 +63,7 @@ static enum rc copy_content(struct message *m, int fd, long content, struct why 
     struct str payload;
     int type;
 
-    record_reader_init(&r, fd, m->arena, content);
+    init_reader(&r, m, fd, content);
     for (;;) {
         TRY(record_read(&r, true, &type, &payload, why));
         if (type == REC_EXTRACTED)

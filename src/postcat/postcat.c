@@ -22,10 +22,24 @@ static const char usage[] = "usage: postcat [-b (body text)] [-c config_dir] [-d
 static const char *const queues[] = {"hold",  "incoming", "active",   "deferred", "maildrop",
                                      "saved", "corrupt",  "incoming", NULL};
 
-static void show(struct command *c, const struct postcat *p, int fd, const char *name)
+/* Files by name are shown without a configuration, unless it is needed for its keys. */
+static void find_keys(struct command *c, struct postcat *p, int fd)
+{
+    struct why why;
+
+    if (p->keys || !postcat_needs_keys(p, fd))
+        return;
+    if (c->config == NULL)
+        command_configure(c, NULL);
+    if (queue_keys_open(c->config, &p->keys, &why) != RC_OK)
+        log_fatal(&c->log, 1, "%s", why.text);
+}
+
+static void show(struct command *c, struct postcat *p, int fd, const char *name)
 {
     struct why why = {0};
 
+    find_keys(c, p, fd);
     if (postcat_print(p, fd, name, stdout, &why) == RC_OK)
         return;
     fflush(stdout);
@@ -37,7 +51,7 @@ static void show(struct command *c, const struct postcat *p, int fd, const char 
     log_fatal(&c->log, 1, "record read error");
 }
 
-static void show_file(struct command *c, const struct postcat *p, const char *name)
+static void show_file(struct command *c, struct postcat *p, const char *name)
 {
     AUTO_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC);
 
@@ -46,8 +60,7 @@ static void show_file(struct command *c, const struct postcat *p, const char *na
     show(c, p, fd, name);
 }
 
-static void show_id(struct command *c, const struct postcat *p, const struct queue *q,
-                    const char *id)
+static void show_id(struct command *c, struct postcat *p, const struct queue *q, const char *id)
 {
     char path[QUEUE_PATH_SIZE];
 
@@ -115,6 +128,7 @@ int main(int argc, char **argv)
         else
             show_file(&c, &p, *arg);
     }
+    queue_keys_free(p.keys);
     queue_close(&queue);
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
 }

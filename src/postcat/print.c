@@ -62,6 +62,10 @@ static void print_record(const struct printer *w, int type, struct str payload)
     const char *name = record_type_name(type);
     bool content = w->part == PART_HEADER || w->part == PART_BODY || w->part == PART_AFTER_END;
 
+    if (type == REC_PACKED) {
+        fprintf(w->out, "%s: %zu bytes\n", name, payload.n);
+        return;
+    }
     if (type == REC_CONT && content)
         name = "unterminated_text";
     if (type == REC_TIME || type == REC_WARN) {
@@ -150,6 +154,26 @@ static void handle_record(struct printer *w, long offset, int type, struct str p
     }
 }
 
+static bool unpacks(const struct postcat *p)
+{
+    return (p->header || p->body) && !(p->raw && p->verbose);
+}
+
+bool postcat_needs_keys(const struct postcat *p, int fd)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct record_reader r;
+    struct str payload;
+    struct why why;
+    int type = 0;
+
+    record_reader_init(&r, fd, a, p->start);
+    while (unpacks(p) && type != REC_EXTRACTED && type != REC_PACKED &&
+           record_read(&r, false, &type, &payload, &why) == RC_OK)
+        continue;
+    return type == REC_PACKED && record_is_encrypted(payload);
+}
+
 /* Shows pointers and then goes where they lead, unless the order of the file is wanted. */
 static enum rc next_record(const struct printer *w, struct record_reader *r, int *type,
                            struct str *payload, struct why *why)
@@ -170,6 +194,8 @@ enum rc postcat_print(const struct postcat *p, int fd, const char *name, FILE *o
     int type;
 
     record_reader_init(&r, fd, a, p->start);
+    if (unpacks(p))
+        record_reader_unpack(&r, p->keys);
     for (bool first = true;; first = false) {
         long at = record_tell(&r); /* before pointers are followed */
         enum rc rc = next_record(&w, &r, &type, &payload, why);

@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "queue/queue.h"
+#include "queue/record.h"
 
 enum { WARN_BYTES = 2 + 15 };
 
@@ -97,18 +98,15 @@ static void take_attribute(struct envelope *e, struct str name, struct str value
         (void)str_to_long(value, 0, INT_MAX, &m->trace_flags);
 }
 
-/* Six numbers; files of old versions have fewer. */
 static void take_size(struct message_ready *m, struct str payload)
 {
-    long n[6] = {0};
-    struct str word;
+    long n[SIZES];
 
-    for (int i = 0; i < 6 && str_token(&payload, " ", &word); i++)
-        (void)str_to_long(word, -1, LONG_MAX / 4, &n[i]);
-    m->data_size = n[0];
-    m->data_offset = n[1];
-    m->size = n[4] > 0 ? n[4] : n[0];
-    m->sendopts = n[5] > 0 ? n[5] : 0;
+    record_sizes(payload, n);
+    m->data_size = n[SIZE_DATA];
+    m->data_offset = n[SIZE_OFFSET];
+    m->size = n[SIZE_MESSAGE] > 0 ? n[SIZE_MESSAGE] : n[SIZE_DATA];
+    m->sendopts = n[SIZE_SENDOPTS] > 0 ? n[SIZE_SENDOPTS] : 0;
 }
 
 static void take_time(struct message_ready *m, struct str payload)
@@ -177,7 +175,7 @@ static enum rc read_part(struct envelope *e, struct record_reader *r, bool stop_
             return rc;
         if (*ended_with == REC_MESSAGE || *ended_with == REC_END)
             return RC_OK;
-        if (record_type_name(*ended_with) == NULL)
+        if (record_type_name(*ended_with) == NULL || *ended_with == REC_PACKED)
             return FAIL(why, RC_PERM, "unknown record type %d at %ld", *ended_with, r->offset);
         take_record(e, *ended_with, payload, r->offset);
         if (stop_when_full && e->list.n == e->max) {

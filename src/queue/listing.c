@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "queue/queue.h"
+#include "queue/record.h"
 #include "util/file.h"
 #include "util/map.h"
 
@@ -82,12 +83,15 @@ static void add_recipient(struct entry *e, struct str original, struct str addre
     add(e, arena_copy(e->l->arena, original), arena_copy(e->l->arena, address), STR_NONE, STR_NONE);
 }
 
-static void take_size(struct entry *e, struct str payload)
+/* Returns where the content ends; 0: not known. */
+static long take_size(struct entry *e, struct str payload)
 {
-    struct str word;
+    long n[SIZES];
 
-    if (str_token(&payload, " ", &word))
-        (void)str_to_long(word, 1, LONG_MAX, &e->e.size);
+    record_sizes(payload, n);
+    if (n[SIZE_DATA] > 0)
+        e->e.size = n[SIZE_MESSAGE] > 0 ? n[SIZE_MESSAGE] : n[SIZE_DATA];
+    return n[SIZE_OFFSET] > 0 && n[SIZE_DATA] >= 0 ? n[SIZE_OFFSET] + n[SIZE_DATA] : 0;
 }
 
 /* Stops at damage: what was readable is listed. */
@@ -97,20 +101,15 @@ static void read_records(struct entry *e, int fd, bool maildrop)
     struct record_reader r;
     struct why why;
     int type;
-    long data_offset = 0, data_size = 0;
+    long data_end = 0;
 
     record_reader_init(&r, fd, e->l->arena, 0);
     while (record_read(&r, true, &type, &payload, &why) == RC_OK && type != REC_END) {
-        struct str rest = payload, number = payload;
+        struct str rest = payload;
         switch (type) {
         case REC_SIZE:
-            if (maildrop)
-                break;
-            take_size(e, payload);
-            (void)(str_token(&number, " ", &rest) &&
-                   str_to_long(rest, 0, LONG_MAX / 4, &data_size) &&
-                   str_token(&number, " ", &rest) &&
-                   str_to_long(rest, 0, LONG_MAX / 4, &data_offset));
+            if (!maildrop)
+                data_end = take_size(e, payload);
             break;
         case REC_TIME: (void)str_to_long(str_cut(&rest, ' '), 0, LONG_MAX, &e->e.arrival); break;
         case REC_SENDER:
@@ -128,8 +127,8 @@ static void read_records(struct entry *e, int fd, bool maildrop)
         case REC_DONE:
         case REC_CANCELLED: original = STR_NONE; break;
         case REC_MESSAGE:
-            if (data_offset > 0)
-                record_seek(&r, data_offset + data_size);
+            if (data_end > 0)
+                record_seek(&r, data_end);
             break;
         default: break;
         }

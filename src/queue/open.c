@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
-#include "queue/queue.h"
+#include "queue/pack.h"
 #include "util/file.h"
 #include "util/memory.h"
 
@@ -56,6 +56,23 @@ enum rc queue_open(const struct config *config, struct queue *q, struct why *why
     return RC_OK;
 }
 
+enum rc queue_open_content(const struct config *config, struct queue *q, struct why *why)
+{
+    struct queue_keys *keys = NULL;
+    enum rc rc;
+
+    TRY(pack_is_possible(config->queue_compression, why));
+    TRY(queue_keys_open(config, &keys, why));
+    rc = queue_open(config, q, why);
+    if (rc != RC_OK) {
+        queue_keys_free(keys);
+        return rc;
+    }
+    q->keys = keys;
+    q->compresses = config->queue_compression;
+    return RC_OK;
+}
+
 void queue_close(struct queue *q)
 {
     if (q->committers == NULL)
@@ -63,5 +80,6 @@ void queue_close(struct queue *q)
     close(q->dir);
     sem_destroy(q->committers);
     free(q->committers);
+    queue_keys_free(q->keys);
     *q = (struct queue){.dir = -1};
 }

@@ -43,12 +43,26 @@ struct queue { /* where and how; made from the configuration, shared, read-only 
     struct str directory, hashed; /* hash_queue_names */
     long hash_depth;
     bool long_ids;
-    bool sync_directory; /* file system where the sync of a new file does not cover its name */
-    sem_t *committers;   /* how many threads may sync at once */
+    bool sync_directory;     /* file system where the sync of a new file does not cover its name */
+    sem_t *committers;       /* how many threads may sync at once */
+    struct queue_keys *keys; /* of content; NULL: none is encrypted */
+    bool compresses;         /* queue_compression */
 };
 /* Texts belong to config, which must live as long as q. In start(), before chroot. */
 enum rc queue_open(const struct config *config, struct queue *q, struct why *why) MUST_USE;
+/* The same for a program that writes or reads content: with queue_compression and the keys. */
+enum rc queue_open_content(const struct config *config, struct queue *q, struct why *why) MUST_USE;
 void queue_close(struct queue *q);
+/*
+ * The keys of queue_encryption_key; *out NULL when that is empty. In start(), before chroot and
+ * before root's rights go. path: for messages.
+ */
+struct queue_keys;
+enum rc queue_keys_open(const struct config *config, struct queue_keys **out,
+                        struct why *why) MUST_USE;
+enum rc queue_keys_parse(struct str text, const char *path, struct queue_keys **out,
+                         struct why *why) MUST_USE;
+void queue_keys_free(struct queue_keys *keys); /* NULL is fine */
 /* "deferred/A/A1B2..." relative to queue_directory. */
 void queue_path(const struct queue *q, struct str queue_name, struct str id, char path[256]);
 /* Make the directories above path; rename within the queue, making them when needed. RC_NONE: from
@@ -102,6 +116,7 @@ enum record_type {
     REC_DSN_ORCPT = 'o',
     REC_DSN_NOTIFY = 'n',
     REC_MILTER_COUNT = 'm',
+    REC_PACKED = 'Z', /* ours: content records, compressed or encrypted */
     REC_END = 'E',
 };
 
@@ -117,7 +132,11 @@ enum rc queue_file_create(const struct queue *q, struct str queue_name, struct a
                           struct queue_file **out, struct why *why) MUST_USE;
 const char *queue_file_id(const struct queue_file *f);
 struct timespec queue_file_created(const struct queue_file *f);
-long queue_file_offset(const struct queue_file *f); /* where the next record will stand */
+long queue_file_offset(const struct queue_file *f); /* where the next record will stand; within the
+                                                       content only a guess when that is packed */
+long queue_file_size(const struct queue_file *f);   /* the offset as it were without packing */
+/* All content records were put; the offset where they end. */
+long queue_file_end_content(struct queue_file *f);
 void queue_file_put(struct queue_file *f, int type,
                     struct str payload); /* failure is sticky, shows at commit */
 void queue_file_putf(struct queue_file *f, int type, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -140,9 +159,15 @@ struct record_reader {
     long offset;      /* of the record that record_read() returned last */
     long file_offset; /* of buffer[end] */
     long jumps_left;  /* pointers that may still be followed; 0: not counted yet */
+    bool unpacks;     /* packed content is returned as the records that are in it */
+    const struct queue_keys *keys;
+    struct unpacker *unpacker; /* made with the first packed record */
 };
 void record_reader_init(struct record_reader *r, int fd, struct arena *a,
                         long offset); /* uses pread: descriptors are shared */
+/* For readers of content. keys (may be NULL) must live as long as r. What cannot be unpacked is
+ * RC_TEMP: with the right key it can. */
+void record_reader_unpack(struct record_reader *r, const struct queue_keys *keys);
 /* Next record; payload a view until the next read. follow: pointer records are followed and padding
  * is skipped, neither is returned. RC_NONE at the end of the file; RC_PERM damaged. */
 enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
@@ -192,6 +217,7 @@ enum rc queue_file_mark_done(int fd, long offset, struct why *why) MUST_USE;
 void record_put(struct buf *b, int type, struct str payload);
 enum rc record_take(struct str *bytes, int *type, struct str *payload,
                     struct why *why) MUST_USE; /* RC_NONE: incomplete */
+bool record_is_encrypted(struct str payload);  /* of REC_PACKED */
 const char *record_type_name(int type);        /* postcat's words; NULL: no such type */
 bool record_may_begin_file(int type);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "queue/queue.h"
+#include "queue/pack.h"
 
 size_t record_head(char head[RECORD_HEAD_MAX], int type, size_t length)
 {
@@ -25,6 +25,15 @@ void record_put(struct buf *b, int type, struct str payload)
 
     buf_add(b, (struct str){head, record_head(head, type, payload.n)});
     buf_add(b, payload);
+}
+
+void record_sizes(struct str payload, long sizes[SIZES])
+{
+    struct str word;
+
+    memset(sizes, 0, SIZES * sizeof *sizes);
+    for (int i = 0; i < SIZES && str_token(&payload, " ", &word); i++)
+        (void)str_to_long(word, -1, LONG_MAX / 4, &sizes[i]);
 }
 
 /* RC_NONE: more bytes are needed than there are. */
@@ -70,9 +79,23 @@ void record_reader_init(struct record_reader *r, int fd, struct arena *a, long o
     *r = (struct record_reader){.fd = fd, .arena = a, .file_offset = offset, .offset = offset};
 }
 
+void record_reader_unpack(struct record_reader *r, const struct queue_keys *keys)
+{
+    r->unpacks = true;
+    r->keys = keys;
+}
+
+static bool is_within_packed(const struct record_reader *r)
+{
+    return r->unpacker && r->unpacker->rest.n;
+}
+
 void record_seek(struct record_reader *r, long offset)
 {
     long first = r->file_offset - (long)r->end;
+
+    if (is_within_packed(r))
+        r->unpacker->rest = STR_NONE;
 
     if (offset >= first && offset <= r->file_offset) {
         r->start = (size_t)(offset - first);
@@ -84,6 +107,8 @@ void record_seek(struct record_reader *r, long offset)
 
 long record_tell(const struct record_reader *r)
 {
+    if (is_within_packed(r))
+        return r->offset;
     return r->file_offset - (long)(r->end - r->start);
 }
 
@@ -183,14 +208,50 @@ static enum rc follow_pointer(struct record_reader *r, struct str payload, struc
     return RC_OK;
 }
 
+static void forget_seal(void *unpacker)
+{
+    struct unpacker *u = unpacker;
+
+    explicit_bzero(&u->seal, sizeof u->seal);
+}
+
+static enum rc unpack(struct record_reader *r, struct str payload, struct why *why)
+{
+    if (r->unpacker == NULL) {
+        r->unpacker = arena_new_of(r->arena, struct unpacker);
+        r->unpacker->keys = r->keys;
+        arena_defer(r->arena, forget_seal, r->unpacker);
+    }
+    return unpacker_open(r->unpacker, payload, why);
+}
+
+/* The next record, out of packed ones when the reader wants that. */
+static enum rc read_unpacked(struct record_reader *r, int *type, struct str *payload,
+                             struct why *why)
+{
+    for (;;) {
+        if (is_within_packed(r))
+            return unpacker_next(r->unpacker, type, payload, why);
+        TRY(read_one(r, type, payload, why));
+        if (!r->unpacks)
+            return RC_OK;
+        if (*type == REC_PACKED)
+            TRY(unpack(r, *payload, why));
+        else
+            return r->unpacker && *type == REC_EXTRACTED ? unpacker_end(r->unpacker, why) : RC_OK;
+    }
+}
+
 enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
                     struct why *why)
 {
+    if (!follow)
+        return read_one(r, type, payload, why);
     for (;;) {
-        TRY(read_one(r, type, payload, why));
-        if (follow && *type == REC_POINTER)
+        TRY(read_unpacked(r, type, payload, why));
+        if (*type == REC_POINTER)
             TRY(follow_pointer(r, *payload, why));
-        else if (!follow || *type != REC_PAD)
+        else if (*type != REC_PAD)
             return RC_OK;
     }
 }
@@ -199,7 +260,7 @@ enum rc record_read_shown(struct record_reader *r, int *type, struct str *payloa
 {
     long offset;
 
-    TRY(read_one(r, type, payload, why));
+    TRY(read_unpacked(r, type, payload, why));
     if (*type != REC_POINTER)
         return RC_OK;
     offset = r->offset;
@@ -251,6 +312,7 @@ const char *record_type_name(int type)
         {REC_DSN_ORCPT, "dsn_original_recipient"},
         {REC_DSN_NOTIFY, "dsn_notify_flags"},
         {REC_MILTER_COUNT, "milter_count"},
+        {REC_PACKED, "packed_content"},
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)

@@ -13,3 +13,8 @@ enum {
 
 /* Type and length; returns how many bytes. */
 size_t record_head(char head[RECORD_HEAD_MAX], int type, size_t length);
+
+/* The size record: content in the file, where it begins, recipients, flags of qmgr, size of the
+ * message, sendopts. Files of old versions have fewer numbers; those are 0. */
+enum { SIZE_DATA, SIZE_OFFSET, SIZE_RECIPIENTS, SIZE_FLAGS, SIZE_MESSAGE, SIZE_SENDOPTS, SIZES };
+void record_sizes(struct str payload, long sizes[SIZES]);

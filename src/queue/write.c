@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "queue/pack.h"
 #include "queue/queue.h"
 #include "queue/record.h"
 #include "util/clock.h"
@@ -30,7 +31,9 @@ struct queue_file {
     long written; /* bytes in the file already */
     char *buffer; /* what follows them */
     size_t n, size;
-    struct why trouble; /* rc is RC_OK as long as all is well */
+    struct packer *packer; /* of content; NULL: there is none now, or it is written as it is */
+    long saved;            /* bytes that packing saved so far; negative: that it cost */
+    struct why trouble;    /* rc is RC_OK as long as all is well */
 };
 
 static enum rc open_temporary(struct queue_file *f, struct str queue_name, char path[256],
@@ -139,12 +142,99 @@ static void put_bytes(struct queue_file *f, struct str bytes)
     f->n += bytes.n;
 }
 
-void queue_file_put(struct queue_file *f, int type, struct str payload)
+static void put_record(struct queue_file *f, int type, struct str payload)
 {
     char head[RECORD_HEAD_MAX];
 
     put_bytes(f, (struct str){head, record_head(head, type, payload.n)});
     put_bytes(f, payload);
+}
+
+/* ---- packed content ---- */
+
+static void put_piece(struct queue_file *f, bool is_last)
+{
+    struct packer *p = f->packer;
+    long before = queue_file_offset(f);
+    size_t plain = p->n;
+    struct str payload;
+    struct why why;
+
+    if (plain == 0 || f->trouble.rc != RC_OK)
+        return;
+    if (packer_take(p, is_last, &payload, &why) != RC_OK) {
+        f->trouble = why;
+        return;
+    }
+    put_record(f, REC_PACKED, payload);
+    f->saved += (long)plain - (queue_file_offset(f) - before);
+}
+
+/* There is always something left for the last piece. */
+static void pack(struct queue_file *f, int type, struct str payload)
+{
+    while (payload.n > PACK_RECORD_MAX) {
+        pack(f, REC_CONT, str_head(payload, PACK_RECORD_MAX));
+        payload = str_from(payload, PACK_RECORD_MAX);
+    }
+    if (packer_add(f->packer, type, payload) == RC_OK)
+        return;
+    put_piece(f, false);
+    f->packer->n = 0;
+    (void)!packer_add(f->packer, type, payload);
+}
+
+static void begin_packing(struct queue_file *f)
+{
+    const struct queue *q = f->queue;
+    const struct queue_keys *keys = q->keys && !q->keys->is_off ? q->keys : NULL;
+
+    if (f->packer || (keys == NULL && !q->compresses))
+        return;
+    f->packer = NEW(struct packer);
+    f->packer->keys = keys;
+    f->packer->compresses = q->compresses;
+}
+
+static void drop_packer(struct queue_file *f)
+{
+    if (f->packer)
+        explicit_bzero(&f->packer->seal, sizeof f->packer->seal);
+    free(f->packer);
+    f->packer = NULL;
+}
+
+static void end_packing(struct queue_file *f)
+{
+    if (f->packer == NULL)
+        return;
+    put_piece(f, true);
+    drop_packer(f);
+}
+
+long queue_file_end_content(struct queue_file *f)
+{
+    end_packing(f);
+    return queue_file_offset(f);
+}
+
+long queue_file_size(const struct queue_file *f)
+{
+    return queue_file_offset(f) + f->saved + (long)(f->packer ? f->packer->n : 0);
+}
+
+void queue_file_put(struct queue_file *f, int type, struct str payload)
+{
+    if (f->packer) {
+        if (type == REC_NORM || type == REC_CONT || type == REC_PAD) {
+            pack(f, type, payload);
+            return;
+        }
+        end_packing(f);
+    }
+    put_record(f, type, payload);
+    if (type == REC_MESSAGE)
+        begin_packing(f);
 }
 
 void queue_file_putf(struct queue_file *f, int type, const char *format, ...)
@@ -206,6 +296,7 @@ enum rc queue_file_commit(struct queue_file *f, struct str final_queue, int *fd,
 {
     char final[QUEUE_PATH_SIZE];
 
+    end_packing(f);
     write_out(f, STR_NONE);
     free(f->buffer); /* those who waited for the same sync would all do so at once */
     f->buffer = NULL;
@@ -237,4 +328,5 @@ void queue_file_abandon(void *file)
     f->fd = -1;
     free(f->buffer);
     f->buffer = NULL;
+    drop_packer(f);
 }

@@ -78,5 +78,5 @@ void submit_add_bcc(struct submission *s, struct str address)
 
 long submit_size(const struct submission *s)
 {
-    return s->content_begun ? queue_file_offset(s->file) - s->data_offset : 0;
+    return s->content_begun ? queue_file_size(s->file) - s->data_offset : 0;
 }

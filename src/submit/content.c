@@ -148,7 +148,7 @@ static bool is_too_big(struct submission *s)
 {
     long limit = s->size_limit;
 
-    if (limit <= 0 || queue_file_offset(s->file) <= limit || (s->status & SUBMIT_SIZE))
+    if (limit <= 0 || queue_file_size(s->file) <= limit || (s->status & SUBMIT_SIZE))
         return false;
     log_warning(&s->log, "queue file size limit exceeded");
     submission_fail(s, SUBMIT_SIZE, STR_NONE);
@@ -179,7 +179,7 @@ void submit_line(struct submission *s, struct str line, bool more)
     take_line(s, line, more);
     if (is_too_big(s))
         return;
-    if (queue_file_offset(s->file) > 64 * 1024 && queue_file_error(s->file, NULL) != RC_OK)
+    if (queue_file_size(s->file) > 64 * 1024 && queue_file_error(s->file, NULL) != RC_OK)
         submission_fail(s, SUBMIT_WRITE, STR_NONE);
 }
 

@@ -26,22 +26,21 @@ static void put_extracted(struct submission *s)
     queue_file_put(s->file, REC_END, STR(""));
 }
 
-static long complete_file(struct submission *s)
+static void complete_file(struct submission *s)
 {
-    long size;
     char text[128];
     int n;
 
     content_end(s);
-    size = queue_file_offset(s->file) - s->data_offset;
+    s->size = queue_file_size(s->file) - s->data_offset;
+    s->data_size = queue_file_end_content(s->file) - s->data_offset;
     put_extracted(s);
-    n = snprintf(text, sizeof text, "%15ld %15ld %15ld %15ld %15ld %15ld", size, s->data_offset,
-                 s->n_recipients, s->notify_seen << 1, size, s->sendopts);
+    n = snprintf(text, sizeof text, "%15ld %15ld %15ld %15ld %15ld %15ld", s->data_size,
+                 s->data_offset, s->n_recipients, s->notify_seen << 1, s->size, s->sendopts);
     queue_file_patch(s->file, 2, (struct str){text, (size_t)n});
-    return size;
 }
 
-static void tell_qmgr(struct submission *s, long size, int fd)
+static void tell_qmgr(struct submission *s, int fd)
 {
     struct timespec created = queue_file_created(s->file);
     struct message_ready m = {
@@ -50,9 +49,9 @@ static void tell_qmgr(struct submission *s, long size, int fd)
         .arrival_sec = s->arrival.tv_sec,
         .arrival_usec = s->arrival.tv_nsec / 1000,
         .create_sec = created.tv_sec,
-        .size = size,
+        .size = s->size,
         .data_offset = s->data_offset,
-        .data_size = size,
+        .data_size = s->data_size,
         .encoding = s->encoding,
         .sendopts = s->sendopts,
         .envid = s->envid,
@@ -122,10 +121,10 @@ static unsigned refuse(struct submission *s, struct str *reason)
 unsigned submit_finish(struct submission *s, struct str *reason)
 {
     struct why why;
-    long size = complete_file(s);
     bool hold = s->flags & SUBMIT_HOLD;
     int fd;
 
+    complete_file(s);
     if (s->n_recipients == 0 && s->status == 0)
         submission_fail(s, SUBMIT_NO_RECIPIENTS, STR_NONE);
     if (s->status)
@@ -142,7 +141,7 @@ unsigned submit_finish(struct submission *s, struct str *reason)
     }
     s->is_over = s->is_queued = true;
     if (!hold)
-        tell_qmgr(s, size, fd);
+        tell_qmgr(s, fd);
     close(fd);
     return 0;
 }

@@ -142,7 +142,8 @@ struct submission {
 
     /* content */
     bool content_begun, client_text_begun, prepended;
-    long data_offset;
+    long data_offset, data_size; /* where it stands in the file */
+    long size;                   /* of the message; data_size, unless that is packed */
     struct mime_state *mime;
     struct buf text;            /* a line with bytes taken out or replaced */
     bool checks_over;           /* PASS */

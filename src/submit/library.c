@@ -189,7 +189,7 @@ static enum rc open_all(struct submit_library *lib, struct why *why)
     if (c->smtputf8_enable)
         o.flags |= TABLE_UTF8;
     TRY(refuse_milters(c, why));
-    TRY(queue_open(c, &lib->queue, why));
+    TRY(queue_open_content(c, &lib->queue, why));
     TRY(open_address_tables(&o, why));
     rc = srs_open(c, &lib->srs, why);
     if (rc != RC_OK && rc != RC_NONE)
