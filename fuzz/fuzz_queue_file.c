@@ -4,6 +4,7 @@
 
 #include "fuzz.h"
 #include "queue/queue.h"
+#include "util/file.h"
 
 /* Whatever stands there, reading comes to an end, and what was read lies within the file. */
 static void read_records(int fd, struct arena *a, size_t size, int way)
@@ -76,6 +77,31 @@ static void read_portions(int fd, struct arena *a, const struct message_ready *w
     }
 }
 
+/* Notes are found again, and written anew in the same place; what was there before stays. */
+static void notes(int fd, struct arena *a, struct str before)
+{
+    struct queue_notes n, again;
+    size_t kept = before.n > 128 ? before.n - 128 : 0;
+    struct str after;
+    struct stat st = {0};
+    struct why why;
+    off_t size;
+
+    queue_file_read_notes(fd, &n);
+    snprintf(n.split_from, sizeof n.split_from, "A1");
+    if (queue_file_write_notes(fd, &n, &why) != RC_OK)
+        return;
+    FUZZ_CHECK(fstat(fd, &st) == 0);
+    size = st.st_size;
+    n.attempts = 7;
+    FUZZ_CHECK(queue_file_write_notes(fd, &n, &why) == RC_OK);
+    queue_file_read_notes(fd, &again);
+    FUZZ_CHECK(again.attempts == 7 && strcmp(again.split_from, "A1") == 0);
+    FUZZ_CHECK(fstat(fd, &st) == 0 && st.st_size == size);
+    FUZZ_CHECK(lseek(fd, 0, SEEK_SET) == 0 && fd_read_all(fd, 1 << 30, a, &after, &why) == RC_OK);
+    FUZZ_CHECK(after.n >= kept && memcmp(after.p, before.p, kept) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_ARENA a = arena_new(4096);
@@ -97,6 +123,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             FUZZ_CHECK(queue_file_mark_done(fd, m.recipients[0].offset, &why) == RC_OK);
         }
     }
+    close(fd);
+    if ((fd = memfd_create("queue", MFD_CLOEXEC)) < 0 || write(fd, data, size) != (ssize_t)size)
+        abort();
+    notes(fd, a, (struct str){(const char *)data, size});
     close(fd);
     return 0;
 }

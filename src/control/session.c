@@ -77,22 +77,14 @@ static enum rc set_paused(struct request *r, bool on, struct why *why)
     return RC_OK;
 }
 
-static enum rc set_trace(struct request *r, bool on, bool profile, struct why *why)
+static enum rc set_trace(struct request *r, unsigned bits, bool on, struct why *why)
 {
-    const struct board_switches *s = r->env->board.switches;
-    const atomic_uint *place = profile ? &s->profile : &s->trace;
-    unsigned bits = board_trace_bit(r->words.argument), now = atomic_load(place);
+    const atomic_uint *place = &r->env->board.switches->trace;
+    unsigned now = atomic_load(place);
 
     if (bits == 0)
         return FAIL(why, RC_PERM, "unknown subsystem " STR_FMT, STR_ARG(r->words.argument));
-    return wish(r->env, profile ? WISH_PROFILE : WISH_TRACE, place, on ? now | bits : now & ~bits,
-                why);
-}
-
-static enum rc set_verbose(struct request *r, bool on, struct why *why)
-{
-    r->words.argument = STR("verbose");
-    return set_trace(r, on, false, why);
+    return wish(r->env, WISH_TRACE, place, on ? now | bits : now & ~bits, why);
 }
 
 static enum rc do_pause(struct request *r, struct why *why)
@@ -107,32 +99,32 @@ static enum rc do_resume(struct request *r, struct why *why)
 
 static enum rc do_brief(struct request *r, struct why *why)
 {
-    return set_verbose(r, false, why);
+    return set_trace(r, TRACE_VERBOSE, false, why);
 }
 
 static enum rc do_verbose(struct request *r, struct why *why)
 {
-    return set_verbose(r, true, why);
+    return set_trace(r, TRACE_VERBOSE, true, why);
 }
 
 static enum rc do_trace(struct request *r, struct why *why)
 {
-    return set_trace(r, true, false, why);
+    return set_trace(r, board_trace_bit(r->words.argument), true, why);
 }
 
 static enum rc do_untrace(struct request *r, struct why *why)
 {
-    return set_trace(r, false, false, why);
+    return set_trace(r, board_trace_bit(r->words.argument), false, why);
 }
 
 static enum rc do_profile(struct request *r, struct why *why)
 {
-    return set_trace(r, true, true, why);
+    return set_trace(r, board_profile_bit(r->words.argument), true, why);
 }
 
 static enum rc do_unprofile(struct request *r, struct why *why)
 {
-    return set_trace(r, false, true, why);
+    return set_trace(r, board_profile_bit(r->words.argument), false, why);
 }
 
 static const struct {

@@ -97,11 +97,13 @@ static enum rc append(struct delivery *d, struct service_pool *pool, const struc
 static void mark_done(struct delivery *d, size_t i)
 {
     const struct recipient *r = &d->request.recipients[i];
+    struct timespec began = log_profile_begin(&d->log, LOG_PROFILE_QUEUE);
     struct why why;
 
     if (r->offset > 0 && (d->request.flags & DELIVER_SUCCESS) &&
         queue_file_mark_done(d->fd, r->offset, &why) != RC_OK)
         log_warning(&d->log, "mark recipient done: %s", why.text);
+    log_profile_end(&d->log, began, "profile-queue: envelope_done");
 }
 
 /* Probes of verify(8) ask with the address as it came, so that is what the answer is about. */

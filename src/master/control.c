@@ -45,7 +45,6 @@ void control_take(struct child *c, const struct status_report *r)
     }
     switch (r->word) {
     case STATUS_SET_TRACE: atomic_store(&switches->trace, value); break;
-    case STATUS_SET_PROFILE: atomic_store(&switches->profile, value); break;
     case STATUS_SET_PAUSED: set_paused(m, value); break;
     case STATUS_STOP: master_stop(m, ": smtpctl stop"); break;
     default: break;

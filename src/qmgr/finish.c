@@ -122,19 +122,34 @@ static void move_to_deferred(struct message *msg)
     }
 }
 
+static void count_attempt(struct message *msg)
+{
+    struct queue_notes notes;
+    struct why why = {0};
+
+    queue_file_read_notes(msg->fd, &notes);
+    notes.attempts++;
+    if (queue_file_write_notes(msg->fd, &notes, &why) == RC_TEMP)
+        log_warning(&msg->log, "count the attempt: %s", why.text);
+}
+
 static void defer(struct message *msg)
 {
     struct qmgr *q = msg->q;
     long when = next_attempt(q->config, msg->m.create_sec, clock_seconds());
     struct timespec times[2] = {{when, 0}, {when, 0}};
+    struct timespec began = log_profile_begin(&msg->log, LOG_PROFILE_QUEUE);
 
+    count_attempt(msg); /* before the time of the file is set */
     if (futimens(msg->fd, times) < 0)
         log_warning(&msg->log, "set the time of the next attempt: %m");
     msg->next_attempt = when;
     if (!str_eq(msg->queue_name, STR("deferred")))
         move_to_deferred(msg);
     index_defer(msg, when);
+    log_profile_end(&msg->log, began, "profile-queue: message_defer");
 }
+
 /* dont_remove: for those who look for what went wrong. */
 static enum rc remove_or_save(struct message *msg, struct why *why)
 {
@@ -147,6 +162,7 @@ static enum rc remove_or_save(struct message *msg, struct why *why)
 
 static void remove_file(struct message *msg)
 {
+    struct timespec began = log_profile_begin(&msg->log, LOG_PROFILE_QUEUE);
     struct why why = {0};
 
     switch (remove_or_save(msg, &why)) {
@@ -157,6 +173,7 @@ static void remove_file(struct message *msg)
         break;
     default: log_warning(&msg->log, "%s", why.text);
     }
+    log_profile_end(&msg->log, began, "profile-queue: message_delete");
 }
 
 static void ending_work(void *context)

@@ -23,9 +23,9 @@ static bool is_usable(struct qmgr *q)
     return q->index && !atomic_load(&q->index_failed);
 }
 
-void index_defer(struct message *msg, long when)
+/* when: of the next attempt; 0: what the time stamp of the file says. Returns it. */
+static long put_file(struct qmgr *q, struct str id, long when)
 {
-    struct qmgr *q = msg->q;
     AUTO_ARENA a = arena_new(4096);
     struct queue_entry e = {0};
     struct why why = {0};
@@ -33,14 +33,22 @@ void index_defer(struct message *msg, long when)
     enum rc rc;
 
     if (!is_usable(q))
-        return;
-    rc = queue_list_file(&q->queue, STR("deferred"), msg->m.queue_id, a, &e, &modified, &why);
-    if (rc == RC_OK)
+        return 0;
+    rc = queue_list_file(&q->queue, STR("deferred"), id, a, &e, &modified, &why);
+    if (rc == RC_OK) {
+        when = when ? when : modified;
         rc = queue_index_put(q->index, &e, when, &why);
-    else if (rc == RC_NONE) /* postsuper was quicker */
-        rc = queue_index_remove(q->index, msg->m.queue_id, &why);
+    } else if (rc == RC_NONE) { /* postsuper was quicker */
+        rc = queue_index_remove(q->index, id, &why);
+    }
     if (rc != RC_OK)
         index_trouble(q, &why);
+    return when;
+}
+
+void index_defer(struct message *msg, long when)
+{
+    (void)put_file(msg->q, msg->m.queue_id, when);
 }
 
 void index_remove(struct qmgr *q, struct str id)
@@ -51,28 +59,55 @@ void index_remove(struct qmgr *q, struct str id)
         index_trouble(q, &why);
 }
 
-struct forget_job {
+struct file_job {
     struct qmgr *q;
     char id[QUEUE_ID_SIZE];
+    long due; /* 0: never */
 };
 
 static void forget_work(void *context)
 {
-    struct forget_job *j = context;
+    struct file_job *j = context;
 
     index_remove(j->q, str_of(j->id));
 }
 
-void index_forget(struct qmgr *q, struct str id)
+static void refresh_work(void *context)
 {
-    struct forget_job *j;
+    struct file_job *j = context;
+
+    j->due = put_file(j->q, str_of(j->id), 0);
+}
+
+static void file_done(void *context)
+{
+    struct file_job *j = context;
+
+    if (j->due)
+        feed_due_at(j->q->feed, j->due);
+    free(j);
+}
+
+static void do_with_file(struct qmgr *q, struct str id, void (*work)(void *context))
+{
+    struct file_job *j;
 
     if (!is_usable(q) || !queue_id_is_valid(id))
         return;
-    j = NEW(struct forget_job);
+    j = NEW(struct file_job);
     j->q = q;
     memcpy(j->id, id.p, id.n);
-    worker_do(q->indexer, forget_work, free, j);
+    worker_do(q->indexer, work, file_done, j);
+}
+
+void index_forget(struct qmgr *q, struct str id)
+{
+    do_with_file(q, id, forget_work);
+}
+
+void index_refresh(struct qmgr *q, struct str id)
+{
+    do_with_file(q, id, refresh_work);
 }
 
 struct compare_job {

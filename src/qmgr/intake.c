@@ -131,6 +131,7 @@ static enum rc take_question(struct intake *i, struct why *why)
             index_forget(i->q, question.queue_id);
         board_count(&i->q->env->board, COUNTER_envelope_removed, question.operation == 'd');
         break;
+    case 'i': index_refresh(i->q, question.queue_id); break;
     case 'n': feed_one(i->q->feed, question.queue_id); break;
     case 'l':
     case 'R': return list_messages(i, question.operation == 'R', why);

@@ -113,9 +113,8 @@ static void read_message(struct load *l, int fd, const struct stat *st)
     l->result = LOAD_DONE;
 }
 
-void load_work(void *load)
+static void load_file(struct load *l)
 {
-    struct load *l = load;
     int fd = open_file(l);
     struct stat st;
     struct why why;
@@ -135,6 +134,15 @@ void load_work(void *load)
         }
     }
     close(fd);
+}
+
+void load_work(void *load)
+{
+    struct load *l = load;
+    struct timespec began = log_profile_begin(l->q->log, LOG_PROFILE_QUEUE);
+
+    load_file(l);
+    log_profile_end(l->q->log, began, "profile-queue: message_load");
 }
 
 struct scan *scan_new(struct qmgr *q, unsigned what)

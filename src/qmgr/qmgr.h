@@ -249,6 +249,7 @@ bool feed_is_empty(const struct feed *f);
 /* ---- the index ---- */
 void index_start(struct qmgr *q);                          /* compare with the files, then use it */
 void index_forget(struct qmgr *q, struct str id);          /* from the main thread */
+void index_refresh(struct qmgr *q, struct str id);         /* the file has changed; the same */
 void index_trouble(struct qmgr *q, const struct why *why); /* from any thread */
 /* In workers: */
 void index_defer(struct message *msg, long when);

@@ -213,6 +213,18 @@ enum rc queue_file_set_warn_time(int fd, long offset, long when, struct why *why
  * stands there. */
 enum rc queue_file_mark_done(int fd, long offset, struct why *why) MUST_USE;
 
+/*
+ * Notes of ours behind the end record, where nobody else reads: attribute records split_from and
+ * attempts. A file without them, or with half of one, has none.
+ */
+struct queue_notes {
+    char split_from[QUEUE_ID_SIZE]; /* of what message this one is a part; "": of none */
+    long attempts;                  /* how often delivery was tried and put off */
+};
+void queue_file_read_notes(int fd, struct queue_notes *out);
+/* RC_PERM: another program has put something behind the end record; there is no place then. */
+enum rc queue_file_write_notes(int fd, const struct queue_notes *notes, struct why *why) MUST_USE;
+
 /* Record encoding for other users (postdrop, pickup socket, postcat). */
 void record_put(struct buf *b, int type, struct str payload);
 enum rc record_take(struct str *bytes, int *type, struct str *payload,

@@ -66,6 +66,13 @@ unsigned board_trace_bit(struct str name)
     return 0;
 }
 
+unsigned board_profile_bit(struct str name)
+{
+    return str_eq(name, STR("imsg"))    ? LOG_PROFILE_IMSG
+           : str_eq(name, STR("queue")) ? LOG_PROFILE_QUEUE
+                                        : 0;
+}
+
 enum rc board_trace_parse(struct str list, unsigned *bits, struct why *why)
 {
     unsigned found = 0;

@@ -39,13 +39,12 @@ enum trace { /* bits of what is traced; see log_watch() */
              TRACE_STAT = LOG_TRACE_STAT,
              TRACE_RULES = LOG_TRACE_RULES,
              TRACE_MPROC = 1 << 12,
-             TRACE_ALL = 0xffff & ~TRACE_VERBOSE,
+             TRACE_ALL = 0xffff & ~TRACE_VERBOSE, /* not the LOG_PROFILE bits */
 };
 
 struct board_switches {
-    atomic_uint trace;   /* enum trace */
+    atomic_uint trace;   /* enum trace, LOG_PROFILE bits */
     atomic_uint paused;  /* enum paused */
-    atomic_uint profile; /* enum trace: subsystems whose work is timed */
     atomic_long started; /* seconds */
 };
 
@@ -87,8 +86,9 @@ static inline unsigned board_paused(const struct board *b)
 
 const char *board_counter_name(enum board_counter c);
 
-/* "mta" -> TRACE_MTA; 0: no such name. */
+/* "mta" -> TRACE_MTA, "queue" -> LOG_PROFILE_QUEUE; 0: no such name. */
 unsigned board_trace_bit(struct str name);
+unsigned board_profile_bit(struct str name);
 /* A list of names, as in trace_subsystems. RC_CONFIG: an unknown one. */
 enum rc board_trace_parse(struct str list, unsigned *bits, struct why *why) MUST_USE;
 /* "mda" -> PAUSED_MDA; 0: no such name. */

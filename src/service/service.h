@@ -165,7 +165,7 @@ enum rc service_program_of(const struct service_env *env, struct str service, st
                            struct str *program, struct why *why) MUST_USE;
 
 /* Of the service control: have master change what is paused and traced, or end. */
-enum service_wish { WISH_TRACE, WISH_PROFILE, WISH_PAUSE, WISH_STOP };
+enum service_wish { WISH_TRACE, WISH_PAUSE, WISH_STOP };
 void service_wish(struct service_env *env, enum service_wish wish, unsigned value);
 
 /* LOOP services after drain(): end the process. */

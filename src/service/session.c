@@ -86,20 +86,8 @@ enum rc service_wait(struct service_env *env, struct ipc *c, long timeout_ms, st
 /* "profile imsg": how long the request before this one took. */
 static void profile_end(const struct service_env *env, struct ipc *c)
 {
-    if (c->began.tv_sec)
-        log_info(&env->log, "profile-imsg: %s %s %.6f", env->name, ipc_name(c->last),
-                 clock_diff(clock_now(), c->began));
+    log_profile_end(&env->log, c->began, "profile-imsg: %s %s", env->name, ipc_name(c->last));
     c->began = (struct timespec){0};
-}
-
-static void profile_begin(const struct service_env *env, struct ipc *c, enum ipc_type type)
-{
-    const struct board_switches *s = env->board.switches;
-
-    if (s == NULL || !(atomic_load_explicit(&s->profile, memory_order_relaxed) & TRACE_IMSG))
-        return;
-    c->began = clock_now();
-    c->last = type;
 }
 
 enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type, struct why *why)
@@ -119,8 +107,10 @@ enum rc service_next(struct service_env *env, struct ipc *c, enum ipc_type *type
     rc = ipc_next(c, type, why);
     c->timeout_ms = timeout_ms;
     end_of_wait(env);
-    if (rc == RC_OK)
-        profile_begin(env, c, *type);
+    if (rc == RC_OK) {
+        c->began = log_profile_begin(&env->log, LOG_PROFILE_IMSG);
+        c->last = *type;
+    }
     return rc;
 }
 

@@ -24,7 +24,6 @@ enum status_word {
     STATUS_DRAINING, /* accepts no more; value: sessions that remain */
     /* from the service control only */
     STATUS_SET_TRACE,   /* value: enum trace */
-    STATUS_SET_PROFILE, /* the same */
     STATUS_SET_PAUSED,  /* value: enum paused */
     STATUS_STOP,        /* end the mail system */
 };

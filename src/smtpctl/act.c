@@ -2,7 +2,9 @@
  * Changes to what is in the queue. Messages are held, released and removed by postsuper(1), tried
  * by postqueue(1); only what concerns a single recipient of several is done here.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,9 +15,14 @@ struct work {
     struct smtpctl *s;
     struct selection selection;
     const char *queues; /* messages elsewhere are not concerned; NULL: all are */
-    struct buf ids;     /* queue ids, a line each */
-    long envelopes;     /* that are concerned */
-    long partly;        /* of messages of which others remain */
+    /* What is done with one recipient of several. */
+    enum rc (*change)(struct work *w, struct message *m, const struct recipient *r,
+                      struct why *why);
+    struct str to; /* the queue of a recipient that is split off */
+    bool schedules;
+    struct buf ids; /* queue ids, a line each */
+    long envelopes; /* that are concerned */
+    long partly;    /* of messages of which others remain */
 };
 
 static void work_begin(struct work *w, struct smtpctl *s, const char *what)
@@ -33,24 +40,6 @@ static bool is_listed_in(const char *queues, struct str name)
         if (str_eq(word, name))
             return true;
     return queues == NULL;
-}
-
-/* Messages as a whole. */
-static bool collect(void *context, struct message *m)
-{
-    struct work *w = context;
-
-    if (!selection_has_message(&w->selection, m) || !is_listed_in(w->queues, m->queue_name))
-        return true;
-    for (size_t i = 0; w->selection.envelope && i <= m->n; i++) {
-        if (i == m->n)
-            return true; /* has no such recipient */
-        if (selection_has(&w->selection, &m->envelopes[i]))
-            break;
-    }
-    buf_addf(&w->ids, STR_FMT "\n", STR_ARG(m->queue_id));
-    w->envelopes += (long)m->n;
-    return true;
 }
 
 /* postsuper -LETTER, for all ids. */
@@ -82,12 +71,35 @@ static long tell_qmgr(struct smtpctl *s, long operation, struct str id)
     return status;
 }
 
+/* Files are as old as before: that is when the others were tried, or will be. */
+static void set_time(struct work *w, const char *path, long when)
+{
+    struct timespec times[2] = {{when, 0}, {when, 0}};
+
+    if (when && utimensat(w->s->queue.dir, path, times, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+        log_warning(&w->s->command.log, "%s: set the time: %m", path);
+}
+
+/* What is made and changed in the queue must be its owner's. */
+static void become_owner(const struct smtpctl *s, bool on)
+{
+    const struct passwd *owner = getuid() == 0 ? getpwnam(s->command.config->mail_owner.p) : NULL;
+
+    if (owner == NULL)
+        return;
+    if (on ? setegid(owner->pw_gid) < 0 || seteuid(owner->pw_uid) < 0
+           : seteuid(0) < 0 || setegid(0) < 0)
+        log_fatal(&s->command.log, STATUS_FAILED, "become %s: %m",
+                  on ? owner->pw_name : "root again");
+}
+
 /* The recipient is gone: why it was not reached concerns nobody any more. */
 static void forget_reason(struct work *w, struct message *m, const struct recipient *r)
 {
     struct bounce_log_entry *log = NULL;
     const struct queue *q = &w->s->queue;
     struct why why;
+    char path[QUEUE_PATH_SIZE];
     size_t n = 0;
 
     if (bounce_log_read(q, STR("defer"), m->queue_id, m->arena, &log, &n, &why) != RC_OK ||
@@ -98,13 +110,13 @@ static void forget_reason(struct work *w, struct message *m, const struct recipi
             bounce_log_append(q, STR("defer"), m->queue_id, &log[i].recipient, &log[i].dsn, true,
                               &why) != RC_OK)
             log_warning(&w->s->command.log, "%s", why.text);
+    queue_path(q, STR("defer"), m->queue_id, path);
+    set_time(w, path, m->last_attempt);
 }
 
 /* qmgr lets go of the message while one of its recipients is changed, and sees it anew afterwards.
  */
-static bool change_recipient(struct work *w, struct message *m, const struct recipient *r,
-                             enum rc (*change)(struct work *w, struct message *m,
-                                               const struct recipient *r, struct why *why))
+static bool change_recipient(struct work *w, struct message *m, const struct recipient *r)
 {
     const struct log *log = &w->s->command.log;
     bool held = str_eq(m->queue_name, STR("hold"));
@@ -115,14 +127,42 @@ static bool change_recipient(struct work *w, struct message *m, const struct rec
         log_warning(log, STR_FMT ": not changed: it is being delivered", STR_ARG(m->queue_id));
         return false;
     }
-    rc = change(w, m, r, &why);
+    become_owner(w->s, true);
+    rc = w->change(w, m, r, &why);
     if (rc == RC_OK)
         forget_reason(w, m, r);
     else
         log_warning(log, "%s", why.text);
+    set_time(w, m->path, m->next_attempt);
+    become_owner(w->s, false);
     if (!held)
-        (void)tell_qmgr(w->s, 'n', m->queue_id);
+        (void)tell_qmgr(w->s, m->next_attempt && !m->active ? 'i' : 'n', m->queue_id);
     return rc == RC_OK;
+}
+
+/* Messages as a whole are collected, single recipients of several are changed at once. */
+static bool collect(void *context, struct message *m)
+{
+    struct work *w = context;
+    bool is_whole = w->selection.envelope == 0 || m->n == 1;
+
+    if (!selection_has_message(&w->selection, m) || !is_listed_in(w->queues, m->queue_name))
+        return true;
+    for (size_t i = 0; !is_whole && i < m->n; i++) {
+        if (!selection_has(&w->selection, &m->envelopes[i]))
+            continue;
+        if (change_recipient(w, m, m->envelopes[i].recipient))
+            w->envelopes++;
+        else
+            w->partly++;
+        if (w->schedules) /* what was split off stands in the same queue */
+            return false;
+    }
+    if (is_whole && (m->n == 0 || selection_has(&w->selection, &m->envelopes[0]))) {
+        buf_addf(&w->ids, STR_FMT "\n", STR_ARG(m->queue_id));
+        w->envelopes += (long)m->n;
+    }
+    return true;
 }
 
 static enum rc mark_done(struct work *w, struct message *m, const struct recipient *r,
@@ -138,36 +178,14 @@ static enum rc mark_done(struct work *w, struct message *m, const struct recipie
     return RC_OK;
 }
 
-static bool remove_one(void *context, struct message *m)
-{
-    struct work *w = context;
-
-    if (!selection_has_message(&w->selection, m))
-        return true;
-    if (w->selection.envelope == 0 || m->n == 1) {
-        if (w->selection.envelope == 0 || selection_has(&w->selection, &m->envelopes[0])) {
-            buf_addf(&w->ids, STR_FMT "\n", STR_ARG(m->queue_id));
-            w->envelopes += (long)m->n;
-        }
-        return true;
-    }
-    for (size_t i = 0; i < m->n; i++)
-        if (selection_has(&w->selection, &m->envelopes[i])) {
-            if (change_recipient(w, m, m->envelopes[i].recipient, mark_done))
-                w->envelopes++;
-            else
-                w->partly++;
-        }
-    return true;
-}
-
 int do_remove(struct smtpctl *s)
 {
     struct work w;
     bool ok;
 
-    work_begin(&w, s, s->words[0] ? s->words[0] : "all");
-    queue_walk(s, remove_one, &w);
+    work_begin(&w, s, s->words[0]);
+    w.change = mark_done;
+    queue_walk(s, collect, &w);
     ok = postsuper(&w, "-d") && w.partly == 0;
     buf_done(&w.ids);
     return say_count(&w, ok, "removed");
@@ -178,37 +196,19 @@ int do_remove(struct smtpctl *s)
 /* One of several recipients becomes a message of its own, in the other queue. */
 static enum rc split(struct work *w, struct message *m, const struct recipient *r, struct why *why)
 {
-    struct str to = str_eq(m->queue_name, STR("hold")) ? STR("deferred") : STR("hold"), id;
+    struct str id;
 
-    TRY(split_off(w->s, m, r, to, m->arena, &id, why));
+    TRY(split_off(w->s, m, r, w->to, m->arena, &id, why));
     log_info(&w->s->command.log, STR_FMT ": recipient <" STR_FMT "> goes on as " STR_FMT,
              STR_ARG(m->queue_id), STR_ARG(r->address), STR_ARG(id));
-    if (str_eq(to, STR("deferred")))
+    if (w->schedules)
+        buf_addf(&w->ids, STR_FMT "\n", STR_ARG(id));
+    else if (str_eq(w->to, STR("deferred")))
         (void)tell_qmgr(w->s, 'n', id);
     return RC_OK;
 }
 
-static bool hold_or_release_one(void *context, struct message *m)
-{
-    struct work *w = context;
-
-    if (w->selection.envelope == 0 || m->n == 1)
-        return collect(w, m);
-    if (!selection_has_message(&w->selection, m) || !is_listed_in(w->queues, m->queue_name))
-        return true;
-    for (size_t i = 0; i < m->n; i++) {
-        if (!selection_has(&w->selection, &m->envelopes[i]))
-            continue;
-        if (change_recipient(w, m, m->envelopes[i].recipient, split))
-            w->envelopes++;
-        else
-            w->partly++;
-        return true; /* the list is not what the file says any more */
-    }
-    return true;
-}
-
-static int hold_or_release(struct smtpctl *s, const char *queues, const char *letter,
+static int hold_or_release(struct smtpctl *s, const char *queues, struct str to, const char *letter,
                            const char *done)
 {
     struct work w;
@@ -216,7 +216,9 @@ static int hold_or_release(struct smtpctl *s, const char *queues, const char *le
 
     work_begin(&w, s, s->words[0]);
     w.queues = queues;
-    queue_walk(s, hold_or_release_one, &w);
+    w.to = to;
+    w.change = split;
+    queue_walk(s, collect, &w);
     ok = postsuper(&w, letter) && w.partly == 0;
     buf_done(&w.ids);
     return say_count(&w, ok, done);
@@ -224,12 +226,12 @@ static int hold_or_release(struct smtpctl *s, const char *queues, const char *le
 
 int do_pause_envelope(struct smtpctl *s)
 {
-    return hold_or_release(s, "incoming active deferred", "-h", "paused");
+    return hold_or_release(s, "incoming active deferred", STR("hold"), "-h", "paused");
 }
 
 int do_resume_envelope(struct smtpctl *s)
 {
-    return hold_or_release(s, "hold", "-H", "resumed");
+    return hold_or_release(s, "hold", STR("deferred"), "-H", "resumed");
 }
 
 /* ---- another try ---- */
@@ -261,8 +263,11 @@ int do_schedule(struct smtpctl *s)
     ask_connect(s);
     work_begin(&w, s, s->words[0]);
     w.queues = "deferred";
+    w.to = STR("deferred");
+    w.schedules = true;
+    w.change = split;
     queue_walk(s, collect, &w);
-    ok = w.selection.all ? flush_all(s) : flush_ids(&w);
+    ok = (w.selection.all ? flush_all(s) : flush_ids(&w)) && w.partly == 0;
     buf_done(&w.ids);
     return say_count(&w, ok, "scheduled");
 }

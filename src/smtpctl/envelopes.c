@@ -86,25 +86,19 @@ static bool look(void *context, struct str id, const char *path)
     struct walk *w = context;
     AUTO_CLOSE int fd =
         openat(w->s->queue.dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    struct message m = {.id = message_number(id),
-                        .queue_name = w->queue_name,
-                        .queue_id = id,
-                        .path = path,
-                        .fd = fd,
-                        .arena = w->arena};
+    struct message m = {
+        .queue_name = w->queue_name, .queue_id = id, .path = path, .fd = fd, .arena = w->arena};
     struct envelope_rest rest;
     struct stat st;
     struct why why;
 
-    struct str origin = fd < 0 ? STR_NONE : split_origin(fd, w->arena);
-
-    if (origin.n)
-        m.id = message_number(origin);
     if (fd < 0 || !queue_id_is_valid(id) || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         !(st.st_mode & QUEUE_MODE_IS_READY))
         return true;
     if (queue_file_read_envelope_part(fd, id, RECIPIENTS_MAX, w->arena, &m.m, &rest, &why) ==
         RC_OK) {
+        queue_file_read_notes(fd, &m.notes);
+        m.id = message_number(m.notes.split_from[0] ? str_of(m.notes.split_from) : id);
         m.active = map_get(&w->active, id) != NULL;
         m.next_attempt = str_eq(w->queue_name, STR("deferred")) ? st.st_mtim.tv_sec : 0;
         add_envelopes(w, &m);

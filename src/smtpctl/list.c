@@ -37,6 +37,8 @@ static struct str transport_of(const struct listing *l, const struct message *m,
     struct resolved out = {0};
     struct why why;
 
+    if (resolve_action(l->rewriter, r->action, r->address, m->arena, &out, &why) == RC_OK)
+        return out.transport;
     if (resolve_address(l->rewriter, m->m.sender, r->address, false, m->arena, &out, &why) != RC_OK)
         return STR_NONE;
     return out.transport;
@@ -58,32 +60,34 @@ static bool is_mda(const struct listing *l, struct str transport)
     return false;
 }
 
-/* How often it was tried is not written down; the times between attempts follow a rule. */
-static long retries_of(const struct listing *l, const struct message *m)
+/* Without notes: another system has written the file, or nobody has tried it since. */
+static long retries_of(const struct message *m)
 {
-    const struct config *c = l->s->command.config;
-    long n = 1, t = 0, age = m->last_attempt - m->m.arrival_sec;
-
-    if (m->last_attempt == 0)
-        return 0;
-    for (;;) {
-        long step = t;
-        if (step < c->minimal_backoff_time)
-            step = c->minimal_backoff_time;
-        if (step > c->maximal_backoff_time)
-            step = c->maximal_backoff_time;
-        if (step <= 0 || t + step > age + 1)
-            return n;
-        t += step;
-        n++;
-    }
+    return m->notes.attempts ? m->notes.attempts : m->last_attempt != 0;
 }
 
-static long lifetime_of(const struct listing *l, const struct message *m)
+static long lifetime_of(const struct listing *l, const struct message *m, struct str transport)
 {
     const struct config *c = l->s->command.config;
+    long seconds = m->m.sender.n ? c->maximal_queue_lifetime : c->bounce_queue_lifetime, own;
+    struct why why;
 
-    return m->m.sender.n ? c->maximal_queue_lifetime : c->bounce_queue_lifetime;
+    if (transport.n && config_transport_time(c, transport, "queue_lifetime", &own, &why) == RC_OK &&
+        own > 0 && own < seconds)
+        return own;
+    return seconds;
+}
+
+/* Its name, when a rule of match_rules(5) has decided. */
+static struct str action_of(const struct recipient *r)
+{
+    return str_eq(r->action, STR("-")) || str_index(r->action, ':') >= 0 ? STR_NONE : r->action;
+}
+
+/* As OpenSMTPD has it: USER@DOMAIN, also when both are empty. */
+static struct str sender_of(const struct message *m)
+{
+    return m->m.sender.n ? m->m.sender : STR("@");
 }
 
 static long creation_of(const struct message *m)
@@ -106,7 +110,7 @@ static void print_current(const struct listing *l, const struct message *m,
                           const struct envelope *e)
 {
     const struct recipient *r = e->recipient;
-    struct str peer = m->m.origin.client_address;
+    struct str peer = m->m.origin.client_address, transport = transport_of(l, m, r);
     long next = m->next_attempt > l->now ? m->next_attempt - l->now : 0;
     AUTO_BUF flags, state;
 
@@ -126,15 +130,16 @@ static void print_current(const struct listing *l, const struct message *m,
            str_index(peer, ':') >= 0   ? "inet6"
            : str_index(peer, '.') >= 0 ? "inet4"
                                        : "local",
-           is_mda(l, transport_of(l, m, r)) ? "mda" : "mta", buf_text(&flags), STR_ARG(m->m.sender),
+           is_mda(l, transport) ? "mda" : "mta", buf_text(&flags), STR_ARG(sender_of(m)),
            STR_ARG(r->original.n ? r->original : r->address), STR_ARG(r->address), creation_of(m),
-           creation_of(m) + lifetime_of(l, m), m->last_attempt, retries_of(l, m), buf_text(&state),
-           STR_ARG(e->reason));
+           creation_of(m) + lifetime_of(l, m, transport), m->last_attempt, retries_of(m),
+           buf_text(&state), STR_ARG(e->reason));
 }
 
 static void print_2011(const struct listing *l, const struct message *m, const struct envelope *e)
 {
     const struct recipient *r = e->recipient;
+    struct str transport = transport_of(l, m, r);
     AUTO_BUF flags;
 
     buf_init(&flags, 256);
@@ -143,10 +148,9 @@ static void print_2011(const struct listing *l, const struct message *m, const s
     add_flag(&flags, m->m.origin.client_address.n == 0, "ENQUEUED");
     if (flags.n == 0)
         buf_addc(&flags, '-');
-    printf("%s|%016lx|%s|" STR_FMT "|" STR_FMT "|%ld|%ld|%ld",
-           is_mda(l, transport_of(l, m, r)) ? "MDA" : "MTA", e->id, buf_text(&flags),
-           STR_ARG(m->m.sender), STR_ARG(r->address), m->last_attempt,
-           creation_of(m) + lifetime_of(l, m), retries_of(l, m));
+    printf("%s|%016lx|%s|" STR_FMT "|" STR_FMT "|%ld|%ld|%ld", is_mda(l, transport) ? "MDA" : "MTA",
+           e->id, buf_text(&flags), STR_ARG(sender_of(m)), STR_ARG(r->address), m->last_attempt,
+           creation_of(m) + lifetime_of(l, m, transport), retries_of(m));
     if (e->reason.n)
         printf("|" STR_FMT, STR_ARG(e->reason));
     putchar('\n');
@@ -201,25 +205,26 @@ static bool print_envelope(void *context, struct message *m)
             continue;
         if (l->found++)
             putchar('\n');
-        printf("version: 3\ndispatcher: " STR_FMT "\n", STR_ARG(transport));
+        printf("version: 3\ndispatcher: " STR_FMT "\n",
+               STR_ARG(action_of(r).n ? action_of(r) : transport));
         if (o->log_ident.n)
             printf("tag: " STR_FMT "\n", STR_ARG(o->log_ident));
         printf("type: %s\n", is_mda(l, transport) ? "mda" : "mta");
         printf("smtpname: " STR_FMT "\n", STR_ARG(l->s->command.config->myhostname));
         printf("helo: " STR_FMT "\nhostname: " STR_FMT "\n", STR_ARG(o->helo),
                STR_ARG(o->client_name));
+        if (m->envelopes[i].reason.n)
+            printf("errorline: " STR_FMT "\n", STR_ARG(m->envelopes[i].reason));
         printf("sockaddr: " STR_FMT "\n",
                STR_ARG(o->client_address.n ? o->client_address : STR("local")));
-        printf("sender: " STR_FMT "\nrcpt: " STR_FMT "\ndest: " STR_FMT "\n", STR_ARG(m->m.sender),
+        printf("sender: " STR_FMT "\nrcpt: " STR_FMT "\ndest: " STR_FMT "\n", STR_ARG(sender_of(m)),
                STR_ARG(r->original.n ? r->original : r->address), STR_ARG(r->address));
         printf("ctime: %ld\nlast-try: %ld\nlast-bounce: 0\nttl: %ld\nretry: %ld\n", creation_of(m),
-               m->last_attempt, lifetime_of(l, m), retries_of(l, m));
+               m->last_attempt, lifetime_of(l, m, transport), retries_of(m));
         printf("dsn-notify: %ld\n", r->dsn_notify);
         if (o->sasl_method.n || is_held(m))
             printf("flags: %s%s%s\n", o->sasl_method.n ? "auth" : "",
                    o->sasl_method.n && is_held(m) ? "," : "", is_held(m) ? "suspend" : "");
-        if (m->envelopes[i].reason.n)
-            printf("error: " STR_FMT "\n", STR_ARG(m->envelopes[i].reason));
         printf("queue-id: " STR_FMT "\n", STR_ARG(m->queue_id));
     }
     return true;

@@ -1,11 +1,12 @@
 /*
- * makemap [-U] [-d hash|btree] [-o dbfile] [-t aliases|set] file, and newaliases [-f smtpd.conf].
+ * makemap [-U] [-d hash|btree] [-o dbfile] [-t aliases|set] file
  *
  * The tables are the mail system's own of type hash or btree; a new one replaces the old one as a
  * whole.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -15,8 +16,6 @@
 
 enum { SOURCE_MAX = 1024 * 1024 * 1024 };
 
-static const char aliases_file[] = "/etc/mail/aliases";
-
 enum shape { SHAPE_PAIRS, SHAPE_ALIASES, SHAPE_SET };
 
 struct making {
@@ -25,6 +24,7 @@ struct making {
     struct str type;             /* "hash" */
     enum shape shape;
     bool dump;
+    long n; /* entries */
 };
 
 static int complain(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -47,14 +47,14 @@ static int usage(void)
     return STATUS_FAILED;
 }
 
-/* A line with what a backslash at its end appends. */
+/* A line with what a backslash at its end appends; comments end with their line. */
 static bool next_line(struct making *m, struct str *text, long *number, struct str *line)
 {
     if (text->n == 0)
         return false;
-    *line = str_cut(text, '\n');
+    *line = str_ltrim(str_cut(text, '\n'));
     ++*number;
-    while (line->n && line->p[line->n - 1] == '\\' && text->n) {
+    while (line->n && line->p[0] != '#' && line->p[line->n - 1] == '\\' && text->n) {
         struct str more = str_cut(text, '\n');
         ++*number;
         *line = arena_join(m->s->arena, str_head(*line, line->n - 1), more);
@@ -62,7 +62,10 @@ static bool next_line(struct making *m, struct str *text, long *number, struct s
     return true;
 }
 
-/* "word [:] rest"; a set has words only. False: the line is wrong. */
+/*
+ * "word [:] rest", where the first colon or blank ends the word, also in a URL, but not inside of
+ * [ ]; aliases may quote theirs. A set has keys only. False: the line is wrong.
+ */
 static bool split(const struct making *m, struct str line, struct str *key, struct str *value)
 {
     size_t n = 0;
@@ -70,15 +73,17 @@ static bool split(const struct making *m, struct str line, struct str *key, stru
     if (m->shape == SHAPE_SET) {
         *key = line;
         *value = STR_NONE;
-        return str_index_any(line, " \t") < 0;
+        return true;
     }
-    if (line.p[0] == '"') { /* aliases may quote their names */
+    if (m->shape == SHAPE_ALIASES && line.p[0] == '"') {
         ssize_t end = str_index(str_from(line, 1), '"');
         if (end < 0)
             return false;
         *key = str_head(str_from(line, 1), (size_t)end);
         n = (size_t)end + 2;
     } else {
+        if (line.p[0] == '[' && str_index(line, ']') > 0)
+            n = (size_t)str_index(line, ']');
         while (n < line.n && !is_blank(line.p[n]) && line.p[n] != ':')
             n++;
         *key = str_head(line, n);
@@ -108,6 +113,7 @@ static int fill(struct making *m, struct table *t, struct str text)
                             STR_ARG(key));
         if (rc != RC_OK)
             return complain("%s:%ld: %s", m->source, number, why.text);
+        m->n++;
     }
     return STATUS_DONE;
 }
@@ -122,6 +128,19 @@ static struct str base_of(const struct making *m)
     return m->output ? arena_printf(m->s->arena, "%s.makemap", m->output) : name;
 }
 
+/* The table may be read by those who may read the source. Source "-": standard input. */
+static enum rc read_source(const struct making *m, struct str *text, struct why *why)
+{
+    struct stat st;
+
+    if (strcmp(m->source, "-") == 0)
+        return fd_read_all(STDIN_FILENO, SOURCE_MAX, m->s->arena, text, why);
+    TRY(file_read(m->source, SOURCE_MAX, m->s->arena, text, why));
+    if (stat(m->source, &st) == 0)
+        umask(~st.st_mode & 0777);
+    return RC_OK;
+}
+
 static int make(struct making *m)
 {
     const struct table_env env = {m->s->command.config, &m->s->command.log};
@@ -132,7 +151,7 @@ static int make(struct making *m)
     struct why why = {0};
     int status;
 
-    if (file_read(m->source, SOURCE_MAX, m->s->arena, &text, &why) != RC_OK)
+    if (read_source(m, &text, &why) != RC_OK)
         return complain("%s", why.text);
     if (table_open(name, TABLE_CREATE | TABLE_STRICT | TABLE_BYTES, &env, &t, &why) != RC_OK)
         return complain("%s", why.text);
@@ -143,6 +162,19 @@ static int make(struct making *m)
     if (status == STATUS_DONE && m->output && !str_has_suffix(str_of(m->output), STR(".db")) &&
         rename(arena_printf(m->s->arena, STR_FMT ".db", STR_ARG(base)).p, m->output) < 0)
         status = complain("rename to %s: %s", m->output, strerror(errno));
+    if (status == STATUS_DONE && m->n == 0)
+        (void)complain("warning: empty map created: %s%s", m->output ? m->output : m->source,
+                       m->output ? "" : ".db");
+    return status;
+}
+
+int make_aliases(struct smtpctl *s, const char *path)
+{
+    struct making m = {.s = s, .type = STR("hash"), .shape = SHAPE_ALIASES, .source = path};
+    int status = make(&m);
+
+    if (status == STATUS_DONE)
+        printf("%s: %ld aliases\n", path, m.n);
     return status;
 }
 
@@ -199,77 +231,7 @@ int makemap(struct smtpctl *s, int argc, char **argv)
     if (argc != optind + 1 || (m.dump && m.output))
         return usage();
     m.source = argv[optind];
+    if (strcmp(m.source, "-") == 0 && m.output == NULL)
+        return usage();
     return m.dump ? dump(&m) : make(&m);
-}
-
-/* ---- newaliases ---- */
-
-/* Words of a configuration file; quotes and comments are understood, no more of the grammar. */
-static struct str next_word(struct str *text)
-{
-    *text = str_ltrim(*text);
-    while (text->n && text->p[0] == '#') {
-        (void)str_cut(text, '\n');
-        *text = str_ltrim(*text);
-    }
-    if (text->n && text->p[0] == '"') {
-        *text = str_from(*text, 1);
-        return str_cut(text, '"');
-    }
-    for (size_t n = 0; n <= text->n; n++)
-        if (n == text->n || is_white(text->p[n]) || strchr("{}\"", text->p[n])) {
-            struct str word = str_head(*text, n ? n : 1);
-            *text = str_from(*text, word.n);
-            return word;
-        }
-    return STR_NONE;
-}
-
-/* table aliases file:PATH, table aliases db:PATH.db, map aliases { source db "PATH.db" } */
-static struct str aliases_of(struct smtpctl *s, struct str text)
-{
-    struct str path = str_of(aliases_file), word, before = STR_NONE;
-
-    while (text.n) {
-        word = next_word(&text);
-        if (str_eq(word, STR("aliases")) &&
-            (str_eq(before, STR("table")) || str_eq(before, STR("map")))) {
-            word = next_word(&text);
-            while (text.n && !str_eq(word, STR("}")) && str_index(word, '/') < 0)
-                word = next_word(&text);
-            if (str_index(word, '/') >= 0)
-                path = str_from(word, (size_t)str_index(word, '/'));
-            break;
-        }
-        before = word;
-    }
-    if (str_has_suffix(path, STR(".db")))
-        path = str_head(path, path.n - 3);
-    return arena_copy(s->arena, path);
-}
-
-int newaliases(struct smtpctl *s, int argc, char **argv)
-{
-    const char *conf = NULL;
-    struct str text, path = str_of(aliases_file);
-    struct why why = {0};
-    int letter;
-
-    optind = 1;
-    while ((letter = getopt(argc, argv, "f:h")) > 0) {
-        if (letter != 'f') {
-            fputs("usage: newaliases [-f file]\n", stderr);
-            return STATUS_FAILED;
-        }
-        conf = optarg;
-    }
-    if (conf) {
-        if (file_read(conf, SOURCE_MAX, s->arena, &text, &why) != RC_OK) {
-            fprintf(stderr, "newaliases: %s\n", why.text);
-            return STATUS_FAILED;
-        }
-        path = aliases_of(s, text);
-    }
-    const char *const words[] = {"makemap", "-t", "aliases", path.p, NULL};
-    return makemap(s, 4, (char **)words);
 }

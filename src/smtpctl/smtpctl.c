@@ -16,12 +16,7 @@
 #include "service/lock.h"
 #include "util/file.h"
 
-enum {
-    MAIN_CF_MAX = 16 * 1024 * 1024,
-    ENVIRONMENT_MAX = 1024 * 1024,
-    STOP_TRIES = 200,
-    STOP_STEP_US = 50 * 1000
-};
+enum { ENVIRONMENT_MAX = 1024 * 1024, STOP_TRIES = 200, STOP_STEP_US = 50 * 1000 };
 
 static int ask_and_say(struct smtpctl *s, const char *word, const char *argument)
 {
@@ -85,7 +80,9 @@ static int resume_smtp(struct smtpctl *s)
 
 static int change_tracing(struct smtpctl *s, const char *word, const char *kind)
 {
-    if (board_trace_bit(str_of(s->words[0])) == 0) {
+    bool is_profile = strcmp(kind, "profile") == 0;
+
+    if ((is_profile ? board_profile_bit : board_trace_bit)(str_of(s->words[0])) == 0) {
         fprintf(stderr, "smtpctl: invalid %s keyword: %s\n", kind, s->words[0]);
         return STATUS_FAILED;
     }
@@ -119,32 +116,7 @@ static int run_postfix(struct smtpctl *s, const char *word)
     return run_command(s, argv, STR_NONE, true);
 }
 
-/* Does a table of that name stand in main.cf: type:/path/NAME, or with a suffix? */
-static bool has_table(struct smtpctl *s, struct str name)
-{
-    struct str path = arena_printf(s->arena, "%s/main.cf", config_default_dir()), text, word;
-    struct why why;
-
-    if (file_read(path.p, MAIN_CF_MAX, s->arena, &text, &why) != RC_OK)
-        return false;
-    while (str_token(&text, ", \t\r\n{}", &word)) {
-        ssize_t slash = str_rindex(word, '/'), colon = str_rindex(word, ':');
-        struct str base = str_from(word, (size_t)((slash > colon ? slash : colon) + 1));
-        struct str rest = base, stem = str_cut(&rest, '.');
-        if ((slash >= 0 || colon >= 0) && (str_eq(base, name) || str_eq(stem, name)))
-            return true;
-    }
-    return false;
-}
-
-/* Services notice changed tables by themselves; a reload also takes what was compiled from them. */
-static int do_update_table(struct smtpctl *s)
-{
-    ask_connect(s);
-    return say_result(has_table(s, str_of(s->words[0])) && run_postfix(s, "reload") == 0, STR_NONE);
-}
-
-static int do_reload(struct smtpctl *s)
+int do_reload(struct smtpctl *s)
 {
     ask_connect(s);
     return say_result(run_postfix(s, "reload") == 0, STR_NONE);

@@ -63,6 +63,7 @@ struct message {
     struct envelope *envelopes;
     size_t n;
     long next_attempt, last_attempt; /* 0: none yet */
+    struct queue_notes notes;
     bool active;                     /* qmgr has it in memory */
     struct arena *arena;
 };
@@ -93,8 +94,6 @@ int show_message(struct smtpctl *s);
 /* split.c: a copy of the message in that queue with one recipient alone, who is done here then. */
 enum rc split_off(struct smtpctl *s, struct message *m, const struct recipient *chosen,
                   struct str queue_name, struct arena *a, struct str *id, struct why *why) MUST_USE;
-/* The message that such a copy is of; p == NULL: it is none. */
-struct str split_origin(int fd, struct arena *a);
 
 /* act.c */
 int do_pause_envelope(struct smtpctl *s);
@@ -124,4 +123,11 @@ int do_unblock(struct smtpctl *s);
 int do_encrypt(struct smtpctl *s);
 int do_spf_walk(struct smtpctl *s);
 int makemap(struct smtpctl *s, int argc, char **argv);
+int make_aliases(struct smtpctl *s, const char *path);
+
+/* tables.c */
 int newaliases(struct smtpctl *s, int argc, char **argv);
+int do_update_table(struct smtpctl *s);
+
+/* smtpctl.c */
+int do_reload(struct smtpctl *s);

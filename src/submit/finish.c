@@ -122,6 +122,7 @@ unsigned submit_finish(struct submission *s, struct str *reason)
 {
     struct why why;
     bool hold = s->flags & SUBMIT_HOLD;
+    struct timespec began;
     int fd;
 
     complete_file(s);
@@ -134,11 +135,13 @@ unsigned submit_finish(struct submission *s, struct str *reason)
         remove_file(s, "discarded");
         return 0;
     }
+    began = log_profile_begin(&s->log, LOG_PROFILE_QUEUE);
     if (queue_file_commit(s->file, hold ? STR("hold") : STR("incoming"), &fd, &why) != RC_OK) {
         log_warning(&s->log, "%s", why.text);
         submission_fail(s, SUBMIT_WRITE, STR_NONE);
         return refuse(s, reason);
     }
+    log_profile_end(&s->log, began, "profile-queue: message_commit");
     s->is_over = s->is_queued = true;
     if (!hold)
         tell_qmgr(s, fd);

@@ -45,6 +45,24 @@ bool log_traces(const struct log *log, unsigned bits)
     return k && k->watched && atomic_load_explicit(k->watched, memory_order_relaxed) & bits;
 }
 
+struct timespec log_profile_begin(const struct log *log, unsigned bit)
+{
+    return log_traces(log, bit) ? clock_now() : (struct timespec){0};
+}
+
+void log_profile_end(const struct log *log, struct timespec began, const char *format, ...)
+{
+    char what[128];
+    va_list args;
+
+    if (began.tv_sec == 0)
+        return;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    log_info(log, "%s %.6f", what, clock_diff(clock_now(), began));
+}
+
 static const char *const level_words[] = {"", "warning: ", "error: ", "fatal: ", "panic: "};
 static const int level_priorities[] = {LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT, LOG_CRIT};
 

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "util/str.h"
 #include "util/why.h"
@@ -37,6 +38,8 @@ enum log_trace {                          /* of the bits of log_watch() */
                  LOG_TRACE_LOOKUP = 1 << 9,
                  LOG_TRACE_STAT = 1 << 10,
                  LOG_TRACE_RULES = 1 << 11,
+                 LOG_PROFILE_IMSG = 1 << 16, /* how long the answer to one takes */
+                 LOG_PROFILE_QUEUE = 1 << 17,
 };
 
 struct log_sink;
@@ -73,6 +76,13 @@ void log_close(struct log *log);
 void log_watch(struct log *log, const atomic_uint *bits, unsigned verbose_bits);
 /* Is one of these bits set there? */
 bool log_traces(const struct log *log, unsigned bits);
+/*
+ * How long something takes, while this bit is set: begin gives the time, or zero; end logs the text
+ * and the seconds since, unless it was zero.
+ */
+struct timespec log_profile_begin(const struct log *log, unsigned bit);
+void log_profile_end(const struct log *log, struct timespec began, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
 void log_info(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_warning(const struct log *log, const char *format, ...) PRINTF_LIKE(2, 3);

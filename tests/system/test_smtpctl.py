@@ -316,6 +316,40 @@ def test_S4_resume_one_envelope_of_a_paused_message(system, sink):
     assert len(queue(system)) == 1
 
 
+def test_S4_schedule_one_envelope_of_several(system, sink):
+    """Only that recipient is tried; the others wait as before, and how often each was tried is kept."""
+    defer(system, "ann@far.test", "bob@far.test", "joe@far.test")
+    before = {r[5]: r for r in queue(system)}
+    ident = before["bob@far.test"][0]
+    ctl(system, "resume", "route", ctl(system, "show", "routes", check=True).stdout.split(".")[0], check=True)
+    assert ctl(system, "schedule", ident, check=True).stdout == "1 envelope scheduled\n"
+
+    def rows():
+        return {r[5]: r for r in queue(system)}
+    wait_until(lambda: rows().get("bob@far.test", [0] * 14)[10] == "2", what=system.logs()[-3000:])
+    for who in ("ann@far.test", "joe@far.test"):
+        assert rows()[who][:12] == before[who][:12]  # identifier, last attempt, attempts
+    assert rows()["bob@far.test"][0] == ident and len(system.queue_files("deferred")) == 2
+    assert all(os.stat(f).st_uid == os.stat(system.data).st_uid for d, _, files in os.walk(f"{system.spool}/defer") for f in [f"{d}/{x}" for x in files])
+    ctl(system, "schedule", "all", check=True)
+    wait_until(lambda: {r[5][:3]: r[10] for r in queue(system)} == {"ann": "2", "bob": "3", "joe": "2"}, what=system.logs()[-3000:])
+    s = listen(system, sink)
+    assert ctl(system, "schedule", ident, check=True).stdout == "1 envelope scheduled\n"
+    wait_until(lambda: s.got == ["bob@far.test"], what=system.logs()[-3000:])
+    system.run("postsuper", check=True)
+    ctl(system, "schedule", "all", check=True)
+    wait_until(lambda: sorted(s.got) == ["ann@far.test", "bob@far.test", "joe@far.test"], what=system.logs()[-3000:])
+    wait_until(lambda: not system.queue_files())
+
+
+def test_S4_remove_one_leaves_the_others_alone(system):
+    defer(system, "ann@far.test", "bob@far.test")
+    before = {r[5]: r for r in queue(system)}
+    assert ctl(system, "remove", before["ann@far.test"][0], check=True).stdout == "1 envelope removed\n"
+    assert [r[:12] for r in queue(system)] == [before["bob@far.test"][:12]]
+    wait_until(lambda: "bob@far.test" in (m := system.run("mailq").stdout) and "ann@far.test" not in m, what="listing")
+
+
 def test_discover(system):
     defer(system, "bob@far.test")
     (path,) = system.wait_queue(1, "deferred")
@@ -433,6 +467,8 @@ def test_trace_keywords(system):
     assert ctl(system, "untrace", "smtp", check=True).stdout == "command succeeded\n"
     assert ctl(system, "profile", "imsg", check=True).stdout == "command succeeded\n"
     assert ctl(system, "unprofile", "imsg", check=True).stdout == "command succeeded\n"
+    r = ctl(system, "profile", "smtp")  # the original knows imsg and queue as well
+    assert r.returncode == 1 and "invalid profile keyword: smtp" in r.stderr
     r = ctl(system, "trace", "foo")
     assert r.returncode == 1 and "invalid trace keyword: foo" in r.stderr
 
@@ -612,3 +648,12 @@ def test_profile(system):
     system.send("x@far.test")
     system.wait_log(r"defer\[?.*profile-imsg: defer bounce_append \d+\.\d{6}|bounce\[\d+\]: profile-imsg: defer bounce_append \d+\.\d{6}")
     ctl(system, "unprofile", "imsg", check=True)
+    assert "profile-queue:" not in system.logs()
+    ctl(system, "profile", "queue", check=True)
+    system.send("bob@v.test")
+    for work in ("smtpd.*message_commit", "virtual.*envelope_done", "qmgr.*message_delete"):
+        system.wait_log(rf"{work.split('.')[0]}\[\d+\]: \w+: profile-queue: {work.split('*')[1]} \d+\.\d{{6}}$")
+    ctl(system, "schedule", "all", check=True)
+    system.wait_log(r"qmgr\[\d+\]: profile-queue: message_load \d+\.\d{6}$")
+    system.wait_log(r"qmgr\[\d+\]: \w+: profile-queue: message_defer \d+\.\d{6}$")
+    ctl(system, "unprofile", "queue", check=True)

@@ -1,6 +1,7 @@
 /* Writing and reading queue files, moving them, marking recipients, log files. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "queue/queue.h"
@@ -345,9 +346,69 @@ static void test_pointers(void **state)
     close(fd);
 }
 
+/* What stands at the end of a file, and whether there is a place for notes. */
+static void test_notes(void **state)
+{
+    static const struct {
+        const char *tail;
+        size_t n;
+        bool has_place;
+        long attempts;
+        const char *split_from;
+    } ends[] = {
+        {"N\1aX\0E\0", 7, true, 0, ""},
+        {"X\0E\0A\x13"
+         "attempts=0000000007",
+         25, true, 7, ""},
+        {"X\0E\0A\xdsplit_from=AB", 19, true, 0, "AB"},
+        {"E\0A\xdsplit_from=ABA\x13"
+         "attempts=0000000012",
+         38, true, 12, "AB"},
+        {"E\0A\x13"
+         "attempts=00000",
+         18, false, 0, ""}, /* half of one */
+        {"E\0A\x13"
+         "attempts=0000000007X\0",
+         25, false, 0, ""}, /* content */
+        {"E\0A\3x=1", 7, true, 0, ""},
+        {"X\0", 2, false, 0, ""},
+        {"E\0p\1"
+         "5",
+         5, false, 0, ""}, /* a Milter's change, by Postfix */
+        {"", 0, false, 0, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        int fd = memfd_create("queue", MFD_CLOEXEC);
+        struct queue_notes notes;
+        struct stat before, after;
+        struct why why;
+        assert_int_equal(write(fd, ends[i].tail, ends[i].n), ends[i].n);
+        queue_file_read_notes(fd, &notes);
+        assert_int_equal(notes.attempts, ends[i].attempts);
+        assert_string_equal(notes.split_from, ends[i].split_from);
+        notes.attempts++;
+        assert_int_equal(queue_file_write_notes(fd, &notes, &why) == RC_OK, ends[i].has_place);
+        if (ends[i].has_place) {
+            assert_int_equal(fstat(fd, &before), 0);
+            notes.attempts += 10;
+            assert_int_equal(queue_file_write_notes(fd, &notes, &why), RC_OK);
+            notes = (struct queue_notes){0};
+            queue_file_read_notes(fd, &notes);
+            assert_int_equal(notes.attempts, ends[i].attempts + 11);
+            assert_string_equal(notes.split_from, ends[i].split_from);
+            assert_int_equal(fstat(fd, &after), 0);
+            assert_int_equal(before.st_size, after.st_size);
+        }
+        close(fd);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_notes),
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abandoned_file_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_and_mark, setup, teardown),
