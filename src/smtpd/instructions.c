@@ -153,7 +153,7 @@ void instructions_release(struct session *s)
     s->rule = (struct session_rule){.gate = GATE_OPEN};
 }
 
-/* Each kind of trouble once a minute is enough for the log. */
+/* Each kind of trouble once a minute is enough for the log, and for the postmaster. */
 static void log_trouble(struct session *s)
 {
     struct smtpd_shared *shared = s->process->shared;
@@ -161,8 +161,10 @@ static void log_trouble(struct session *s)
     struct smtpd_trouble *t = &shared->trouble[hash / 2 % TROUBLES];
     long now = (long)clock_seconds();
 
-    if (atomic_load(&t->hash) == hash && now - atomic_load(&t->second) < 60)
+    if (atomic_load(&t->hash) == hash && now - atomic_load(&t->second) < 60) {
+        s->rule.is_told = true;
         return;
+    }
     atomic_store(&t->hash, hash);
     atomic_store(&t->second, now);
     log_warning(&s->log,
@@ -237,6 +239,8 @@ bool instructions_admit(struct session *s)
     case GATE_UNAVAILABLE:
         session_replyf(s, "421 4.3.0 " STR_FMT " Error: service unavailable",
                        STR_ARG(s->config->myhostname));
+        if (s->rule.is_told)
+            s->noticed = 0;
         break;
     case GATE_RUN: runner_session(s, text); break;
     case GATE_DENY:

@@ -12,6 +12,7 @@ enum gate { GATE_OPEN, GATE_DENY, GATE_UNAVAILABLE, GATE_RUN };
 /* What a session has because of the rule for its client. */
 struct session_rule {
     enum gate gate;
+    bool is_told;                     /* GATE_UNAVAILABLE: others had this trouble just now */
     struct instruction instruction;   /* table.n == 0: no rule */
     const struct overlay *overlay;    /* NULL: no settings */
     VEC(const struct overlay *) kept; /* of rules before XCLIENT: TLS began with them */

@@ -632,10 +632,16 @@ def test_rules_that_change_for_the_worse(postern, place):
 
 
 def test_table_down_means_421(postern):
-    p = postern({"smtpd_client_instruction_maps": "fail:down"}, start=False)
+    p = postern({"smtpd_client_instruction_maps": "fail:down", "error_notice_recipient": "daemon@example.test"}, start=False)
     p.run("postfix", "start")
     wait_until(lambda: greeting(p.port).startswith("421 4.3.0 mx.example.test Error: service unavailable"), what="421")
     p.wait_log("warning: smtpd_client_instruction_maps: .*told to come again")
+    for _ in range(5):
+        assert greeting(p.port).startswith("421")
+    p.wait_log("disconnect from", count=6)
+    p.wait_mail("daemon")
+    p.wait_empty()
+    assert len(p.mails("daemon")) == p.logs().count("told to come again")  # no flood for the postmaster: once a minute, as the log
 
 
 def test_any_table_can_hold_rules(postern, place):
