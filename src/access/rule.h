@@ -1,10 +1,9 @@
 /* What check rules are parsed into. */
 #pragma once
 
-#include <regex.h>
-
 #include "access/rules.h"
 #include "util/candidates.h"
+#include "util/regex.h"
 
 enum text_kind { TEXT_ANY, TEXT_EXACT, TEXT_WILD, TEXT_REGEX };
 
@@ -78,9 +77,7 @@ struct rules {
 /* rules_token.c: one list, "token token EXCEPT token". */
 enum rc rule_list_parse(struct arena *a, enum rule_field field, struct str text,
                         struct rule_list *out, struct why *why) MUST_USE;
-/* rules_regex.c: "/expression/" */
-enum rc parse_regex(struct arena *a, struct str text, struct text_pattern *out,
-                    struct why *why) MUST_USE;
+
 bool text_matches(const struct text_pattern *p, struct str lower, bool *trouble);
 
 /* rules_index.c */

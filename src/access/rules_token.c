@@ -30,6 +30,13 @@ static bool is_regex(struct str text)
            str_find(text, STR("/@")) < 0;
 }
 
+static enum rc parse_regex(struct arena *a, struct str text, struct text_pattern *out,
+                           struct why *why)
+{
+    *out = (struct text_pattern){TEXT_REGEX, STR_NONE, NULL};
+    return regex_compile(a, (struct str){text.p + 1, text.n - 2}, &out->regex, why);
+}
+
 static enum rc parse_text(struct arena *a, struct str text, struct text_pattern *out,
                           struct why *why)
 {

@@ -1,7 +1,7 @@
 /*
  * Match rules: which action takes a recipient, decided by client, user, greeting, sender, recipient
- * and listener together. The first rule that holds decides; none: rejected. See match_rules(5). However
- * many rules there are, only those are looked at whose lists can hold (util/candidates.h).
+ * and listener together. The first rule that holds decides; none: rejected. See match_rules(5).
+ * However many rules there are, only those are looked at whose lists can hold (util/candidates.h).
  *
  * An action is a name that is recorded with the recipient in the queue file; what it means is
  * looked up at each delivery attempt (recipient_action_maps). struct dispatch is read-only after

@@ -44,11 +44,6 @@ static enum rc open_table(struct dispatch *d, struct str name, struct table **ou
 
 /* ---- list NAME, then one entry in each line that begins with a blank ---- */
 
-static void free_expression(void *expression)
-{
-    regfree(expression);
-}
-
 static void add_entry(struct dispatch *d, struct list *l, struct str entry)
 {
     struct network network;
@@ -95,53 +90,12 @@ static enum rc add_list(struct dispatch *d, struct str name, struct why *why)
     return RC_OK;
 }
 
-/*
- * The C library's compiler copies what is repeated: "x++++..." or "((x{99}){99}){99}" would take
- * all the memory there is.
- */
-static bool is_bounded(struct str text)
-{
-    long product = 1, n;
-    bool repeated = false;
-
-    for (size_t i = 0; i < text.n; i++) {
-        bool operator= strchr("*+?{", text.p[i]) != NULL &&text.p[i];
-        if (operator&& repeated)
-            return false;
-        if (text.p[i] == '\\')
-            i++;
-        repeated = operator;
-        if (text.p[i] == '{') {
-            struct str inside = str_from(text, i + 1), word;
-            inside = str_cut(&inside, '}');
-            i += inside.n + 1;
-            while (str_token(&inside, ",", &word))
-                product *= str_to_long(word, 0, 1000, &n) && n > 1 ? n : 1;
-            if (product > 1000)
-                return false;
-        }
-    }
-    return true;
-}
-
 static enum rc compile_expressions(struct dispatch *d, struct list *l, struct why *why)
 {
-    char text[256];
+    const regex_t *r = NULL;
 
-    if (l->expressions.n)
-        return RC_OK;
-    for (size_t i = 0; i < l->entries.n; i++) {
-        regex_t *r = arena_new_of(d->arena, regex_t);
-        if (!is_bounded(l->entries.v[i]))
-            return FAIL(why, RC_CONFIG, "regular expression " STR_FMT ": too many repetitions",
-                        STR_ARG(l->entries.v[i]));
-        int error = regcomp(r, l->entries.v[i].p, REG_EXTENDED | REG_NOSUB | REG_ICASE);
-        if (error) {
-            regerror(error, r, text, sizeof text);
-            return FAIL(why, RC_CONFIG, "regular expression " STR_FMT ": %s",
-                        STR_ARG(l->entries.v[i]), text);
-        }
-        arena_defer(d->arena, free_expression, r);
+    for (size_t i = l->expressions.n; i < l->entries.n; i++) {
+        TRY(regex_compile(d->arena, l->entries.v[i], &r, why));
         vec_add(d->arena, &l->expressions, r);
     }
     return RC_OK;
@@ -206,7 +160,8 @@ static enum rc add_condition(struct dispatch *d, struct rule *r, struct str word
     while (i < n && !str_eq(name, str_of(facts[i].name)))
         i++;
     if (i == n)
-        return FAIL(why, RC_CONFIG, "unknown condition \"" STR_FMT "\"", STR_ARG(word));
+        return FAIL(why, RC_CONFIG, "unknown condition \"" STR_FMT "\"; match_rules(5) lists them",
+                    STR_ARG(word));
     c.fact = facts[i].fact;
     if ((facts[i].list == MUST && value.n == 0) || (facts[i].list == WITHOUT && end >= 0))
         return FAIL(why, RC_CONFIG, "\"%s\" %s", facts[i].name,
@@ -321,7 +276,10 @@ enum rc dispatch_open(const char *path, const struct table_env *env, struct disp
     enum rc rc = file_read(path, FILE_MAX, a, &text, why);
 
     if (rc == RC_NONE)
-        return FAIL(why, RC_CONFIG, "open match rules %s: No such file or directory", path);
+        return FAIL(
+            why, RC_CONFIG,
+            "open match rules %s: No such file or directory; create it, or take match_rules out of the restrictions",
+            path);
     TRY(rc);
     TRY(dispatch_parse(text, path, env, out, why));
     (*out)->stamp = stamp;

@@ -1,10 +1,9 @@
 /* Inside of the match rules. */
 #pragma once
 
-#include <regex.h>
-
 #include "dispatch/dispatch.h"
 #include "util/candidates.h"
+#include "util/regex.h"
 
 enum fact {
     FACT_ANY,
@@ -25,13 +24,13 @@ enum { FACTS = FACT_TLS + 1 };
 
 struct list { /* entries are what they are used as: names, addresses, networks, expressions */
     VEC(struct str) entries;
-    struct map exact;              /* entries without '*', in lower case */
-    struct map ends;               /* those with one '*', in front: what stands behind it */
-    struct map domain_ends;        /* "@*end" */
-    VEC(struct str) patterns;      /* the others with '*' */
-    struct networks networks;      /* those that are one */
-    VEC(regex_t *) expressions;    /* when used with ~ */
-    struct clause *clauses[FACTS]; /* of the index, while it is filled */
+    struct map exact;                 /* entries without '*', in lower case */
+    struct map ends;                  /* those with one '*', in front: what stands behind it */
+    struct map domain_ends;           /* "@*end" */
+    VEC(struct str) patterns;         /* the others with '*' */
+    struct networks networks;         /* those that are one */
+    VEC(const regex_t *) expressions; /* when used with ~ */
+    struct clause *clauses[FACTS];    /* of the index, while it is filled */
 };
 
 struct condition {

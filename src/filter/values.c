@@ -1,16 +1,16 @@
 /* Values that a condition compares with: words with wild cards, networks, regular expressions. */
 #include <fnmatch.h>
-#include <regex.h>
 
 #include "filter/filter.h"
 #include "util/file.h"
+#include "util/regex.h"
 
 enum { FILE_MAX_BYTES = 256 * 1024 * 1024, TEXT_MAX_BYTES = 1024 };
 
 struct value {
     struct str text; /* lower case unless a regular expression; NUL-terminated */
     struct network network;
-    regex_t regex;
+    const regex_t *regex;
 };
 
 struct filter_values {
@@ -19,25 +19,13 @@ struct filter_values {
     VEC(struct value *) list;
 };
 
-static void free_regex(void *regex)
-{
-    regfree(regex);
-}
-
 static enum rc add(struct filter_values *v, struct str text, struct arena *a, struct why *why)
 {
     struct value *x = arena_new_of(a, struct value);
-    int error;
 
     x->text = v->is_regex ? arena_copy(a, text) : arena_lower(a, text);
     if (v->is_regex) {
-        error = regcomp(&x->regex, x->text.p, REG_EXTENDED | REG_NOSUB | REG_ICASE);
-        if (error) {
-            char words[256];
-            regerror(error, &x->regex, words, sizeof words);
-            return FAIL(why, RC_CONFIG, "regular expression \"%s\": %s", x->text.p, words);
-        }
-        arena_defer(a, free_regex, &x->regex);
+        TRY(regex_compile(a, x->text, &x->regex, why));
     } else if (v->kind == KIND_NETWORK && !str_eq(x->text, STR("local"))) {
         struct why words;
         if (network_parse(x->text, &x->network, &words) != RC_OK)
@@ -154,7 +142,7 @@ static bool has_regex(const struct value *x, struct str text)
     if (text.n)
         memcpy(copy, text.p, text.n);
     copy[text.n] = '\0';
-    return regexec(&x->regex, copy, 0, NULL, 0) == 0;
+    return regexec(x->regex, copy, 0, NULL, 0) == 0;
 }
 
 bool filter_values_have(const struct filter_values *v, struct str text, const struct addr *address)

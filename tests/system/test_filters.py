@@ -132,7 +132,7 @@ def try_mail(p, sender):
     ('a phase helo match src { ::1 } reject "no code"', r"line 1: reject text must begin with 4NN or 5NN"),
     ("a phase helo match src { 10.0.0.1/8 } junk", r"line 1: .*10\.0\.0\.0/8"),
     ("a phase helo match src /nonexistent junk", r"line 1: .*/nonexistent"),
-    ("a phase helo match helo regex { ( } junk", r"line 1: regular expression"),
+    ("a phase helo match helo regex { ( } junk", r"line 1: bad regular expression"),
     ("b proc x", r"filters: no filter with the name a"),
     ("a chain a", r"chain a contains itself"),
     ("a proc", r"proc needs the name of a service"),

@@ -91,14 +91,13 @@ static const struct {
     {"match any action x\n", "rules, line 1: there is no action \"x\""},
     {"match client reject\n", "rules, line 1: \"client\" needs a list"},
     {"match tls=x reject\n", "rules, line 1: \"tls\" takes no list"},
-    {"match foo reject\n", "rules, line 1: unknown condition \"foo\""},
+    {"match foo reject\n", "rules, line 1: unknown condition \"foo\"; match_rules(5) lists them"},
     {"match sender=x reject\n", "rules, line 1: there is no list \"x\""},
-    {"list a\n x++\nmatch helo~a reject\n",
-     "rules, line 3: regular expression x++: too many repetitions"},
     {"list a\n (x{99}){99}\nmatch helo~a reject\n",
-     "rules, line 3: regular expression (x{99}){99}: too many repetitions"},
+     "rules, line 3: regular expression \"(x{99}){99}\" repeats too much; write it with fewer "
+     "repetitions within repetitions"},
     {"list a\n x(\nmatch helo~a reject\n",
-     "rules, line 3: regular expression x(: Unmatched ( or \\("},
+     "rules, line 3: bad regular expression \"x(\": Unmatched ( or \\(; correct it"},
     {"accept\n", "rules, line 1: \"accept\" is none of list, action, match"},
     {"match any reject 200 no\n", "rules, line 1: reject: a reply begins with 4xx or 5xx"},
 };

@@ -1,5 +1,4 @@
-/* Regular expressions of check rules. */
-#include "access/rule.h"
+#include "util/regex.h"
 
 /*
  * The C library writes repeated parts out: "(((x+)+)+)+" takes twice the memory at each level. So
@@ -126,9 +125,8 @@ static void free_regex(void *regex)
     regfree(regex);
 }
 
-enum rc parse_regex(struct arena *a, struct str text, struct text_pattern *out, struct why *why)
+enum rc regex_compile(struct arena *a, struct str expression, const regex_t **out, struct why *why)
 {
-    struct str expression = arena_copy(a, (struct str){text.p + 1, text.n - 2});
     regex_t *regex = arena_new_of(a, regex_t);
     char words[128];
     int code;
@@ -137,14 +135,14 @@ enum rc parse_regex(struct arena *a, struct str text, struct text_pattern *out, 
         return FAIL(why, RC_CONFIG,
                     "regular expression \"" STR_FMT "\" repeats too much; write it with fewer "
                     "repetitions within repetitions",
-                    STR_ARG(text));
-    code = regcomp(regex, expression.p, REG_EXTENDED | REG_ICASE | REG_NOSUB);
+                    STR_ARG(expression));
+    code = regcomp(regex, arena_text(a, expression), REG_EXTENDED | REG_ICASE | REG_NOSUB);
     if (code) {
         regerror(code, regex, words, sizeof words);
         return FAIL(why, RC_CONFIG, "bad regular expression \"" STR_FMT "\": %s; correct it",
-                    STR_ARG(text), words);
+                    STR_ARG(expression), words);
     }
     arena_defer(a, free_regex, regex);
-    *out = (struct text_pattern){TEXT_REGEX, STR_NONE, regex};
+    *out = regex;
     return RC_OK;
 }
