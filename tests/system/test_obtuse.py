@@ -350,6 +350,29 @@ def test_F46_delay_holds_up_nobody_else(front):
     assert slow["reply"] == "551 5.7.1 slow" and slow["end"] - slow["start"] >= 2
 
 
+@pytest.mark.threads
+def test_F46_delayed_sessions_share_a_process(postern):
+    """200 clients wait; one process carries them all, and serves others meanwhile."""
+    _, p = rules_instance(postern, "noto_delay:ALL:*@slow.test:ALL:551 slow\n", main={
+        "check_rules_noto_delay": "10000s", "smtpd_process_sessions": "300", "default_process_limit": "300",
+        "smtpd_client_connection_count_limit": "0", "mynetworks": "127.0.0.0/8"})
+
+    def servers():
+        return [x for x in p.processes() if open(f"/proc/{x}/comm").read() == "smtpd\n"]
+
+    def threads():
+        return sum(len(os.listdir(f"/proc/{x}/task")) for x in servers())
+    with contextlib.ExitStack() as clients:
+        for _ in range(200):
+            c = clients.enter_context(p.raw())
+            assert c.cmd("HELO slow.test")[:3] == c.cmd("MAIL FROM:<a@slow.test>")[:3] == "250"
+            c.send("RCPT TO:<user@example.test>\r\n")
+        wait_until(lambda: threads() >= 200, what="200 waiting threads")
+        assert len(servers()) == 1
+        assert answer(p) == 250
+    p.wait_log(r"disconnect from \S+ helo=1 mail=1", count=200)
+
+
 def test_F46_client_that_leaves_ends_the_delay(postern):
     _, p = rules_instance(postern, FEATURES["f46"], {"check_rules_noto_delay": "1000s"})
     with p.raw() as c:
