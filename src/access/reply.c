@@ -20,6 +20,16 @@ struct str access_helo_name(struct arena *a, struct str said)
     return (struct str){name, n};
 }
 
+/* At most max bytes, no character cut in two. */
+static struct str cut_text(struct str text, size_t max)
+{
+    if (text.n <= max)
+        return text;
+    while (max && ((unsigned char)text.p[max] & 0xc0) == 0x80)
+        max--;
+    return str_head(text, max);
+}
+
 struct str access_reply(struct access_context *c, long code, const char *dsn, struct str text)
 {
     struct str reply;
@@ -34,7 +44,7 @@ struct str access_reply(struct access_context *c, long code, const char *dsn, st
     if (c->access->config->soft_bounce && code >= 500)
         code -= 100;
     reply = arena_printf(c->arena, "%ld %ld%s " STR_FMT, code, code / 100, dsn + 1, STR_ARG(text));
-    reply = str_head(reply, REPLY_MAX);
+    reply = cut_text(reply, REPLY_MAX);
     text_printable((char *)reply.p, reply.n, ' ', true);
     return reply;
 }

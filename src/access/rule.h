@@ -55,7 +55,7 @@ enum rule_field { FIELD_SOURCE, FIELD_FROM, FIELD_TO, FIELDS };
 struct rule_list { /* group EXCEPT group EXCEPT group ... */
     const struct token_group *groups;
     size_t n;
-    int cost; /* 0: from what is there; 1: an IDENT question; 2: DNS */
+    bool asks_ident, asks_dns;
 };
 
 struct rule {

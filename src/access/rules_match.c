@@ -169,27 +169,21 @@ static struct rule_subject subject_of(struct access_context *c, struct str addre
     return s;
 }
 
-struct str rules_client_name(const struct access_context *c)
+/* As it stands, whatever it looks like. */
+static struct str given_name(const struct access_context *c)
 {
     struct str name =
         access_config(c)->check_rules_use_reverse_name ? c->client.reverse_name : c->client.name;
-    struct addr address;
 
-    if (name.n == 0 || str_eq(name, STR("unknown")))
-        return STR_NONE;
-    return addr_parse(name, 0, &address, NULL) == RC_OK ? STR_NONE : name;
+    return str_eq(name, STR("unknown")) ? STR_NONE : name;
 }
 
-static void warn_about_name(const struct access_context *c)
+struct str rules_client_name(const struct access_context *c)
 {
-    struct str name = c->client.name;
+    struct str name = given_name(c);
     struct addr address;
 
-    if (name.n && addr_parse(name, 0, &address, NULL) == RC_OK)
-        log_warning(c->log,
-                    "host name " STR_FMT " of client [" STR_FMT
-                    "] looks like an address; check rules do not use it",
-                    STR_ARG(name), STR_ARG(c->client.address_text));
+    return name.n == 0 || addr_parse(name, 0, &address, NULL) == RC_OK ? STR_NONE : name;
 }
 
 enum rc rules_find(const struct rules *r, struct access_context *c, struct rule_hit *hit,
@@ -208,7 +202,11 @@ enum rc rules_find(const struct rules *r, struct access_context *c, struct rule_
     struct candidate_search search = {.arena = c->arena};
     long number;
 
-    warn_about_name(c);
+    if (name.n == 0 && given_name(c).n)
+        log_warning(c->log,
+                    "host name " STR_FMT " of client [" STR_FMT
+                    "] looks like an address; check rules do not use it",
+                    STR_ARG(given_name(c)), STR_ARG(c->client.address_text));
     rules_index_find(r, &q, &search);
     while ((number = search_next(&search)) != NO_CANDIDATE) {
         const struct rule *rule = &r->list.v[number];

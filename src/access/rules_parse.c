@@ -148,27 +148,20 @@ static enum rc parse_tail(struct arena *a, struct str tail, struct rule *rule, s
     return RC_OK;
 }
 
-static void order_lists(struct rule *rule)
+/* What is there, then an IDENT question, then DNS. */
+static int cost(const struct rule_list *l)
 {
-    static const unsigned char natural[FIELDS] = {FIELD_SOURCE, FIELD_FROM, FIELD_TO};
-    int n = 0;
-
-    for (int cost = 0; cost <= 2; cost++)
-        for (int i = 0; i < FIELDS; i++)
-            if (rule->lists[natural[i]].cost == cost)
-                rule->order[n++] = natural[i];
+    return l->asks_dns ? 2 : l->asks_ident;
 }
 
-static bool asks_ident(const struct rule *rule)
+static void order_lists(struct rule *rule)
 {
-    for (int f = 0; f < FIELDS; f++)
-        for (size_t g = 0; g < rule->lists[f].n; g++)
-            for (size_t t = 0; t < rule->lists[f].groups[g].n; t++) {
-                enum user_kind user = rule->lists[f].groups[g].tokens[t].user;
-                if (user == USER_IDENT || (f == FIELD_SOURCE && user != USER_NONE))
-                    return true;
-            }
-    return false;
+    int n = 0;
+
+    for (int wanted = 0; wanted <= 2; wanted++)
+        for (int field = 0; field < FIELDS; field++)
+            if (cost(&rule->lists[field]) == wanted)
+                rule->order[n++] = (unsigned char)field;
 }
 
 static enum rc parse_rule(struct rules *r, struct str line, struct rule *rule, struct why *why)
@@ -185,11 +178,12 @@ static enum rc parse_rule(struct rules *r, struct str line, struct rule *rule, s
         if (str_trim(fields[i]).n == 0)
             return FAIL(why, RC_CONFIG, "empty field; write ALL where everything is meant");
     }
-    for (int i = 0; i < FIELDS; i++)
+    for (int i = 0; i < FIELDS; i++) {
         TRY(rule_list_parse(r->arena, i, fields[i], &rule->lists[i], why));
+        r->asks_ident = r->asks_ident || rule->lists[i].asks_ident;
+    }
     TRY(parse_tail(r->arena, rest, rule, why));
     order_lists(rule);
-    r->asks_ident = r->asks_ident || asks_ident(rule);
     return RC_OK;
 }
 

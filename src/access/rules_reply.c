@@ -4,7 +4,7 @@
 #include "access/rule.h"
 #include "util/buf.h"
 
-enum { REPLY_MAX = 510, MESSAGE_MAX = 4096 };
+enum { EXPANDED_MAX = 4096 }; /* more than a reply can be */
 
 static void add_clean(struct buf *b, struct str value)
 {
@@ -37,26 +37,16 @@ static void add_code(struct buf *b, struct access_context *c, char code)
     }
 }
 
-/* At most max bytes, no character cut in two. */
-static struct str cut_text(struct str text, size_t max)
-{
-    if (text.n <= max)
-        return text;
-    while (max && ((unsigned char)text.p[max] & 0xc0) == 0x80)
-        max--;
-    return str_head(text, max);
-}
-
 struct str rules_expand(struct access_context *c, struct str message)
 {
     AUTO_BUF b = {0};
 
-    buf_init(&b, MESSAGE_MAX);
+    buf_init(&b, EXPANDED_MAX);
     for (size_t i = 0; i < message.n && !b.over; i++) {
         if (message.p[i] == '%' && i + 1 < message.n)
             add_code(&b, c, message.p[++i]);
         else
             buf_addc(&b, message.p[i]);
     }
-    return arena_copy(c->arena, cut_text(buf_str(&b), REPLY_MAX));
+    return arena_copy(c->arena, buf_str(&b));
 }

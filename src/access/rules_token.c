@@ -66,6 +66,15 @@ static bool is_dotted_number(struct str text)
     return digit;
 }
 
+static int count_dots(struct str text)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < text.n; i++)
+        n += text.p[i] == '.';
+    return n;
+}
+
 static void clear_host_bits(struct network *n)
 {
     bool v4 = addr_family(&n->base) == AF_INET;
@@ -95,13 +104,10 @@ static enum rc parse_bits(struct str token, struct str text, int all, struct net
 static enum rc parse_ipv4(struct str token, struct network *out, struct why *why)
 {
     struct str bits = token, base = str_cut(&bits, '/');
-    int dots = 0;
 
-    for (size_t i = 0; i < base.n; i++)
-        dots += base.p[i] == '.';
     if (str_eq(base, STR("0")))
         base = STR("0.0.0.0");
-    else if (dots != 3)
+    else if (count_dots(base) != 3)
         return FAIL(why, RC_CONFIG,
                     "netmask needs four octets: \"" STR_FMT "\"; write 192.0.2.0/24",
                     STR_ARG(token));
@@ -143,14 +149,10 @@ static enum rc parse_ipv6(struct str token, struct network *out, struct why *why
 static enum rc parse_network(struct str token, struct network *out, struct why *why)
 {
     struct str bits = token, base = str_cut(&bits, '/');
-    struct str rest = base;
-    int dots = 0;
 
     if (token.n && token.p[0] == '[')
         return parse_ipv6(token, out, why);
-    while (rest.n)
-        dots += rest.p[0] == '.', rest = str_from(rest, 1);
-    if (is_dotted_number(base) && (bits.p || dots == 3 || str_eq(base, STR("0"))))
+    if (is_dotted_number(base) && (bits.p || count_dots(base) == 3 || str_eq(base, STR("0"))))
         return parse_ipv4(token, out, why);
     if (bits.p)
         return FAIL(why, RC_CONFIG,
@@ -289,11 +291,13 @@ static enum rc parse_address_token(struct arena *a, struct str text, struct toke
     return parse_domain(a, text, t, why);
 }
 
-static int token_cost(const struct token *t, enum rule_field field)
+/* What one needs to know for the token. */
+static void note_questions(struct rule_list *l, const struct token *t, enum rule_field field)
 {
     if (t->kind == TOKEN_NS || t->kind == TOKEN_RBL)
-        return 2;
-    return t->user == USER_IDENT || (field == FIELD_SOURCE && t->user != USER_NONE) ? 1 : 0;
+        l->asks_dns = true;
+    if (t->user == USER_IDENT || (field == FIELD_SOURCE && t->user != USER_NONE))
+        l->asks_ident = true;
 }
 
 typedef VEC(struct token) token_list;
@@ -331,8 +335,7 @@ enum rc rule_list_parse(struct arena *a, enum rule_field field, struct str text,
         }
         TRY(field == FIELD_SOURCE ? parse_source_token(a, word, &t, why)
                                   : parse_address_token(a, word, &t, why));
-        if (token_cost(&t, field) > out->cost)
-            out->cost = token_cost(&t, field);
+        note_questions(out, &t, field);
         vec_add(a, &tokens, t);
     }
     if (tokens.n == 0 && groups.n == 0)

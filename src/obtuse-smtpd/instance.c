@@ -75,6 +75,14 @@ static void add_original(const struct obtuse *o, struct buf *b)
     set(b, "smtpd_client_connection_count_limit", "0");
 }
 
+/* There is no queue to flush, and none for notices. */
+static void add_spool(const struct obtuse *o, struct buf *b)
+{
+    set(b, "smtpd_spool_directory", o->spool);
+    set(b, "smtpd_etrn_restrictions", "reject");
+    set(b, "notify_classes", "");
+}
+
 /* The queue of the mail system instead of spool files: smtpfwdd is its delivery agent. */
 static void add_native(struct buf *b)
 {
@@ -106,7 +114,7 @@ struct str instance_main(const struct obtuse *o)
     if (o->brief)
         set(&b, "smtpd_brief_log", "yes");
     if (o->legacy_spool)
-        set(&b, "smtpd_spool_directory", o->spool);
+        add_spool(o, &b);
     else
         add_native(&b);
     for (size_t i = 0; i < o->settings.n; i++)

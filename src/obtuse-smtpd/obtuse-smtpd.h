@@ -3,11 +3,11 @@
 
 #include "service/command.h"
 
-struct obtuse { /* the command line, made complete */
+struct obtuse {              /* the command line, made complete */
     struct command *command; /* its configuration is that of the installation */
     struct arena *arena;
-    const char *arguments;     /* as typed, for the head of main.cf */
-    const char *home, *spool;  /* spool: absolute below home, "/spool" */
+    const char *arguments;    /* as typed, for the head of main.cf */
+    const char *home, *spool; /* spool: absolute below home, "/spool" */
     const char *user, *group, *port, *address, *hostname, *size, *pid_file;
     const char *rules; /* absolute */
     bool daemon, brief, no_names, paranoid, print, setup, legacy_spool;

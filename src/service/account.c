@@ -22,12 +22,15 @@ static void set_user(const struct command *c, const char *name, struct command_a
 
     if (name && p == NULL)
         log_fatal(&c->log, EX_USAGE, "option -u: no such user: %s", name);
-    out->uid = p ? p->pw_uid : geteuid();
-    out->gid = name ? p->pw_gid : getegid();
-    if (p)
-        snprintf(out->name, sizeof out->name, "%s", p->pw_name);
-    else
-        snprintf(out->name, sizeof out->name, "%u", out->uid);
+    out->uid = geteuid();
+    out->gid = getegid();
+    snprintf(out->name, sizeof out->name, "%u", out->uid);
+    if (p == NULL)
+        return;
+    out->uid = p->pw_uid;
+    if (name)
+        out->gid = p->pw_gid;
+    snprintf(out->name, sizeof out->name, "%s", p->pw_name);
 }
 
 static void set_group(const struct command *c, const char *name, struct command_account *out)

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "deliver/process.h"
 #include "smtpfwdd/drain.h"
 #include "util/clock.h"
 #include "util/file.h"
@@ -30,34 +31,20 @@ static pid_t start(char **argv, int fd, off_t from)
 }
 
 /* A mailer that hangs must not keep the message for ever. */
-static int wait_for(const struct forward *f, pid_t pid)
-{
-    struct timespec pause = {0, 20 * 1000 * 1000};
-    long deadline = clock_ms() + MAILER_SECONDS_MAX * 1000L;
-    int status = 0;
-    pid_t got;
-
-    while ((got = waitpid(pid, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
-        if (clock_ms() > deadline) {
-            log_warning(&f->log, "%s runs for more than %d seconds: ended", f->d->mailer,
-                        MAILER_SECONDS_MAX);
-            kill(-pid, SIGKILL);
-            waitpid(pid, &status, 0);
-            break;
-        }
-        nanosleep(&pause, NULL);
-    }
-    return status;
-}
-
 int forward_run(const struct forward *f, char **argv, int fd, off_t from)
 {
     pid_t pid = start(argv, fd, from);
+    int status = W_EXITCODE(EX_TEMPFAIL, 0);
+    struct why why;
 
-    if (pid > 0)
-        return wait_for(f, pid);
-    log_warning(&f->log, "fork: %m");
-    return W_EXITCODE(EX_TEMPFAIL, 0);
+    if (pid < 0) {
+        log_warning(&f->log, "fork: %m");
+    } else if (process_wait(pid, clock_ms() + MAILER_SECONDS_MAX * 1000L, &status, &why) != RC_OK) {
+        log_warning(&f->log, "%s: %s: ended", f->d->mailer, why.text);
+        kill(-pid, SIGKILL);
+        (void)!process_wait(pid, 0, &status, &why);
+    }
+    return status;
 }
 
 /* ---- recipients ---- */
