@@ -25,24 +25,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str text = {(const char *)data, size};
     struct templates t, again;
     struct why why = {0};
-    struct buf printed;
+    AUTO_ARENA a = arena_new(4096);
+    AUTO_BUF warnings;
+    AUTO_BUF printed;
 
     fill(&t);
     fill(&again);
-    if (templates_parse(text, "file", &t, &why) != RC_OK) {
+    buf_init(&warnings, 16 * 1024 * 1024);
+    if (templates_parse(arena_join(a, text, STR("\n")), "file", &t, &warnings, &why) != RC_OK) {
         FUZZ_CHECK(why.text[0] != '\0');
         return 0;
     }
+    buf_reset(&warnings);
     buf_init(&printed, 16 * 1024 * 1024);
     templates_print(&printed, &t);
     if (!holds_marker(&t)) {
-        FUZZ_CHECK(templates_parse(buf_str(&printed), "printed", &again, &why) == RC_OK);
+        FUZZ_CHECK(templates_parse(buf_str(&printed), "printed", &again, &warnings, &why) == RC_OK);
+        FUZZ_CHECK(warnings.n == 0);
         for (int k = 0; k < TEMPLATE_KINDS; k++) {
             FUZZ_CHECK(str_eq(t.of[k].body, again.of[k].body));
             FUZZ_CHECK(str_eq(t.of[k].subject, again.of[k].subject));
             FUZZ_CHECK(str_eq(t.of[k].charset, again.of[k].charset));
         }
     }
-    buf_done(&printed);
     return 0;
 }

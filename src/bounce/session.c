@@ -11,7 +11,7 @@ enum rc bounce_start(struct service_env *env, void **state, struct why *why)
     struct why template_why;
 
     TRY(queue_open_content(c, &s->queue, why));
-    if (templates_load(c, a, &s->templates, &template_why) != RC_OK)
+    if (templates_load(c, a, &env->log, &s->templates, &template_why) != RC_OK)
         log_warning(&env->log, "%s -- using built-in bounce templates instead", template_why.text);
     s->cleanup = post_pool(env);
     s->log_class = str_eq(str_of(env->name), c->defer_service_name)   ? STR("defer")

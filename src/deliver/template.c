@@ -2,8 +2,10 @@
 #include "deliver/template.h"
 
 #include "config/config.h"
+#include "global/header.h"
 #include "global/text.h"
 #include "util/file.h"
+#include "util/log.h"
 
 enum { TEMPLATE_FILE_MAX = 1024 * 1024 };
 
@@ -86,49 +88,36 @@ void templates_builtin(const struct config *config, struct templates *t)
 
 struct parser {
     const char *file;
-    int line_number;
+    int line; /* that was read last */
     struct str rest;
-    struct templates *t;
 };
 
-static bool next_line(struct parser *p, struct str *line)
+static struct str next_line(struct parser *p)
 {
-    if (p->rest.n == 0)
-        return false;
-    *line = str_cut(&p->rest, '\n');
-    if (line->n && line->p[line->n - 1] == '\r')
-        line->n--;
-    p->line_number++;
-    return true;
+    struct str line = str_cut(&p->rest, '\n');
+
+    p->line++;
+    return line.n && line.p[line.n - 1] == '\r' ? str_head(line, line.n - 1) : line;
 }
 
-/* "failure_template = <<EOF": which one, and what ends it. */
-static enum rc parse_start(const struct parser *p, struct str line, int *kind, struct str *end,
-                           struct why *why)
+/* Lines up to one that is end. RC_PERM: there is none, so text is all that follows. */
+static enum rc take_until(struct parser *p, struct str end, struct str *text, struct why *why)
 {
-    struct str value = line, name = str_rtrim(str_cut(&value, '='));
-
-    value = str_trim(value);
-    if (!str_has_prefix(value, STR("<<")) || str_trim(str_from(value, 2)).n == 0)
-        return FAIL(why, RC_CONFIG,
-                    "%s, line %d: \"" STR_FMT "\" where \"name = <<END\" should begin a template",
-                    p->file, p->line_number, STR_ARG(line));
-    *end = str_trim(str_from(value, 2));
-    for (*kind = 0; *kind < TEMPLATE_KINDS; (*kind)++)
-        if (str_has_suffix(name, STR("_template")) &&
-            str_eq(str_head(name, name.n - 9), str_of(names[*kind])))
+    *text = (struct str){p->rest.p, 0};
+    while (p->rest.n) {
+        struct str before = p->rest;
+        if (str_eq(next_line(p), end))
             return RC_OK;
-    return FAIL(why, RC_CONFIG,
-                "%s, line %d: unknown template \"" STR_FMT
-                "\"; there are failure_template, delay_template, success_template and "
-                "verify_template",
-                p->file, p->line_number, STR_ARG(name));
+        text->n += before.n - p->rest.n;
+    }
+    return FAIL(why, RC_PERM, "%s, line %d: missing \"" STR_FMT "\" at the end of a template",
+                p->file, p->line, STR_ARG(end));
 }
 
-static enum rc parse_header(const struct parser *p, struct template *t, struct str line,
+static enum rc parse_header(const struct parser *p, struct str line, struct template *t,
                             struct why *why)
 {
-    struct str value = line, name = str_rtrim(str_cut(&value, ':'));
+    struct str name = str_head(line, header_name_length(line)), value = header_body(line);
     const struct {
         const char *name;
         struct str *value;
@@ -139,97 +128,110 @@ static enum rc parse_header(const struct parser *p, struct template *t, struct s
         {"Postmaster-Subject", &t->postmaster_subject},
     };
 
-    if (value.p == NULL || name.n == 0 || is_white(name.p[0]))
-        return FAIL(why, RC_CONFIG,
-                    "%s, line %d: \"" STR_FMT "\" is no header line; an empty line must stand "
-                    "before the text",
-                    p->file, p->line_number, STR_ARG(line));
-    value = str_trim(value);
     for (size_t i = 0; i < value.n; i++)
-        if ((unsigned char)value.p[i] < ' ' || value.p[i] == 127)
-            return FAIL(why, RC_CONFIG, "%s, line %d: control character in a header", p->file,
-                        p->line_number);
+        if ((unsigned char)value.p[i] < ' ' || (unsigned char)value.p[i] >= 127)
+            return FAIL(why, RC_PERM, "%s, line %d: header " STR_FMT " is not ASCII text", p->file,
+                        p->line, STR_ARG(name));
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
         if (str_eq_nocase(name, str_of(headers[i].name))) {
             if (value.n == 0)
-                return FAIL(why, RC_CONFIG, "%s, line %d: header %s has no value", p->file,
-                            p->line_number, headers[i].name);
+                return FAIL(why, RC_PERM, "%s, line %d: header %s has no value", p->file, p->line,
+                            headers[i].name);
             *headers[i].value = value;
             return RC_OK;
         }
-    return FAIL(why, RC_CONFIG,
+    return FAIL(why, RC_PERM,
                 "%s, line %d: unknown header \"" STR_FMT
                 "\"; there are Charset, From, Subject and Postmaster-Subject",
-                p->file, p->line_number, STR_ARG(name));
+                p->file, p->line, STR_ARG(name));
 }
 
-static enum rc check_body(const struct parser *p, const struct template *t, struct why *why)
+/* Headers, up to an empty line or to one that is no header; then the text. */
+static enum rc parse_template(struct parser p, struct template *out, struct why *why)
 {
-    if (str_eq_nocase(t->charset, STR("us-ascii")) && !str_is_ascii(t->body))
-        return FAIL(why, RC_CONFIG,
-                    "%s, line %d: the text above is not ASCII; name its character set in a "
-                    "Charset: header",
-                    p->file, p->line_number);
+    struct template t = *out;
+    struct str line;
+
+    for (t.body = p.rest; header_name_length(line = next_line(&p)) > 0; t.body = p.rest)
+        TRY(parse_header(&p, line, &t, why));
+    if (line.n == 0)
+        t.body = p.rest;
+    if (t.body.n == 0)
+        return FAIL(why, RC_PERM, "%s, line %d: the template has no text", p.file, p.line);
+    if (str_eq_nocase(t.charset, STR("us-ascii")) && !str_is_ascii(t.body))
+        return FAIL(why, RC_PERM,
+                    "%s, line %d: the text is not ASCII; name its character set in a Charset: "
+                    "header",
+                    p.file, p.line);
+    *out = t;
     return RC_OK;
 }
 
-static enum rc parse_template(struct parser *p, struct template *out, struct str end,
-                              struct why *why)
+static enum rc find_template(const struct parser *p, struct str name, struct templates *t,
+                             struct template **out, struct why *why)
 {
-    struct template t = *out;
-    int start = p->line_number;
-    struct str line;
-    bool in_header = true;
-
-    while (next_line(p, &line)) {
-        if (str_eq(line, end)) {
-            if (in_header)
-                return FAIL(why, RC_CONFIG, "%s, line %d: the template has no text", p->file,
-                            p->line_number);
-            TRY(check_body(p, &t, why));
-            *out = t;
+    for (int k = 0; k < TEMPLATE_KINDS; k++)
+        if (str_has_suffix(name, STR("_template")) &&
+            str_eq(str_head(name, name.n - 9), str_of(names[k]))) {
+            *out = &t->of[k];
             return RC_OK;
         }
-        if (!in_header) {
-            t.body.n = (size_t)((p->rest.p ? p->rest.p : line.p + line.n) - t.body.p);
-        } else if (line.n == 0) {
-            in_header = false;
-            t.body = (struct str){p->rest.p ? p->rest.p : "", 0};
-        } else {
-            TRY(parse_header(p, &t, line, why));
-        }
-    }
-    return FAIL(why, RC_CONFIG,
-                "%s: the template that begins in line %d does not end with \"" STR_FMT "\"",
-                p->file, start, STR_ARG(end));
+    return FAIL(why, RC_PERM,
+                "%s, line %d: unknown template \"" STR_FMT
+                "\"; there are failure_template, delay_template, success_template and "
+                "verify_template",
+                p->file, p->line, STR_ARG(name));
 }
 
-enum rc templates_parse(struct str text, const char *file, struct templates *t, struct why *why)
+/* "failure_template = <<EOF", and what follows. */
+static enum rc parse_definition(struct parser *p, struct str line, struct templates *t,
+                                struct buf *warnings, struct why *why)
+{
+    struct str name = str_rtrim(str_cut(&line, '=')), value = str_trim(line);
+    struct str end = str_trim(str_from(value, 2));
+    struct parser text = *p;
+    struct template *into;
+    struct why reason;
+    enum rc rc;
+
+    if (!str_has_prefix(value, STR("<<")) || end.n == 0)
+        return FAIL(why, RC_CONFIG, "%s, line %d: \"name = <<END\" should begin a template here",
+                    p->file, p->line);
+    rc = find_template(p, name, t, &into, &reason);
+    if (take_until(p, end, &text.rest, rc == RC_OK ? &reason : NULL) != RC_OK && rc == RC_OK)
+        buf_addf(warnings, "%s\n", reason.text);
+    if (rc == RC_OK)
+        rc = parse_template(text, into, &reason);
+    if (rc != RC_OK)
+        buf_addf(warnings, "%s -- ignoring this template\n", reason.text);
+    return RC_OK;
+}
+
+enum rc templates_parse(struct str text, const char *file, struct templates *t,
+                        struct buf *warnings, struct why *why)
 {
     struct templates result = *t;
-    struct parser p = {.file = file, .rest = text, .t = &result};
-    struct str line, end;
-    int kind;
+    struct parser p = {.file = file, .rest = text};
 
     if (str_index(text, '\0') >= 0)
         return FAIL(why, RC_CONFIG, "%s: it holds a NUL byte, so it is no text", file);
-    while (next_line(&p, &line)) {
-        struct str begin = str_ltrim(line);
-        if (begin.n == 0 || begin.p[0] == '#')
-            continue;
-        TRY(parse_start(&p, line, &kind, &end, why));
-        TRY(parse_template(&p, &result.of[kind], end, why));
+    while (p.rest.n) {
+        struct str line = str_trim(next_line(&p));
+        if (line.n && line.p[0] != '#')
+            TRY(parse_definition(&p, line, &result, warnings, why));
     }
     *t = result;
     return RC_OK;
 }
 
-enum rc templates_load(const struct config *config, struct arena *a, struct templates *t,
-                       struct why *why)
+enum rc templates_load(const struct config *config, struct arena *a, const struct log *log,
+                       struct templates *t, struct why *why)
 {
-    struct str file = config->bounce_template_file, text;
+    struct str file = config->bounce_template_file, text = STR_NONE, warned;
+    AUTO_BUF warnings;
     enum rc rc;
 
+    buf_init(&warnings, 64 * 1024);
     templates_builtin(config, t);
     if (file.n == 0)
         return RC_OK;
@@ -239,7 +241,12 @@ enum rc templates_load(const struct config *config, struct arena *a, struct temp
                     STR_ARG(file));
     if (rc != RC_OK)
         return rc;
-    return templates_parse(text, file.p, t, why);
+    rc = templates_parse(arena_join(a, text, STR("\n")), arena_text(a, file), t, &warnings, why);
+    for (warned = buf_str(&warnings); warned.n;) {
+        struct str line = str_cut(&warned, '\n');
+        log_warning(log, STR_FMT, STR_ARG(line));
+    }
+    return rc;
 }
 
 /* ---- expansion ---- */

@@ -12,6 +12,7 @@
 #include "util/buf.h"
 
 struct config;
+struct log;
 
 enum template_kind {
     TEMPLATE_FAILURE,
@@ -33,15 +34,18 @@ struct templates {
 
 void templates_builtin(const struct config *config, struct templates *t);
 
-/* Replace in t what text defines; t points into text afterwards. file: for messages. RC_CONFIG: t
- * is untouched. */
+/*
+ * Replace in t what text, of whole lines, defines; t points into text afterwards. A template that
+ * cannot be used stays as it was and is a line in warnings. RC_CONFIG: t is untouched. file: for
+ * messages.
+ */
 enum rc templates_parse(struct str text, const char *file, struct templates *t,
-                        struct why *why) MUST_USE;
+                        struct buf *warnings, struct why *why) MUST_USE;
 
-/* Built-in templates and those of bounce_template_file. When that fails, t holds the built-in ones:
- * a mistake in the file must not keep a sender from being told. */
-enum rc templates_load(const struct config *config, struct arena *a, struct templates *t,
-                       struct why *why) MUST_USE;
+/* Built-in templates and those of bounce_template_file that can be used; a warning for each other.
+ * When the file cannot be read, t holds the built-in ones: a sender is told in any case. */
+enum rc templates_load(const struct config *config, struct arena *a, const struct log *log,
+                       struct templates *t, struct why *why) MUST_USE;
 
 /* The text as it is sent. */
 struct str template_expand(const struct config *config, const struct template *t, struct arena *a);

@@ -84,7 +84,7 @@ static int show_templates(const struct options *o, const struct log *log)
         log_fatal(log, 1, "options -b and -t take one file with templates, not more");
     buf_init(&out, 1024 * 1024);
     if (config_load(&request, &config, &why) != RC_OK ||
-        templates_load(config, a, &templates, &why) != RC_OK)
+        templates_load(config, a, log, &templates, &why) != RC_OK)
         log_fatal(log, 1, "%s", why.text);
     if (!o->expand_templates)
         templates_print(&out, &templates);

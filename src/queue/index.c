@@ -160,11 +160,12 @@ static enum rc put_entry(struct index_txn *t, const struct queue_entry *e, long 
 {
     MDB_val key = as_value(e->queue_id), value;
     AUTO_BUF b;
-    enum rc rc = drop_entry(t, e->queue_id, a, why);
+    enum rc rc;
 
+    buf_init(&b, VALUE_MAX);
+    rc = drop_entry(t, e->queue_id, a, why);
     if (rc != RC_OK && rc != RC_NONE)
         return rc;
-    buf_init(&b, VALUE_MAX);
     TRY(encode(e, next_attempt, &b, why));
     value = as_value(buf_str(&b));
     TRY(index_put(t, t->ix->messages, &key, &value, why));

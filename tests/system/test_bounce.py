@@ -327,7 +327,7 @@ def test_verp(postern):
 
 def test_templates(postern, tmp_path):
     file = tmp_path / "bounce.cf"
-    file.write_text("# ours\nfailure_template = <<END\nSubject: Did not work\nFrom: Postman <postman>\nCharset: iso-8859-1\n\n"
+    file.write_text("delay_template = <<END\nX-Bad: 1\n\nx\nEND\n# ours\nfailure_template = <<END\nSubject: Did not work\nFrom: Postman <postman>\nCharset: iso-8859-1\n\n"
                     "At $myhostname, $maximal_queue_lifetime_hours hours.\nEND\n")
     reachable(tmp_path)
     p = postern({**GONE, "bounce_template_file": str(file), "enable_threaded_bounces": "yes"})
@@ -336,6 +336,7 @@ def test_templates(postern, tmp_path):
     assert m["Subject"] == "Did not work" and m["From"].startswith("Postman <postman@")
     assert text.get_content_charset() == "iso-8859-1"
     assert text.get_payload().startswith("At mx.example.test, 120 hours.\n")
+    p.wait_log('warning: .*bounce.cf, line 2: unknown header "X-Bad".* -- ignoring this template')
     assert m["In-Reply-To"] == "<m1@x.test>" and m["References"].split() == ["<m0@x.test>", "<m1@x.test>"]
 
 
