@@ -128,6 +128,8 @@ static void count_attempt(struct message *msg)
     struct why why = {0};
 
     queue_file_read_notes(msg->fd, &notes);
+    if (notes.attempts == 0 && str_eq(msg->queue_name, STR("deferred")))
+        notes.attempts = 1; /* by a queue manager that does not count */
     notes.attempts++;
     if (queue_file_write_notes(msg->fd, &notes, &why) == RC_TEMP)
         log_warning(&msg->log, "count the attempt: %s", why.text);

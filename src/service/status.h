@@ -23,9 +23,9 @@ enum status_word {
     STATUS_ROOM,     /* and now has room again */
     STATUS_DRAINING, /* accepts no more; value: sessions that remain */
     /* from the service control only */
-    STATUS_SET_TRACE,   /* value: enum trace */
-    STATUS_SET_PAUSED,  /* value: enum paused */
-    STATUS_STOP,        /* end the mail system */
+    STATUS_SET_TRACE,  /* value: enum trace */
+    STATUS_SET_PAUSED, /* value: enum paused */
+    STATUS_STOP,       /* end the mail system */
 };
 
 struct status_report { /* daemon to master */

@@ -64,7 +64,7 @@ struct message {
     size_t n;
     long next_attempt, last_attempt; /* 0: none yet */
     struct queue_notes notes;
-    bool active;                     /* qmgr has it in memory */
+    bool active; /* qmgr has it in memory */
     struct arena *arena;
 };
 void queue_begin(struct smtpctl *s);

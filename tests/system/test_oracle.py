@@ -133,3 +133,60 @@ def test_postfix_delivers_what_postern_queued(postern, postfix):
     text = open(real.wait_mail(USER)[0]).read()
     assert "Subject: queued" in text and "long " * 1000 in text
     wait_until(lambda: not real.queue_files("incoming", "active", "deferred"))
+
+
+THREE = [f"{user}@example.test" for user in (USER, "bin", "games")]
+
+
+def rows(p):
+    """Envelopes of show queue: recipient -> (number, flags, attempts)."""
+    return {f[5]: (f[0], f[3], f[10]) for f in (line.split("|") for line in p.run("smtpctl", "show", "queue", check=True).stdout.splitlines())}
+
+
+def split_up(p):
+    """Of three recipients one is put on hold and one tried alone: three queue files, with notes behind their ends."""
+    before = rows(p)
+    assert sorted(before) == sorted(THREE)
+    assert p.run("smtpctl", "pause", "envelope", before[THREE[1]][0], check=True).stdout == "1 envelope paused\n"
+    assert p.run("smtpctl", "schedule", before[THREE[2]][0], check=True).stdout == "1 envelope scheduled\n"
+    wait_until(lambda: rows(p)[THREE[2]][2] == str(int(before[THREE[2]][2]) + 1), what=p.logs()[-3000:])
+    assert {r: n for r, (n, _, _) in rows(p).items()} == {r: n for r, (n, _, _) in before.items()}
+    assert len(p.queue_files("hold", "deferred")) == 3
+
+
+def test_postfix_delivers_what_smtpctl_split_up(postern, postfix):
+    p, real = postern(LATER), postfix(start=False)
+    p.run("sendmail", "-f", "s@example.test", *THREE, input="Subject: split\n\n" + "long " * 300 + "\n", check=True)
+    wait_until(lambda: len(p.queue_files("deferred")) == 1 and not p.queue_files("incoming"))
+    split_up(p)
+    hand_over(p, real)
+    real.start()
+    for path in real.queue_files("hold", "deferred"):
+        text = real.run("postcat", path, check=True).stdout
+        assert "Subject: split" in text and "attempts" not in text.split("*** HEADER EXTRACTED")[-1]
+    real.run("postsuper", "-H", "ALL", check=True)
+    real.run("postqueue", "-f", check=True)
+    for address in THREE:
+        (path,) = real.wait_mail(address.split("@")[0])
+        assert "long " * 300 in open(path).read()
+    real.wait_empty()
+    assert "corrupt" not in real.logs() and not os.path.isdir(f"{real.spool}/corrupt") or not os.listdir(f"{real.spool}/corrupt")
+
+
+def test_smtpctl_splits_up_what_postfix_queued(postern, postfix):
+    real, p = postfix(LATER), postern(LATER, start=False)
+    real.run("sendmail", "-f", "s@example.test", *THREE, input="Subject: queued\n\nhi\n", check=True)
+    real.wait_log("status=deferred", count=3)
+    wait_until(lambda: len(real.queue_files("deferred")) == 1 and not real.queue_files("incoming", "active"))
+    hand_over(real, p)
+    p.start()
+    assert {a for _, _, a in rows(p).values()} == {"1"}  # by Postfix, which does not count
+    split_up(p)
+    del p.main["transport_maps"]
+    p.write_config()
+    p.reload()
+    p.run("smtpctl", "resume", "envelope", "all", check=True)
+    p.run("smtpctl", "schedule", "all", check=True)
+    for address in THREE:
+        p.wait_mail(address.split("@")[0])
+    p.wait_empty()
