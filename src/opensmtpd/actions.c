@@ -3,9 +3,32 @@
 #include "opensmtpd/generate.h"
 #include "opensmtpd/relay.h"
 
+/* Its own name; but in hexadecimal what is no lower-case letter or digit, when tables and services
+ * could not take it or tell it from that of an earlier action. */
+struct str action_name(struct generator *g, const struct conf_action *a)
+{
+    struct str plain = arena_lower(g->arena, plain_name(g, "", a->name));
+    const struct conf_action *other = map_get(&g->action_names, plain);
+    AUTO_BUF b = {0};
+
+    if (other == NULL)
+        map_put(&g->action_names, plain, (void *)a);
+    if (a->name.n && str_index_any(a->name, ": \t=#") < 0 && (other == NULL || other == a))
+        return a->name;
+    buf_init(&b, 4 * a->name.n + 2);
+    for (size_t i = 0; i < a->name.n; i++) {
+        char c = a->name.p[i];
+        if (is_alnum(c) && to_lower(c) == c)
+            buf_addc(&b, c);
+        else
+            buf_addf(&b, "_%02x", (unsigned char)c);
+    }
+    return b.n ? arena_copy(g->arena, buf_str(&b)) : STR("_");
+}
+
 struct str action_service(struct generator *g, const struct conf_action *a)
 {
-    return plain_name(g, "action_", a->name);
+    return plain_name(g, "action_", action_name(g, a));
 }
 
 bool service_is_new(struct generator *g, struct str *service, size_t begun_at, struct str besides)
@@ -140,7 +163,7 @@ static void known_recipients(struct generator *g, const struct conf_action *a, s
     bool any = (a->user.n && virtual.n == 0) || a->method == METHOD_RELAY;
 
     buf_addf(g->rules, "# " STR_FMT "\naction " STR_FMT, STR_ARG(generate_place(g, &a->place)),
-             STR_ARG(a->name));
+             STR_ARG(action_name(g, a)));
     if (any)
         buf_addf(g->rules, " any%s" STR_FMT, alias.n ? " aliases=" : "", STR_ARG(alias));
     else if (virtual.n)
@@ -197,7 +220,7 @@ static void local(struct generator *g, const struct conf_action *a)
     method(g, a);
     if (service_is_new(g, &service, begun_at, arena_printf(g->arena, "%ld", a->ttl)))
         local_transport(g, a, service);
-    buf_addf(g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(a->name), STR_ARG(service));
+    buf_addf(g->actions, STR_FMT " " STR_FMT ":\n", STR_ARG(action_name(g, a)), STR_ARG(service));
     known_recipients(g, a, alias, virtual, users);
 }
 

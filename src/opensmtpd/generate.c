@@ -116,20 +116,15 @@ static void check_names(struct generator *g)
 
     map_init(&names);
     for (size_t i = 0; i < c->actions.n; i++) {
-        struct str name = c->actions.v[i]->name;
-        struct str plain = arena_lower(g->arena, plain_name(g, "", name));
-        const struct conf_action *other = map_get(&names, plain);
-        if (str_index_any(name, ": \t") >= 0 || name.n == 0 || name.n > 80)
-            complain(g, &c->actions.v[i]->place,
-                     "action name \"" STR_FMT "\": blanks and colons cannot be used",
-                     STR_ARG(name));
-        if (other)
-            complain(g, &c->actions.v[i]->place,
-                     "action names \"" STR_FMT "\" and \"" STR_FMT
-                     "\" differ only in punctuation or case",
-                     STR_ARG(name), STR_ARG(other->name));
+        const struct conf_action *a = c->actions.v[i], *other;
+        struct str plain = arena_lower(g->arena, plain_name(g, "", action_name(g, a)));
+        if (plain.n > 80)
+            complain(g, &a->place, "action name \"" STR_FMT "\" is too long", STR_ARG(a->name));
+        if ((other = map_get(&names, plain)))
+            complain(g, &a->place, "action names \"" STR_FMT "\" and \"" STR_FMT "\" are too alike",
+                     STR_ARG(a->name), STR_ARG(other->name));
         else
-            map_put(&names, plain, c->actions.v[i]);
+            map_put(&names, plain, (void *)a);
     }
     map_done(&names);
 }
@@ -140,6 +135,7 @@ void generate(struct generator *g)
 
     map_init(&g->lists);
     map_init(&g->services);
+    map_init(&g->action_names);
     map_init(&g->file_names);
     g->main_cf = generate_file(g, "main.cf", false);
     g->master_cf = generate_file(g, "master.cf", false);
@@ -167,5 +163,6 @@ void generator_done(struct generator *g)
         buf_done(&g->files.v[i]->text);
     map_done(&g->lists);
     map_done(&g->services);
+    map_done(&g->action_names);
     map_done(&g->file_names);
 }

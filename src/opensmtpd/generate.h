@@ -30,11 +30,12 @@ struct generator {
     struct buf *main_cf, *master_cf, *rules, *actions, *filters;
     struct log log; /* of tables */
     VEC(struct str) warnings, errors;
-    size_t n_lists;        /* of the rules */
-    struct map lists;      /* table (its address) -> name of the list that it is by now */
-    struct map services;   /* what the service of an action does -> its name */
-    struct map file_names; /* -> generated file */
-    bool lifetimes_differ; /* between actions */
+    size_t n_lists;          /* of the rules */
+    struct map lists;        /* table (its address) -> name of the list that it is by now */
+    struct map action_names; /* without punctuation and case -> the first action of that name */
+    struct map services;     /* what the service of an action does -> its name */
+    struct map file_names;   /* -> generated file */
+    bool lifetimes_differ;   /* between actions */
 };
 
 /* Fills g; what is wrong stands in g->errors, what has no effect in g->warnings. */
@@ -57,6 +58,9 @@ void complain(struct generator *g, const struct conf_place *place, const char *f
 struct str literal(struct generator *g, struct str text);
 /* A name of a service or file made of any text. */
 struct str plain_name(struct generator *g, const char *prefix, struct str text);
+
+/* actions.c: as it stands in match_rules and the table of actions. */
+struct str action_name(struct generator *g, const struct conf_action *a);
 
 /* ---- parts ---- */
 void generate_base(struct generator *g);

@@ -6,73 +6,54 @@
 
 #include "util/net.h"
 
-static const struct {
-    const char *suffix, *program, *level;
-} kinds[] = {
-    [RELAY_SMTP] = {"", "smtp", "may"},          [RELAY_TLS] = {"_tls", "smtp", "verify"},
-    [RELAY_NO_TLS] = {"_notls", "smtp", "none"}, [RELAY_SMTPS] = {"_smtps", "smtp", "verify"},
-    [RELAY_LMTP] = {"_lmtp", "lmtp", "may"},
-};
-
 struct relay {
     struct generator *g;
     const struct conf_action *action;
     struct entry_vec sources;
-    struct str domain;    /* with limits of its own, which it is about at the moment; empty: all */
-    struct str passwords; /* table, once it was made */
-    struct str services[RELAY_LMTP + 1]; /* those made: names; else empty */
+    struct str domain;      /* with limits of its own, which it is about; empty: all */
+    struct str services[2]; /* for SMTP and LMTP, those made: names; else empty */
 };
 
-static const char *side(enum relay_protocol protocol)
-{
-    return protocol == RELAY_LMTP ? "lmtp" : "smtp";
-}
-
 /* smtp_NAME or lmtp_NAME */
-static const char *name_of(struct relay *r, enum relay_protocol protocol, const char *name)
+static const char *name_of(struct relay *r, bool lmtp, const char *name)
 {
-    return arena_printf(r->g->arena, "%s_%s", side(protocol), name).p;
+    return arena_printf(r->g->arena, "%s_%s", lmtp ? "lmtp" : "smtp", name).p;
 }
 
 /* ---- TLS ---- */
 
-static const char *level_of(const struct conf_action *a, enum relay_protocol protocol)
+/* What counts where the url says nothing else: smtp+tls and smtps raise "may" to "verify". */
+static const char *level_of(const struct conf_action *a)
 {
-    if (protocol == RELAY_NO_TLS)
-        return "none";
-    if (a->tls || protocol == RELAY_TLS || protocol == RELAY_SMTPS)
-        return a->tls_no_verify ? "encrypt" : "verify";
-    return kinds[protocol].level;
+    return a->tls_no_verify ? "encrypt" : a->tls ? "verify" : "may";
 }
 
-static void tls(struct relay *r, enum relay_protocol protocol)
+static void tls(struct relay *r, bool lmtp)
 {
     static const char system_cas[] = "/etc/ssl/certs/ca-certificates.crt";
     const struct conf_action *a = r->action;
     const struct conf_pki *k = a->pki.n ? conf_pki_find(r->g->conf, a->pki) : NULL;
     const struct conf_ca *ca = a->ca.n ? conf_ca_find(r->g->conf, a->ca) : NULL;
-    const char *level = level_of(a, protocol);
+    bool verifies = !a->tls_no_verify && (a->tls || a->host || a->domain);
 
-    option(r->g, name_of(r, protocol, "tls_security_level"), "%s", level);
-    if (protocol == RELAY_SMTPS)
-        option(r->g, name_of(r, protocol, "tls_wrappermode"), "yes");
+    option(r->g, name_of(r, lmtp, "tls_security_level"), "%s", level_of(a));
     if (k && k->cert.n && k->key.n)
-        option(r->g, name_of(r, protocol, "tls_chain_files"), STR_FMT ", " STR_FMT,
+        option(r->g, name_of(r, lmtp, "tls_chain_files"), STR_FMT ", " STR_FMT,
                STR_ARG(literal(r->g, k->key)), STR_ARG(literal(r->g, k->cert)));
     if (ca)
-        option(r->g, name_of(r, protocol, "tls_CAfile"), STR_FMT, STR_ARG(literal(r->g, ca->cert)));
-    else if (strcmp(level, "verify") == 0 && access(system_cas, R_OK) == 0)
-        option(r->g, name_of(r, protocol, "tls_CAfile"), "%s", system_cas);
+        option(r->g, name_of(r, lmtp, "tls_CAfile"), STR_FMT, STR_ARG(literal(r->g, ca->cert)));
+    else if (verifies && access(system_cas, R_OK) == 0)
+        option(r->g, name_of(r, lmtp, "tls_CAfile"), "%s", system_cas);
     if (a->protocols.n) {
-        option(r->g, name_of(r, protocol, "tls_protocols"), STR_FMT,
+        option(r->g, name_of(r, lmtp, "tls_protocols"), STR_FMT,
                STR_ARG(literal(r->g, a->protocols)));
-        option(r->g, name_of(r, protocol, "tls_mandatory_protocols"), STR_FMT,
+        option(r->g, name_of(r, lmtp, "tls_mandatory_protocols"), STR_FMT,
                STR_ARG(literal(r->g, a->protocols)));
     }
     if (a->ciphers.n) {
         option(r->g, "tls_high_cipherlist", STR_FMT, STR_ARG(literal(r->g, a->ciphers)));
-        option(r->g, name_of(r, protocol, "tls_ciphers"), "high");
-        option(r->g, name_of(r, protocol, "tls_mandatory_ciphers"), "high");
+        option(r->g, name_of(r, lmtp, "tls_ciphers"), "high");
+        option(r->g, name_of(r, lmtp, "tls_mandatory_ciphers"), "high");
     }
 }
 
@@ -103,10 +84,10 @@ static void source(struct relay *r)
                  STR_ARG(r->action->name));
 }
 
-static void greeting(struct relay *r, enum relay_protocol protocol)
+static void greeting(struct relay *r, bool lmtp)
 {
     const struct conf_action *a = r->action;
-    const char *name = protocol == RELAY_LMTP ? "lmtp_lhlo_name" : "smtp_helo_name";
+    const char *name = lmtp ? "lmtp_lhlo_name" : "smtp_helo_name";
 
     if (a->helo.n)
         option(r->g, name, STR_FMT, STR_ARG(literal(r->g, a->helo)));
@@ -140,66 +121,37 @@ static void backup(struct relay *r)
 
 /* ---- passwords ---- */
 
-static bool secrets_are_looked_up(const struct relay *r)
-{
-    return r->action->auth->kind == TABLE_IS_BACKEND;
-}
-
-/* What smtp(8) looks up is the host: its entry is that of the label, or names the label when the
- * table is asked later. */
-static void add_password(struct relay *r, const struct relay_url *url)
+/* Looked up by the label of the relay host. They travel in clear to nobody. */
+static void passwords(struct relay *r, bool lmtp)
 {
     const struct conf_table *t = r->action->auth;
-    struct generator *g = r->g;
-    struct entry_vec entries = {t->entries.v, t->entries.n};
-    struct str value = secrets_are_looked_up(r) ? url->label : table_value(entries, url->label);
-    struct generated_file *file;
 
-    if (value.n == 0) {
-        complain(g, &r->action->place,
-                 "table " STR_FMT " has no entry " STR_FMT " for the host " STR_FMT,
-                 STR_ARG(t->name), STR_ARG(url->label), STR_ARG(url->host));
+    if (t == NULL)
         return;
-    }
-    if (r->passwords.n == 0) {
-        r->passwords = arena_printf(g->arena, "passwords_" STR_FMT,
-                                    STR_ARG(plain_name(g, "", r->action->name)));
-        buf_addf(generate_file(g, r->passwords.p, true), "# " STR_FMT "\n",
-                 STR_ARG(generate_place(g, &t->place)));
-    }
-    file = map_get(&g->file_names, r->passwords);
-    buf_addf(&file->text, "[" STR_FMT "]:%u " STR_FMT "\n", STR_ARG(url->host), url->port,
-             STR_ARG(value));
-    if (url->port == 25)
-        buf_addf(&file->text, "[" STR_FMT "] " STR_FMT "\n", STR_ARG(url->host), STR_ARG(value));
+    option(r->g, name_of(r, lmtp, "sasl_auth_enable"), "yes");
+    option(r->g, name_of(r, lmtp, "sasl_password_maps"), STR_FMT,
+           STR_ARG(table_as_map(r->g, t, USE_SECRET)));
+    option(r->g, name_of(r, lmtp, "sasl_security_options"), "noplaintext, noanonymous");
+    option(r->g, name_of(r, lmtp, "sasl_tls_security_options"), "noanonymous");
 }
 
-static void passwords(struct relay *r, enum relay_protocol protocol)
+static void check_label(struct relay *r, const struct relay_url *url)
 {
-    struct str file, table;
+    const struct conf_table *t = r->action->auth;
 
-    if (r->passwords.n == 0)
-        return;
-    file = arena_printf(r->g->arena, "texthash:" STR_FMT "/" STR_FMT, STR_ARG(r->g->dir),
-                        STR_ARG(r->passwords));
-    table = secrets_are_looked_up(r) ? table_backend(r->g, r->action->auth) : STR("");
-    option(r->g, name_of(r, protocol, "sasl_auth_enable"), "yes");
-    if (table.n)
-        option(r->g, name_of(r, protocol, "sasl_password_maps"),
-               "pipemap:{" STR_FMT ", " STR_FMT "}", STR_ARG(file), STR_ARG(table));
-    else
-        option(r->g, name_of(r, protocol, "sasl_password_maps"), STR_FMT, STR_ARG(file));
-    option(r->g, name_of(r, protocol, "sasl_security_options"), "noanonymous");
-    option(r->g, name_of(r, protocol, "sasl_tls_security_options"), "noanonymous");
+    if (t && url->label.n && t->kind != TABLE_IS_BACKEND &&
+        table_value((struct entry_vec){t->entries.v, t->entries.n}, url->label).n == 0)
+        complain(r->g, &r->action->place,
+                 "table " STR_FMT " has no entry " STR_FMT " for the host " STR_FMT,
+                 STR_ARG(t->name), STR_ARG(url->label), STR_ARG(url->host));
 }
 
 /* ---- the transport ---- */
 
-static struct str new_name(struct relay *r, enum relay_protocol protocol)
+static struct str new_name(struct relay *r, bool lmtp)
 {
-    struct str name =
-        arena_printf(r->g->arena, STR_FMT "%s", STR_ARG(action_service(r->g, r->action)),
-                     kinds[protocol].suffix);
+    struct str name = arena_printf(r->g->arena, STR_FMT "%s",
+                                   STR_ARG(action_service(r->g, r->action)), lmtp ? "_lmtp" : "");
 
     return r->domain.n ? arena_join(r->g->arena, name, plain_name(r->g, "_for_", r->domain)) : name;
 }
@@ -228,17 +180,19 @@ static void filter(struct relay *r)
              STR_ARG(a->filter));
 }
 
-static void settings(struct relay *r, enum relay_protocol protocol)
+static void settings(struct relay *r, bool lmtp)
 {
     const struct conf_action *a = r->action;
 
     filter(r);
-    tls(r, protocol);
+    tls(r, lmtp);
     source(r);
-    greeting(r, protocol);
-    passwords(r, protocol);
-    if (protocol == RELAY_LMTP)
+    greeting(r, lmtp);
+    passwords(r, lmtp);
+    if (lmtp)
         return;
+    if (a->domain)
+        option(r->g, "smtp_nexthop_maps", STR_FMT, STR_ARG(table_as_map(r->g, a->domain, USE_MAP)));
     if (a->mail_from.n)
         option(r->g, "smtp_envelope_sender", STR_FMT, STR_ARG(literal(r->g, a->mail_from)));
     if (a->srs)
@@ -248,20 +202,20 @@ static void settings(struct relay *r, enum relay_protocol protocol)
 }
 
 /* Its name. rotates: several hosts, in turn. */
-static struct str service_of(struct relay *r, enum relay_protocol protocol, bool rotates)
+static struct str service_of(struct relay *r, bool lmtp, bool rotates)
 {
     const struct conf_action *a = r->action;
-    struct str service = new_name(r, protocol);
+    struct str service = new_name(r, lmtp);
     long per_source = limit_value(r->g, "mta", "max-conn-per-source");
     size_t begun_at = r->g->master_cf->n;
 
-    if (r->services[protocol].n)
-        return r->services[protocol];
+    if (r->services[lmtp].n)
+        return r->services[lmtp];
     buf_addf(r->g->master_cf, "# " STR_FMT "\n" STR_FMT " unix - - n - " STR_FMT " %s%s\n",
              STR_ARG(generate_place(r->g, &a->place)), STR_ARG(service),
              STR_ARG(process_column(r->g, per_source * (long)(r->sources.n ? r->sources.n : 1))),
-             kinds[protocol].program, r->g->options->verbose ? " -v" : "");
-    settings(r, protocol);
+             lmtp ? "lmtp" : "smtp", r->g->options->verbose ? " -v" : "");
+    settings(r, lmtp);
     if (rotates)
         option(r->g, "smtp_rotate_nexthops", "yes");
     if (service_is_new(r->g, &service, begun_at,
@@ -269,14 +223,23 @@ static struct str service_of(struct relay *r, enum relay_protocol protocol, bool
         limit_transport(r->g, service, r->domain);
         action_lifetime(r->g, a, service);
     }
-    return r->services[protocol] = service;
+    return r->services[lmtp] = service;
 }
 
 static struct str nexthop_of(struct relay *r, const struct relay_url *url)
 {
+    static const char *const protocols[] = {[RELAY_SMTP] = "smtp",
+                                            [RELAY_TLS] = "smtp+tls",
+                                            [RELAY_NO_TLS] = "smtp+notls",
+                                            [RELAY_SMTPS] = "smtps"};
+    struct str host = arena_printf(r->g->arena, "[" STR_FMT "]:%u", STR_ARG(url->host), url->port);
+
     if (url->protocol == RELAY_LMTP && url->host.p[0] == '/')
         return arena_printf(r->g->arena, "unix:" STR_FMT, STR_ARG(url->host));
-    return arena_printf(r->g->arena, "[" STR_FMT "]:%u", STR_ARG(url->host), url->port);
+    if (url->protocol == RELAY_LMTP || (url->protocol == RELAY_SMTP && url->label.n == 0))
+        return host;
+    return arena_printf(r->g->arena, "%s://" STR_FMT "%s" STR_FMT, protocols[url->protocol],
+                        STR_ARG(url->label), url->label.n ? "@" : "", STR_ARG(host));
 }
 
 static bool parse_url(struct relay *r, const struct conf_table *t, struct str text,
@@ -285,8 +248,7 @@ static bool parse_url(struct relay *r, const struct conf_table *t, struct str te
     struct why why = {0};
 
     if (relay_url_parse(text, url, &why) == RC_OK) {
-        if (r->action->auth && url->label.n && r->domain.n == 0)
-            add_password(r, url);
+        check_label(r, url);
         return true;
     }
     complain(r->g, &t->place, "%s", why.text);
@@ -294,14 +256,6 @@ static bool parse_url(struct relay *r, const struct conf_table *t, struct str te
 }
 
 /* ---- where mail goes ---- */
-
-static bool has_own_limits(const struct generator *g, struct str domain)
-{
-    for (size_t i = 0; i < g->conf->limits.n; i++)
-        if (g->conf->limits.v[i].domain.n && str_eq_nocase(g->conf->limits.v[i].domain, domain))
-            return true;
-    return false;
-}
 
 static bool is_first_of_domain(const struct generator *g, size_t at)
 {
@@ -314,91 +268,84 @@ static bool is_first_of_domain(const struct generator *g, size_t at)
 /* What recipient_action_maps is asked for. */
 static struct str key_of(const struct relay *r)
 {
-    return r->domain.n ? arena_printf(r->g->arena, STR_FMT ":" STR_FMT, STR_ARG(r->action->name),
-                                      STR_ARG(r->domain))
-                       : r->action->name;
+    return r->domain.n ? arena_printf(r->g->arena, STR_FMT ":" STR_FMT,
+                                      STR_ARG(action_name(r->g, r->action)), STR_ARG(r->domain))
+                       : action_name(r->g, r->action);
 }
 
-static void add_action_line(struct relay *r, struct str key, struct str service, struct str nexthop)
+static void add_action(struct relay *r, struct str key, struct str service, struct str nexthop)
 {
     buf_addf(r->g->actions, STR_FMT " " STR_FMT ":" STR_FMT "\n", STR_ARG(key), STR_ARG(service),
              STR_ARG(nexthop));
 }
 
-/* Several hosts of one protocol become a list: the next is tried when one cannot be reached. */
+/* Several hosts become a list: the next is tried when one cannot be reached. */
 static void by_host(struct relay *r)
 {
     const struct conf_table *t = r->action->host;
     struct entry_vec hosts = table_entries(r->g, t);
-    struct relay_url url, first = {0};
-    struct str list = STR(""), service;
+    struct relay_url url;
+    struct str list = STR("");
+    bool lmtp = false;
     size_t n = 0;
 
     for (size_t i = 0; i < hosts.n; i++) {
         if (!parse_url(r, t, hosts.v[i].key, &url))
             continue;
-        if (list.n == 0)
-            first = url;
-        if (url.protocol != first.protocol) {
-            warn(r->g, &t->place, "relay host " STR_FMT " is not used: its protocol differs",
-                 STR_ARG(hosts.v[i].key));
+        if (n == 0)
+            lmtp = url.protocol == RELAY_LMTP;
+        if (lmtp != (url.protocol == RELAY_LMTP)) {
+            complain(r->g, &t->place, "relay host " STR_FMT ": LMTP cannot stand beside SMTP",
+                     STR_ARG(hosts.v[i].key));
             continue;
         }
-        n++;
-        list = arena_printf(r->g->arena, STR_FMT "%s" STR_FMT, STR_ARG(list), list.n ? ", " : "",
+        list = arena_printf(r->g->arena, STR_FMT "%s" STR_FMT, STR_ARG(list), n++ ? ", " : "",
                             STR_ARG(nexthop_of(r, &url)));
     }
-    if (list.n == 0) {
+    if (n == 0) {
         complain(r->g, &r->action->place, "action " STR_FMT ": no relay host",
                  STR_ARG(r->action->name));
         return;
     }
-    service = service_of(r, first.protocol, n > 1);
-    add_action_line(r, key_of(r), service, list);
+    add_action(r, key_of(r), service_of(r, lmtp, n > 1), list);
 }
 
-/* A domain that is not in the table cannot be relayed. */
+/* The transport asks for the host of each domain, which LMTP needs a transport of its own for. */
 static void by_domain(struct relay *r)
 {
     const struct conf_table *t = r->action->domain;
-    struct entry_vec domains = table_entries(r->g, t);
-    struct relay_url *urls = arena_array(r->g->arena, struct relay_url, domains.n);
+    struct entry_vec domains = {t->entries.v, t->entries.n};
+    struct relay_url url;
 
-    for (size_t i = 0; i < domains.n; i++) { /* all passwords are known before a service is made */
+    if (r->domain.n && str_has_prefix_nocase(table_value(domains, r->domain), STR("lmtp://")))
+        return;
+    add_action(r, key_of(r), service_of(r, false, false), STR(""));
+    for (size_t i = 0; i < domains.n && r->domain.n == 0; i++) {
         const struct conf_entry *e = &domains.v[i];
-        bool elsewhere =
-            has_own_limits(r->g, e->key) ? !str_eq_nocase(e->key, r->domain) : r->domain.n > 0;
-        if (elsewhere || !parse_url(r, t, e->value, &urls[i]))
-            urls[i].host = STR_NONE;
+        if (!parse_url(r, t, e->value, &url) || url.protocol != RELAY_LMTP)
+            continue;
+        add_action(r,
+                   arena_printf(r->g->arena, STR_FMT ":" STR_FMT,
+                                STR_ARG(action_name(r->g, r->action)),
+                                STR_ARG(arena_lower(r->g->arena, e->key))),
+                   service_of(r, true, false), nexthop_of(r, &url));
     }
-    for (size_t i = 0; i < domains.n; i++) {
-        struct str key = arena_printf(r->g->arena, STR_FMT ":" STR_FMT, STR_ARG(r->action->name),
-                                      STR_ARG(arena_lower(r->g->arena, domains.v[i].key)));
-        if (urls[i].host.n)
-            add_action_line(r, key, service_of(r, urls[i].protocol, false),
-                            nexthop_of(r, &urls[i]));
-    }
-    if (r->domain.n == 0)
-        buf_addf(r->g->actions, STR_FMT " error:5.7.1 No relay host for this domain\n",
-                 STR_ARG(r->action->name));
 }
 
 static void transports(struct relay *r)
 {
-    const struct conf_action *a = r->action;
-
     memset(r->services, 0, sizeof r->services);
-    if (a->host)
+    if (r->action->host)
         by_host(r);
-    else if (a->domain)
+    else if (r->action->domain)
         by_domain(r);
     else
-        add_action_line(r, key_of(r), service_of(r, RELAY_SMTP, false), STR(""));
+        add_action(r, key_of(r), service_of(r, false, false), STR(""));
 }
 
 void relay_action(struct generator *g, const struct conf_action *a)
 {
-    struct relay r = {.g = g, .action = a, .passwords = STR(""), .domain = STR("")};
+    struct relay r = {.g = g, .action = a, .domain = STR("")};
 
     if (a->src)
         r.sources = table_entries(g, a->src);

@@ -82,7 +82,7 @@ static void rule_line(struct generator *g, const struct conf_rule *r, struct str
     buf_addf(g->rules, "# " STR_FMT "\nmatch" STR_FMT, STR_ARG(generate_place(g, &r->place)),
              STR_ARG(conditions));
     if (r->action)
-        buf_addf(g->rules, " action " STR_FMT "\n", STR_ARG(r->action->name));
+        buf_addf(g->rules, " action " STR_FMT "\n", STR_ARG(action_name(g, r->action)));
     else
         buf_add(g->rules, STR(" reject\n"));
 }

@@ -1,5 +1,7 @@
 /* Tables of smtpd.conf as tables of the suite: what was read becomes a text file of its own, made
  * anew at each start; databases are used as they are. */
+#include <unistd.h>
+
 #include "opensmtpd/generate.h"
 #include "table/table.h"
 
@@ -26,6 +28,10 @@ struct str table_backend(struct generator *g, const struct conf_table *t)
     if (str_eq(t->type, STR("db"))) {
         if (str_has_suffix(path, STR(".db")))
             path = str_head(path, path.n - 3);
+        if (g->conf->grammar != GRAMMAR_2011 &&
+            access(arena_join(g->arena, path, STR(".db")).p, F_OK) < 0)
+            complain(g, &t->place, "invalid configuration file " STR_FMT " for table " STR_FMT,
+                     STR_ARG(t->path), STR_ARG(t->name));
         return arena_printf(g->arena, "hash:" STR_FMT, STR_ARG(path));
     }
     if (str_eq(t->type, STR("plain")) || str_eq(t->type, STR("file")))

@@ -15,13 +15,20 @@ enum rc account_of_sender(struct attempt *at, struct str *value, struct why *why
                             at->arena, value, &extension, why);
 }
 
-/* By sender, by the server's name, by the next hop as it is written. */
+/* By the label of the next hop; or by sender, by the server's name, by the next hop as it is
+ * written. */
 static enum rc look_up(struct attempt *at, struct str host, struct str hop, struct str *value,
                        struct why *why)
 {
     struct maps *passwords = at->smtp->authentication->passwords;
-    enum rc rc = account_of_sender(at, value, why);
+    enum rc rc;
 
+    if (at->label.n) {
+        rc = maps_get(passwords, at->label, at->arena, value, why);
+        return rc == RC_NONE ? FAIL(why, RC_TEMP, "there is no entry " STR_FMT, STR_ARG(at->label))
+                             : rc;
+    }
+    rc = account_of_sender(at, value, why);
     if (rc == RC_NONE)
         rc = maps_get(passwords, host, at->arena, value, why);
     if (rc == RC_NONE)

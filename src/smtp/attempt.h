@@ -24,6 +24,7 @@ struct attempt_tls {
     bool asked; /* the sender wants REQUIRETLS (RFC 8689) */
     enum requiretls requiretls; /* ... and this is what it means here */
     bool not_required;          /* "TLS-Required: no" */
+    bool wrapped;               /* TLS from the first byte */
     bool retry;                 /* TLS failed: try again without */
     const char *missing;        /* of REQUIRETLS, for the log: "nocertmatch" ...; NULL: nothing */
 };
@@ -33,6 +34,7 @@ struct attempt {
     struct delivery *d;
     struct arena *arena; /* of the request */
     struct str hop;      /* next hop that is being tried */
+    struct str label;    /* ... whose password is that of this name; empty: none is told */
     struct str sender;   /* as the envelope shall have it: smtp_generic_maps applied */
     struct str *to;      /* the same, by recipient */
     bool *open;          /* by recipient */

@@ -156,6 +156,7 @@ static bool try_nexthop(struct attempt *at, struct str text)
         attempt_postpone(at, &dsn);
         return true;
     }
+    at->label = hop.label;
     protect_begin(at, &hop);
     if (!auth_choose(at, &hop))
         return true;
@@ -192,6 +193,32 @@ static bool try_nexthop(struct attempt *at, struct str text)
     return rc != RC_PERM;
 }
 
+/* With smtp_nexthop_maps the table says which host mail for the next hop goes to. False: none. */
+static bool map_nexthop(struct attempt *at, struct str *list)
+{
+    struct maps *maps = at->smtp->nexthop_maps;
+    struct str key = *list;
+    struct why why = {0};
+    struct dsn dsn;
+    enum rc rc;
+
+    if (maps_empty(maps))
+        return true;
+    rc = maps_get(maps, arena_lower(at->arena, key), at->arena, list, &why);
+    if (rc == RC_OK && str_find(*list, STR("://")) < 0)
+        *list = arena_join(at->arena, STR("smtp://"), *list);
+    if (rc == RC_OK)
+        return true;
+    if (rc == RC_NONE) {
+        dsn = dsn_local(at, "5.4.4", "no relay host for " STR_FMT, STR_ARG(key));
+    } else {
+        log_warning(&at->smtp->log, "smtp_nexthop_maps: %s", why.text);
+        dsn = dsn_local(at, "4.3.0", "smtp_nexthop_maps lookup error");
+    }
+    attempt_message(at, &dsn, NULL);
+    return false;
+}
+
 /* The next hops of the request; with smtp_rotate_nexthops each time another one first. True: the
  * fallback relays may be tried, too. */
 static bool try_nexthops(struct attempt *at, struct str list)
@@ -212,7 +239,7 @@ static bool try_nexthops(struct attempt *at, struct str list)
 void smtp_deliver(void *context, struct delivery *d)
 {
     struct smtp *s = context;
-    struct str list = s->set.fallback_relay, hop;
+    struct str list = s->set.fallback_relay, hop, hops = d->request.nexthop;
     struct attempt at;
     bool fallback;
 
@@ -227,7 +254,7 @@ void smtp_deliver(void *context, struct delivery *d)
         attempt_message(&at, &loop, NULL);
     }
     at.busy = session_pool_note(s->pool, d->request.nexthop);
-    fallback = try_nexthops(&at, d->request.nexthop);
+    fallback = map_nexthop(&at, &hops) && try_nexthops(&at, hops);
     while (at.left > 0 && fallback && str_token(&list, LIST_SEPARATORS, &hop))
         try_nexthop(&at, hop);
     attempt_end(&at);

@@ -17,6 +17,7 @@ void protect_begin(struct attempt *at, const struct nexthop *hop)
     long options = at->d->request.sendopts;
 
     at->tls = (struct attempt_tls){.hop_key = STR(""), .key = STR("")};
+    at->tls.wrapped = at->smtp->set.tls_wrappermode || hop->tls == NEXTHOP_TLS_WRAPPED;
     if (options & OPT_REQUIRETLS && c->requiretls_enable && hop->path.n == 0) {
         at->tls.requiretls = requiretls_for(at->smtp, hop->host, at->arena);
         at->tls.asked = at->tls.requiretls != REQUIRETLS_IGNORE;
@@ -32,7 +33,7 @@ void protect_begin(struct attempt *at, const struct nexthop *hop)
 /* The sender says: better in clear than not at all (RFC 8689 5). */
 static void lower(struct attempt *at, struct tls_policy *p)
 {
-    enum tls_level level = at->smtp->set.tls_wrappermode ? TLS_LEVEL_ENCRYPT : TLS_LEVEL_MAY;
+    enum tls_level level = at->tls.wrapped ? TLS_LEVEL_ENCRYPT : TLS_LEVEL_MAY;
 
     if (!at->tls.not_required || p->level <= level)
         return;
@@ -94,20 +95,31 @@ static enum rc find(struct attempt *at, const struct nexthop *hop, const struct 
                     struct tls_policy *p, struct why *why)
 {
     struct protection *shared = at->smtp->protection;
+    struct tls_policy_settings set = shared->policy;
     struct str domain = hop->path.n ? at->smtp->config->myhostname : hop->host;
     struct tls_peer peer = {.nexthop = hop->text, .host = host ? host->name : domain};
 
     if (!str_is_ascii(domain))
         domain = domain_to_ascii(at->arena, domain);
     peer.domain = domain;
+    if (shared->context == NULL && hop->tls >= NEXTHOP_TLS_REQUIRED) {
+        log_warning(&at->smtp->log,
+                    "next hop " STR_FMT " needs TLS, but %s_tls_security_level is none",
+                    STR_ARG(hop->text), shared->policy.prefix);
+        return FAIL(why, RC_CONFIG, "client TLS configuration problem");
+    }
     if (shared->context == NULL) {
         *p = (struct tls_policy){0};
         return RC_OK;
     }
-    TRY(tls_policy_find(&shared->policy, &peer, at->arena, p, why));
+    if (hop->tls == NEXTHOP_TLS_NONE)
+        set.level = TLS_LEVEL_NONE;
+    else if (hop->tls >= NEXTHOP_TLS_REQUIRED && set.level < TLS_LEVEL_ENCRYPT)
+        set.level = TLS_LEVEL_VERIFY;
+    TRY(tls_policy_find(&set, &peer, at->arena, p, why));
     lower(at, p);
     TRY(settle_dane(at, hop, host, domain, p, why));
-    if (!at->smtp->set.tls_wrappermode || p->level > TLS_LEVEL_MAY)
+    if (!at->tls.wrapped || p->level > TLS_LEVEL_MAY)
         return RC_OK;
     log_warning(&at->smtp->log,
                 "%s_tls_wrappermode = yes needs level encrypt or stronger, but for " STR_FMT
@@ -272,7 +284,7 @@ bool protect_may_go_in_clear(struct attempt *at, const struct session *s)
     struct account account;
     struct why why;
 
-    if (at->tls.policy.level > TLS_LEVEL_MAY || s->smtp->set.tls_wrappermode)
+    if (at->tls.policy.level > TLS_LEVEL_MAY || at->tls.wrapped)
         return false;
     if (!probe && q->active_sec - q->arrival_sec < s->smtp->config->minimal_backoff_time)
         return false;
@@ -375,7 +387,7 @@ bool protect_session(struct attempt *at, struct session *s)
 {
     enum tls_level level = at->tls.policy.level;
 
-    if (s->smtp->set.tls_wrappermode)
+    if (at->tls.wrapped)
         return s->tls ? true : handshake(at, s);
     if (s->features.bits & FEATURE_STARTTLS && level == TLS_LEVEL_NONE &&
         s->smtp->set.tls_note_starttls_offer)

@@ -201,7 +201,7 @@ static void set_names(struct session *s, struct str name, const char *address, u
 /* Greet, and keep the session when that went well. */
 static struct session *greeted(struct attempt *at, struct session *s, bool best)
 {
-    bool wrapped = s->smtp->set.tls_wrappermode;
+    bool wrapped = at->tls.wrapped;
 
     at->d->relay = arena_copy(at->arena, str_of(s->relay));
     if ((!wrapped || protect_session(at, s)) && session_greet(at, s, best) &&

@@ -64,7 +64,8 @@ struct smtp {
 
     unsigned discard; /* EHLO keywords, as bits */
     unsigned pix;     /* enum pix_workaround */
-    struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter, *helo_name_maps;
+    struct maps *discard_maps, *pix_maps, *generic_maps, *reply_filter, *helo_name_maps,
+        *nexthop_maps;
     struct dns_filter dns_filter;
     struct maps *header_checks, *mime_header_checks, *nested_header_checks, *body_checks;
     struct requiretls_policy *requiretls;

@@ -52,6 +52,7 @@ static enum rc open_tables(struct smtp *s, struct why *why)
         {"smtp_nested_header_checks", "lmtp_nested_header_checks", s->set.nested_header_checks,
          &s->nested_header_checks},
         {"smtp_body_checks", "lmtp_body_checks", s->set.body_checks, &s->body_checks},
+        {"smtp_nexthop_maps", "smtp_nexthop_maps", s->set.nexthop_maps, &s->nexthop_maps},
         {"smtp_helo_name_maps", "smtp_helo_name_maps", s->set.helo_name_maps, &s->helo_name_maps},
     };
 
@@ -128,9 +129,9 @@ bool smtp_has_changed(struct service_env *env, void *state)
     struct smtp *s = state;
     struct str name;
     struct maps *const all[] = {
-        s->generic_maps,         s->discard_maps,    s->pix_maps,      s->helo_name_maps,
-        s->reply_filter,         s->dns_filter.maps, s->header_checks, s->mime_header_checks,
-        s->nested_header_checks, s->body_checks,
+        s->generic_maps,       s->discard_maps,         s->pix_maps,        s->helo_name_maps,
+        s->nexthop_maps,       s->reply_filter,         s->dns_filter.maps, s->header_checks,
+        s->mime_header_checks, s->nested_header_checks, s->body_checks,
     };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

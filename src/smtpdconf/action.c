@@ -26,13 +26,8 @@ static bool want_text(struct parser *p, struct str *to, const char *message)
 
 static bool want_ttl(struct parser *p, struct conf_action *a)
 {
-    long seconds;
-
-    if (!parse_want_delay(p, "ttl", &seconds) ||
-        !parse_once(p, a->ttl, "ttl already specified for this dispatcher"))
-        return false;
-    a->ttl = seconds;
-    return true;
+    return parse_once(p, a->ttl, "ttl already specified for this dispatcher") &&
+           parse_want_delay(p, NULL, &a->ttl);
 }
 
 static bool want_user(struct parser *p, struct conf_action *a)
@@ -111,6 +106,8 @@ static bool want_srs(struct parser *p, struct conf_action *a)
     return true;
 }
 
+static const char host_twice[] = "host mapping already specified for this dispatcher";
+
 /* Written here, the urls can be looked at now. */
 static bool check_urls(struct parser *p, const struct conf_table *t)
 {
@@ -125,8 +122,8 @@ static bool check_urls(struct parser *p, const struct conf_table *t)
 
 static bool want_host(struct parser *p, struct conf_action *a)
 {
-    return want_map(p, &a->host, "host mapping already specified for this dispatcher",
-                    AS_LIST | AS_BACKEND, "host") &&
+    return parse_once(p, a->domain != NULL, host_twice) &&
+           want_map(p, &a->host, host_twice, AS_LIST | AS_BACKEND, "host") &&
            check_urls(p, a->host);
 }
 
@@ -137,8 +134,8 @@ static bool relay_table(struct parser *p, struct conf_action *a)
                         "helo-source mapping already specified for this dispatcher",
                         AS_MAP | AS_BACKEND, "helo-source");
     if (parse_take_word(p, "domain"))
-        return want_map(p, &a->domain, "domain mapping already specified for this dispatcher",
-                        AS_MAP | AS_BACKEND, "domain");
+        return parse_once(p, a->host != NULL, host_twice) &&
+               want_map(p, &a->domain, host_twice, AS_MAP | AS_BACKEND, "host");
     if (parse_take_word(p, "host"))
         return want_host(p, a);
     if (parse_take_word(p, "auth"))
@@ -184,7 +181,7 @@ static bool check_relay(struct parser *p, const struct conf_action *a)
         return parse_error(p, "backup and host are mutually exclusive");
     if (a->backup && a->domain)
         return parse_error(p, "backup and domain are mutually exclusive");
-    if (a->auth && !a->host)
+    if (a->auth && !a->host && !a->domain)
         return parse_error(p, "auth may not be specified without host on a dispatcher");
     return true;
 }

@@ -219,7 +219,7 @@ static bool pki(struct parser *p)
         vec_add(p->arena, &p->conf->pkis, k);
     }
     k->place = p->lexer.place;
-    do {
+    while (!parse_at_line_end(p)) {
         if (parse_take_word(p, "cert")) {
             if (!parse_want_string(p, &k->cert))
                 return false;
@@ -232,7 +232,7 @@ static bool pki(struct parser *p)
         } else {
             return parse_syntax_error(p);
         }
-    } while (!parse_at_line_end(p));
+    }
     return true;
 }
 
@@ -277,7 +277,7 @@ static bool limits(struct parser *p, const char *of, const char *const *known, s
 {
     struct conf_limit l = {.of = str_of(of), .domain = domain};
 
-    do {
+    while (!parse_at_line_end(p)) {
         if (parse_is_word(p, "inet4") || parse_is_word(p, "inet6")) {
             l.name = p->token.text;
             l.value = 1;
@@ -290,7 +290,7 @@ static bool limits(struct parser *p, const char *of, const char *const *known, s
         if (!is_one_of(l.name, known))
             return parse_error(p, "invalid %s limit keyword: " STR_FMT, of, STR_ARG(l.name));
         vec_add(p->arena, &p->conf->limits, l);
-    } while (!parse_at_line_end(p));
+    }
     return true;
 }
 
@@ -363,7 +363,7 @@ static bool session_limits(struct parser *p)
     struct str name;
     long n;
 
-    do {
+    while (!parse_at_line_end(p)) {
         if (!parse_want_string(p, &name) || !parse_want_number(p, &n))
             return false;
         if (str_eq(name, STR("max-mails")))
@@ -372,7 +372,7 @@ static bool session_limits(struct parser *p)
             set_number(p, &p->conf->max_rcpt, n);
         else
             return parse_error(p, "invalid session limit keyword: " STR_FMT, STR_ARG(name));
-    } while (!parse_at_line_end(p));
+    }
     return true;
 }
 
@@ -432,7 +432,7 @@ static bool srs(struct parser *p)
     long seconds;
 
     if (parse_take_word(p, "ttl")) {
-        if (!parse_want_delay(p, "ttl", &seconds))
+        if (!parse_want_delay(p, NULL, &seconds))
             return false;
         set_number(p, &p->conf->srs_ttl, seconds);
         return true;

@@ -75,6 +75,10 @@ static bool members(struct parser *p, struct conf_filter *f)
         if (member->chain.n)
             return parse_error(p, "no filter chain allowed within a filter chain: " STR_FMT,
                                STR_ARG(name));
+        for (size_t i = 0; i < f->chain.n; i++)
+            if (f->chain.v[i] == member)
+                return parse_error(p, "no filter allowed twice within a filter chain: " STR_FMT,
+                                   STR_ARG(name));
         vec_add(p->arena, &f->chain, member);
         parse_skip_lines(p);
     } while (parse_take_char(p, ','));
@@ -281,9 +285,10 @@ void parse_check_references(struct parser *p)
     }
     for (size_t i = 0; i < c->actions.n; i++) {
         const struct conf_action *a = c->actions.v[i];
+        p->lexer.place = a->place;
         if (a->pki.n && !conf_pki_find(c, a->pki))
-            parse_complaint(p, "pki name not found: " STR_FMT, STR_ARG(a->pki));
+            (void)parse_error(p, "pki name not found: " STR_FMT, STR_ARG(a->pki));
         if (a->ca.n && !conf_ca_find(c, a->ca))
-            parse_complaint(p, "ca name not found: " STR_FMT, STR_ARG(a->ca));
+            (void)parse_error(p, "ca name not found: " STR_FMT, STR_ARG(a->ca));
     }
 }

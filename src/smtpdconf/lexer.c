@@ -204,7 +204,8 @@ static bool number(struct lexer *l, struct token *t)
     if (str_to_long(digits, LONG_MIN, LONG_MAX, &t->number)) {
         t->kind = TOKEN_NUMBER;
     } else {
-        l->report(l->context, "\"" STR_FMT "\" invalid number: out of range", STR_ARG(digits));
+        l->report(l->context, "\"" STR_FMT "\" invalid number: too %s", STR_ARG(digits),
+                  digits.p[0] == '-' ? "small" : "large");
         *t = bad();
     }
     return true;

@@ -114,7 +114,7 @@ static bool want_map(struct parser *p, struct conf_table **to, const char *messa
         return false;
     if (t->kind == TABLE_IS_LIST)
         return parse_error(p, "invalid use of table \"" STR_FMT "\" as %s parameter",
-                           STR_ARG(t->name), use);
+                           STR_ARG(parse_table_title(p, t)), use);
     *to = t;
     return true;
 }
@@ -136,11 +136,9 @@ static bool network_option(struct parser *p, struct conf_listen *l)
         parse_advance(p);
         return true;
     }
-    if (parse_take_word(p, "port")) {
-        unsigned before = l->port;
-        return parse_want_port(p, true, &l->port) &&
-               parse_once(p, before != 0, "port already specified");
-    }
+    if (parse_take_word(p, "port"))
+        return parse_once(p, l->port != 0, "port already specified") &&
+               parse_want_port(p, true, &l->port);
     if (parse_take_word(p, "auth"))
         return want_auth(p, l, false);
     if (parse_take_word(p, "auth-optional"))

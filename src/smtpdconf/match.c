@@ -3,126 +3,94 @@
 
 struct match {
     struct conf_rule *rule;
-    bool has_for, has_from, has_auth, has_helo, has_mail_from, has_rcpt_to, has_tag, has_tls;
+    VEC(const char *) said; /* options */
 };
 
-static void add(struct parser *p, struct match *m, enum conf_fact fact, bool negated, bool regex,
-                struct conf_table *table)
+/* What options have in common: a word, the fact it is about, and how its list is called. */
+enum list_use { NO_LIST, MAY_LIST, MUST_LIST };
+struct option {
+    const char *word;
+    enum conf_fact fact;
+    enum list_use list;
+    const char *use;
+};
+
+static const struct option for_options[] = {{"any", FACT_ANY, NO_LIST, NULL},
+                                            {"local", FACT_LOCAL_DOMAIN, NO_LIST, NULL},
+                                            {"domain", FACT_DOMAIN, MUST_LIST, "'for'"},
+                                            {"rcpt-to", FACT_RECIPIENT, MUST_LIST, "for"},
+                                            {NULL}};
+static const struct option from_options[] = {{"any", FACT_ANY, NO_LIST, NULL},
+                                             {"local", FACT_LOCAL_CLIENT, NO_LIST, NULL},
+                                             {"socket", FACT_SOCKET, NO_LIST, NULL},
+                                             {"auth", FACT_AUTH, MAY_LIST, "from"},
+                                             {"mail-from", FACT_SENDER, MUST_LIST, "from"},
+                                             {"rdns", FACT_CLIENT_NAME, MAY_LIST, "rdns"},
+                                             {"src", FACT_CLIENT, MUST_LIST, "from"},
+                                             {NULL}};
+static const struct option options[] = {{"auth", FACT_AUTH, MAY_LIST, "auth"},
+                                        {"helo", FACT_HELO, MUST_LIST, "helo"},
+                                        {"mail-from", FACT_SENDER, MUST_LIST, "mail-from"},
+                                        {"rcpt-to", FACT_RECIPIENT, MUST_LIST, "rcpt-to"},
+                                        {"tag", FACT_TAG, MUST_LIST, "tag"},
+                                        {"tls", FACT_TLS, NO_LIST, NULL},
+                                        {NULL}};
+
+static const struct option *find(struct parser *p, const struct option *o)
 {
-    vec_add(p->arena, &m->rule->conditions, ((struct conf_condition){fact, negated, regex, table}));
+    while (o->word && !parse_is_word(p, o->word))
+        o++;
+    return o->word ? o : NULL;
 }
 
-static bool want_list(struct parser *p, bool *regex, struct conf_table **t, const char *use)
+static bool has(const struct match *m, const char *what)
 {
-    *regex = parse_take_word(p, "regex");
-    *t = parse_want_table(p);
-    if (*t == NULL)
-        return false;
-    if ((*t)->kind == TABLE_IS_MAP)
-        return parse_error(p, "table \"" STR_FMT "\" may not be used for %s lookups",
-                           STR_ARG((*t)->name), use);
-    return true;
+    for (size_t i = 0; i < m->said.n; i++)
+        if (strcmp(m->said.v[i], what) == 0)
+            return true;
+    return false;
 }
 
-/* fact [R] */
-static bool optional_list(struct parser *p, struct match *m, enum conf_fact fact, bool negated,
-                          const char *use)
+/* what: each may be said once, "for" and "from" whatever follows */
+static bool one(struct parser *p, struct match *m, const struct option *o, const char *what,
+                bool negated)
 {
-    struct conf_table *t = NULL;
-    bool regex = false;
+    struct conf_condition c = {.negated = negated};
 
-    if ((parse_is_word(p, "regex") || parse_starts_table(p)) && !want_list(p, &regex, &t, use))
-        return false;
-    add(p, m, fact, negated, regex, t);
-    return true;
-}
-
-static bool list(struct parser *p, struct match *m, enum conf_fact fact, bool negated,
-                 const char *use)
-{
-    struct conf_table *t;
-    bool regex;
-
-    if (!want_list(p, &regex, &t, use))
-        return false;
-    add(p, m, fact, negated, regex, t);
-    return true;
-}
-
-static bool once(struct parser *p, bool *before, const char *what)
-{
-    if (*before)
+    if (o == NULL)
+        return parse_syntax_error(p);
+    if (has(m, what))
         return parse_error(p, "%s already specified for this rule", what);
-    *before = true;
-    return true;
-}
-
-static bool option_for(struct parser *p, struct match *m, bool negated)
-{
-    if (parse_take_word(p, "any"))
-        add(p, m, FACT_ANY, negated, false, NULL);
-    else if (parse_take_word(p, "local"))
-        add(p, m, FACT_LOCAL_DOMAIN, negated, false, NULL);
-    else if (parse_take_word(p, "domain")) {
-        if (!list(p, m, FACT_DOMAIN, negated, "'for'"))
+    vec_add(p->arena, &m->said, what);
+    c.fact = o->fact;
+    parse_advance(p);
+    if (o->list == MUST_LIST ||
+        (o->list == MAY_LIST && (parse_is_word(p, "regex") || parse_starts_table(p)))) {
+        c.regex = parse_take_word(p, "regex");
+        c.table = parse_want_table(p);
+        if (c.table == NULL || !parse_table_is(p, c.table, AS_LIST | AS_BACKEND, o->use))
             return false;
-    } else if (parse_take_word(p, "rcpt-to")) {
-        if (!list(p, m, FACT_RECIPIENT, negated, "for"))
-            return false;
-    } else {
-        return parse_syntax_error(p);
     }
-    return once(p, &m->has_for, "for");
-}
-
-static bool option_from(struct parser *p, struct match *m, bool negated)
-{
-    bool ok = true;
-
-    if (parse_take_word(p, "any"))
-        add(p, m, FACT_ANY, negated, false, NULL);
-    else if (parse_take_word(p, "local"))
-        add(p, m, FACT_LOCAL_CLIENT, negated, false, NULL);
-    else if (parse_take_word(p, "socket"))
-        add(p, m, FACT_SOCKET, negated, false, NULL);
-    else if (parse_take_word(p, "auth"))
-        ok = optional_list(p, m, FACT_AUTH, negated, "from");
-    else if (parse_take_word(p, "mail-from"))
-        ok = list(p, m, FACT_SENDER, negated, "from");
-    else if (parse_take_word(p, "rdns"))
-        ok = optional_list(p, m, FACT_CLIENT_NAME, negated, "rdns");
-    else if (parse_take_word(p, "src"))
-        ok = list(p, m, FACT_CLIENT, negated, "from");
-    else
-        return parse_syntax_error(p);
-    return ok && once(p, &m->has_from, "from");
+    vec_add(p->arena, &m->rule->conditions, c);
+    return true;
 }
 
 static bool option(struct parser *p, struct match *m)
 {
     bool negated = parse_take_char(p, '!');
+    const struct option *o;
 
     if (parse_take_word(p, "for"))
-        return option_for(p, m, negated);
-    if (parse_take_word(p, "from"))
-        return option_from(p, m, negated);
-    if (parse_take_word(p, "auth"))
-        return optional_list(p, m, FACT_AUTH, negated, "auth") && once(p, &m->has_auth, "auth");
-    if (parse_take_word(p, "helo"))
-        return list(p, m, FACT_HELO, negated, "helo") && once(p, &m->has_helo, "helo");
-    if (parse_take_word(p, "mail-from"))
-        return list(p, m, FACT_SENDER, negated, "mail-from") &&
-               once(p, &m->has_mail_from, "mail-from");
-    if (parse_take_word(p, "rcpt-to"))
-        return list(p, m, FACT_RECIPIENT, negated, "rcpt-to") &&
-               once(p, &m->has_rcpt_to, "rcpt-to");
-    if (parse_take_word(p, "tag"))
-        return list(p, m, FACT_TAG, negated, "tag") && once(p, &m->has_tag, "tag");
-    if (parse_take_word(p, "tls")) {
-        add(p, m, FACT_TLS, negated, false, NULL);
-        return once(p, &m->has_tls, "tls");
+        return one(p, m, find(p, for_options), "for", negated);
+    if (parse_take_word(p, "from")) {
+        o = find(p, from_options);
+        if (!one(p, m, o, "from", negated))
+            return false;
+        vec_add(p->arena, &m->said, o->word); /* "from auth auth" says it twice */
+        return true;
     }
-    return parse_syntax_error(p);
+    o = find(p, options);
+    return one(p, m, o, o ? o->word : "", negated);
 }
 
 bool parse_match(struct parser *p)
@@ -144,10 +112,10 @@ bool parse_match(struct parser *p)
     } else {
         parse_advance(p);
     }
-    if (!m.has_from)
-        add(p, &m, FACT_LOCAL_CLIENT, false, false, NULL);
-    if (!m.has_for)
-        add(p, &m, FACT_LOCAL_DOMAIN, false, false, NULL);
+    if (!has(&m, "from"))
+        vec_add(p->arena, &m.rule->conditions, (struct conf_condition){.fact = FACT_LOCAL_CLIENT});
+    if (!has(&m, "for"))
+        vec_add(p->arena, &m.rule->conditions, (struct conf_condition){.fact = FACT_LOCAL_DOMAIN});
     vec_add(p->arena, &p->conf->rules, m.rule);
     return true;
 }

@@ -11,7 +11,7 @@ struct parser {
     struct lexer lexer;
     struct token token; /* the next one */
     bool broken;        /* in this statement; the rest of the line is skipped */
-    bool saw_rule;
+    size_t n_dynamic;   /* tables without a name */
 };
 
 /* ---- tokens (parse.c) ---- */
@@ -45,8 +45,10 @@ bool parse_once(struct parser *p, bool before, const char *what);
 /* ---- values ---- */
 /* digits and a unit, at least 1 */
 bool parse_delay(struct str text, long *seconds);
-/* "35M", "1024" */
+/* "35M", "1.5K", "1024" */
 bool parse_size(struct str text, long *bytes);
+/* what: of which setting, for the message; NULL: ttl of an action or of SRS, which has words of its
+ * own */
 bool parse_want_delay(struct parser *p, const char *what, long *seconds);
 bool parse_want_port(struct parser *p, bool mail_names, unsigned *port);
 
@@ -62,6 +64,8 @@ void parse_add_action(struct parser *p, struct conf_action *a);
 struct conf_table *parse_want_table(struct parser *p);
 bool parse_starts_table(const struct parser *p);
 bool parse_table_is(struct parser *p, const struct conf_table *t, unsigned kinds, const char *use);
+/* For messages; one without a name has a number. */
+struct str parse_table_title(struct parser *p, const struct conf_table *t);
 enum {
     AS_LIST = 1 << TABLE_IS_LIST,
     AS_MAP = 1 << TABLE_IS_MAP,

@@ -30,6 +30,7 @@ struct conf_entry {
 struct conf_table {
     struct conf_place place;
     struct str name; /* "" for one without a name, written where it is used */
+    size_t number;   /* of one without a name: how many there were before */
     enum conf_table_kind kind;
     struct str type, path; /* a backend's; of a file that was read: "file" and its path */
     VEC(struct conf_entry) entries;

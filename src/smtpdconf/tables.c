@@ -90,6 +90,7 @@ struct conf_table *parse_want_table(struct parser *p)
     if (parse_is_char(p, '<'))
         return named(p);
     t = parse_new_table(p);
+    t->number = p->n_dynamic++;
     if (parse_is_char(p, '{'))
         return entries(p, t) ? t : NULL;
     if (p->token.kind == TOKEN_STRING) {
@@ -106,7 +107,12 @@ bool parse_table_is(struct parser *p, const struct conf_table *t, unsigned kinds
     if (kinds & 1u << t->kind || (t->kind == TABLE_IS_LIST && t->entries.n == 0))
         return true;
     return parse_error(p, "table \"" STR_FMT "\" may not be used for %s lookups",
-                       STR_ARG(t->name.n ? t->name : STR("<dynamic>")), use);
+                       STR_ARG(parse_table_title(p, t)), use);
+}
+
+struct str parse_table_title(struct parser *p, const struct conf_table *t)
+{
+    return t->name.n ? t->name : arena_printf(p->arena, "<dynamic:%zu>", t->number);
 }
 
 /* ---- files: "key [:] value" lines; "# @list" at the top says that keys hold blanks ---- */
@@ -122,6 +128,18 @@ static struct str joined(struct parser *p, struct str *rest)
     return line;
 }
 
+static bool is_ipv6(struct str text)
+{
+    size_t colons = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == 0 || strchr("0123456789abcdefABCDEF:./", text.p[i]) == NULL)
+            return false;
+        colons += text.p[i] == ':';
+    }
+    return colons > 1;
+}
+
 static bool take_line(struct conf_table *t, struct str line, bool is_list, size_t *with_value)
 {
     struct conf_entry e = {.key = line};
@@ -135,8 +153,7 @@ static bool take_line(struct conf_table *t, struct str line, bool is_list, size_
         if (close > 0 && end >= 0 && !is_list)
             end += close;
     } else if (end > 0 && line.p[end] == ':' && (size_t)end + 1 < line.n &&
-               !is_blank(line.p[end + 1]) && str_index(str_from(line, (size_t)end + 1), ':') >= 0 &&
-               str_index_any(line, " \t") < 0) {
+               !is_blank(line.p[end + 1]) && is_ipv6(line)) {
         end = -1; /* an IPv6 address alone */
     }
     if (end >= 0) {
@@ -193,6 +210,19 @@ bool parse_table_file(struct parser *p, struct conf_table *t)
     return true;
 }
 
+/* Types that are a file; others take what they are given. */
+static bool has_path(struct str type)
+{
+    static const char *const types[] = {"file", "static", "db",    "sqlite",   "hash",     "btree",
+                                        "cdb",  "lmdb",   "dbm",   "pcre",     "regexp",   "cidr",
+                                        "ldap", "mysql",  "pgsql", "texthash", "memcache", NULL};
+
+    for (const char *const *t = types; *t; t++)
+        if (str_eq(type, str_of(*t)))
+            return true;
+    return false;
+}
+
 /* table NAME [TYPE:]PATH, table NAME { ... } */
 bool parse_table(struct parser *p)
 {
@@ -218,6 +248,14 @@ bool parse_table(struct parser *p)
         t->type = colon < 0 ? STR("file") : arena_copy(p->arena, str_head(text, (size_t)colon));
         t->path = colon < 0 ? text : arena_copy(p->arena, str_from(text, (size_t)colon + 1));
         t->kind = TABLE_IS_BACKEND;
+        if (colon < 0 && (text.n == 0 || text.p[0] != '/')) {
+            parse_complaint(p, "table_create: backend \"" STR_FMT "\" does not exist",
+                            STR_ARG(text));
+            return true;
+        }
+        if (t->path.n == 0 || (has_path(t->type) && t->path.p[0] != '/'))
+            return parse_error(p, "invalid backend parameter for table: " STR_FMT,
+                               STR_ARG(t->name));
         if (str_eq(t->type, STR("file")) || str_eq(t->type, STR("static"))) {
             t->type = STR("file");
             if (!parse_table_file(p, t)) {

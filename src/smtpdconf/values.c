@@ -28,20 +28,30 @@ bool parse_delay(struct str text, long *seconds)
 
 bool parse_size(struct str text, long *bytes)
 {
-    static const char units[] = "KMGT";
+    static const char units[] = "KMGTPE";
     const char *unit;
-    long n, factor = 1;
+    struct str fraction;
+    long n = 0, factor = 1;
+    double part = 0, scale = 0.1;
 
-    if (text.n == 0 || !is_digit(text.p[0]))
+    if (text.n == 0)
         return false;
     unit = memchr(units, to_upper(text.p[text.n - 1]), sizeof units - 1);
     if (to_upper(text.p[text.n - 1]) == 'B' || unit)
         text.n--;
     for (; unit && unit >= units; unit--)
         factor *= 1024;
-    if (!str_to_long(text, 0, LONG_MAX / factor, &n))
+    fraction = text;
+    text = str_cut(&fraction, '.');
+    if ((text.n == 0 && fraction.n == 0) ||
+        (text.n && (!is_digit(text.p[0]) || !str_to_long(text, 0, LONG_MAX / factor - 1, &n))))
         return false;
-    *bytes = n * factor;
+    for (size_t i = 0; i < fraction.n; i++, scale /= 10) {
+        if (!is_digit(fraction.p[i]))
+            return false;
+        part += scale * (fraction.p[i] - '0');
+    }
+    *bytes = n * factor + (long)(part * (double)factor);
     return true;
 }
 
@@ -55,7 +65,8 @@ bool parse_want_delay(struct parser *p, const char *what, long *seconds)
         return true;
     if (text.n > 1 && strchr("smhd", text.p[text.n - 1]))
         text.n--; /* the unit was understood: what is wrong is the number */
-    return parse_error(p, "invalid %s delay: " STR_FMT, what, STR_ARG(text));
+    return what ? parse_error(p, "invalid %s delay: " STR_FMT, what, STR_ARG(text))
+                : parse_error(p, "ttl delay \"" STR_FMT "\" is invalid", STR_ARG(text));
 }
 
 bool parse_want_port(struct parser *p, bool mail_names, unsigned *port)

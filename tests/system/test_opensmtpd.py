@@ -147,7 +147,7 @@ def test_first_end_to_end_F1_F6_F21(site):
 class Server:
     """SMTP or LMTP; keeps each transaction as (helo, mail, [rcpt], text, login). tls: (cert, key) offers STARTTLS and AUTH PLAIN."""
 
-    def __init__(self, tls=None, path=None, rcpt=lambda line: "250 2.1.5 Ok"):
+    def __init__(self, tls=None, path=None, rcpt=lambda line: "250 2.1.5 Ok", wrapped=False):
         if path:
             self.s = socket.socket(socket.AF_UNIX)
             self.s.bind(path)
@@ -156,7 +156,7 @@ class Server:
         else:
             self.s = socket.create_server(("127.0.0.1", 0))
             self.port = self.s.getsockname()[1]
-        self.tls, self.rcpt, self.got, self.peers = tls, rcpt, [], []
+        self.tls, self.rcpt, self.wrapped, self.got, self.peers = tls, rcpt, wrapped, [], []
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -168,10 +168,19 @@ class Server:
             self.peers.append(peer)
             threading.Thread(target=self.session, args=(c,), daemon=True).start()
 
+    def start_tls(self, c):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.tls)
+        return context.wrap_socket(c, server_side=True)
+
     def session(self, c):
-        f = c.makefile("rwb")
         helo = mail = login = ""
-        to, secure = [], False
+        to, secure = [], self.wrapped
+        try:
+            c = self.start_tls(c) if self.wrapped else c
+        except OSError:
+            return
+        f = c.makefile("rwb")
 
         def say(text):
             f.write(text.encode() + b"\r\n")
@@ -186,9 +195,7 @@ class Server:
                     say("\r\n".join(f"250-{x}" for x in ["server.test", *extra]) + "\r\n250 8BITMIME")
                 elif verb == "STAR":
                     say("220 go")
-                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                    context.load_cert_chain(*self.tls)
-                    c = context.wrap_socket(c, server_side=True)
+                    c = self.start_tls(c)
                     f, secure = c.makefile("rwb"), True
                 elif verb == "AUTH":
                     login = base64.b64decode(line.split()[2]).decode()
@@ -593,7 +600,7 @@ def test_relay_by_domain_and_by_sender(site):
     send(s, "x@a.test", sender="me@boss.test")
     assert [len(x.wait(s)) for x in (one, two, three)] == [1, 1, 1]
     send(s, "x@c.test")
-    s.wait_log("to=<x@c.test>.*status=bounced .No relay host")
+    s.wait_log("to=<x@c.test>.*status=bounced .no relay host for c.test")
 
 
 def test_relay_auth_over_tls(site, certificate):
@@ -602,8 +609,58 @@ def test_relay_auth_over_tls(site, certificate):
              f'action "r" relay host smtp+tls://label@127.0.0.1:{server.port} auth <s> tls no-verify ca own\nmatch for any action "r"\n')
     send(s, "bob@far.test")
     assert server.wait(s)[0][4] == "\0user\0pass"
-    mode = os.stat(f"{s.etc}/passwords_r").st_mode & 0o777
+    mode = os.stat(f"{s.etc}/table_s").st_mode & 0o777
     assert mode == 0o600
+
+
+def test_S3_3_hosts_of_several_protocols(site, certificate):
+    """Each host of one relay host has its own protocol, port and account; they take turns, and stand in for each other."""
+    servers = {"smtp+tls": Server(tls=certificate), "smtps": Server(tls=certificate, wrapped=True), "smtp+notls": Server()}
+    urls = [f"{p}://{'' if p == 'smtp+notls' else p[:5].strip('+') + '@'}localhost:{x.port}" for p, x in servers.items()]
+    s = site(f'ca own cert "{certificate[0]}"\ntable s {{{{ "smtp" = "one:1", "smtps" = "two:2" }}}}\nlisten on 127.0.0.1 port {{port}}\n'
+             f'table h {{{{ {", ".join(chr(34) + x + chr(34) for x in urls)} }}}}\n'
+             'action "r" relay host <h> auth <s> ca own tls no-verify\nmatch for any action "r"\n')
+    for i in range(6):
+        send(s, f"u{i}@far.test")
+        wait_until(lambda i=i: sum(len(x.got) for x in servers.values()) == i + 1, what=s.logs()[-3000:])
+    assert [{g[4] for g in x.got} for x in servers.values()] == [{"\0one\x001"}, {"\0two\x002"}, {""}]
+    servers["smtps"].s.shutdown(socket.SHUT_RDWR)
+    servers["smtps"].s.close()
+    for i in range(4):
+        send(s, f"v{i}@far.test")
+    wait_until(lambda: sum(len(x.got) for x in servers.values()) == 10, what=s.logs()[-3000:])
+
+
+def test_S3_3_domains_from_a_server(site):
+    """relay domain with a table that cannot be listed: asked for each domain; its label decides about the account."""
+    server, asked = Server(), []
+    tables = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        while True:
+            c, _ = tables.accept()
+            for line in c.makefile("rb"):
+                asked.append(line.decode().split()[1])
+                c.sendall(f"200 smtp+notls://127.0.0.1:{server.port}\n".encode() if asked[-1] == "a.test" else b"500 no\n")
+    threading.Thread(target=answer, daemon=True).start()
+    s = site(f'listen on 127.0.0.1 port {{port}}\ntable d tcp:127.0.0.1:{tables.getsockname()[1]}\naction "d" relay domain <d>\n'
+             'match for any action "d"\n')
+    send(s, "x@A.test")
+    assert server.wait(s)[0][2] == ["x@A.test"]
+    send(s, "x@b.test")
+    s.wait_log("to=<x@b.test>.*status=bounced .no relay host for b.test")
+    assert {"a.test", "b.test"} <= set(asked)
+
+
+def test_S3_3_any_name_of_an_action(site):
+    """Names of actions may have blanks, and differ only in punctuation or case."""
+    one, two = Server(), Server()
+    s = site(f'listen on 127.0.0.1 port {{port}}\naction "to one" relay host smtp://127.0.0.1:{one.port}\n'
+             f'action "To_One" relay host smtp://127.0.0.1:{two.port}\n'
+             'match for domain "b.test" action "To_One"\nmatch for any action "to one"\n')
+    send(s, "x@a.test")
+    send(s, "x@b.test")
+    assert one.wait(s)[0][2] == ["x@a.test"] and two.wait(s)[0][2] == ["x@b.test"]
 
 
 def test_S3_3_hosts_and_sources_in_turn(site):
@@ -851,8 +908,8 @@ def test_S3_5_limits_for_a_domain(site):
              'listen on 127.0.0.1 port {port}\n'
              f'action "r" relay host smtp+notls://127.0.0.1:{server.port}\nmatch for any action "r"\n')
     text = open(f"{s.etc}/main.cf").read()
-    assert "\naction_r_notls_destination_concurrency_limit = 9\n" in text
-    assert "\naction_r_notls_for_slow_test_destination_concurrency_limit = 1\n" in text
+    assert "\naction_r_destination_concurrency_limit = 9\n" in text
+    assert "\naction_r_for_slow_test_destination_concurrency_limit = 1\n" in text
     assert "cache_on_demand" not in text and "cache_on_demand = no" in open(f"{s.etc}/master.cf").read()
     for to in ("a@slow.test", "b@fast.test", "c@Slow.Test"):
         send(s, to)
@@ -901,7 +958,9 @@ def test_paused_from_the_start(site):
 
 @pytest.mark.parametrize("text,words", [
     ("table t nosuch:/x\naction a relay\nmatch from any for domain <t> action a\n", "tables of type nosuch are not available"),
-    ('action "a.b" relay\naction "a_b" relay\nmatch for any action "a.b"\n', "differ only in punctuation"),
+    ('pki x cert "/none" key "/none"\nmatch for any reject\n', "smtpd.conf:1: cannot load certificate: /none: No such file"),
+    ('ca x cert "/none"\nmatch for any reject\n', "smtpd.conf:1: cannot load CA file: /none: No such file"),
+    ('table h { "smtp://a", "lmtp://b:24" }\naction a relay host <h>\nmatch for any action a\n', "LMTP cannot stand beside SMTP"),
     ("accept for all relay\ntable a { b }\n", "grammar of 2013 to 2018"),
     ("accept for all relay\nmatch for any reject\n", "two grammars in one file"),
 ])

@@ -45,8 +45,10 @@ static struct str unescape(struct arena *a, struct str text)
     return arena_copy(a, buf_str(&b));
 }
 
-/* A CRLF file: our words come before the original's. Two rows name line 1 where the rule stands in
- * line 2. */
+/* A CRLF file: our words come before the original's. S058 and S060 name line 1, but the rule that
+ * is wrong stands in line 2: the original counts lines at each line end and names the line of the
+ * latest word, as S047 (2011) and S013, S036 (current) say, which have their errors in line 2, too.
+ */
 static struct str wanted(struct arena *a, struct str id, struct str output)
 {
     if (str_eq(id, STR("S058")) || str_eq(id, STR("S060")))
