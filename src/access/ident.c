@@ -12,7 +12,7 @@ enum { IDENT_PORT = 113, ANSWER_MAX = 1000 };
 static void clean(char *user)
 {
     for (; *user; user++) {
-        if (*user <= ' ' || *user > '~' || strchr("*?\\()[]`$|;", *user))
+        if (*user < ' ' || *user > '~' || strchr("*?\\()[]`$|;", *user))
             *user = '?';
         *user = to_lower(*user);
     }

@@ -667,6 +667,40 @@ def test_F58_incomplete_files_wait_the_rest_is_picked_up(fwdd, spool, mailer):
     wait_until(lambda: not glob.glob(f"{spool}/smtpd*"), what="an empty spool directory")
 
 
+def test_one_line_about_a_file_that_nobody_completes(fwdd, spool, mailer):
+    """Once a day, however often the directory is looked at; only when it has been so for a day."""
+    spool_file(spool, "smtpdAAAAAA", "FROM", mode=0o600, age=90000)
+    spool_file(spool, "smtpdBBBBBB", "FROM", mode=0o600, age=80000)
+    p = fwdd("--foreground", "-P", "1", wait=False)
+    for n in range(3):  # three looks at least
+        path = spool_file(spool, f"smtpdC{n:05}", MESSAGE)
+        wait_until(lambda: not os.path.exists(path), what="the message to leave")
+    p.terminate()
+    _, said = p.communicate(timeout=60 * SLOW)
+    assert len(re.findall("not complete for 25 hours", said)) == 1 and "smtpdAAAAAA: not complete" in said and "BBBBBB" not in said
+
+
+def test_quiet_is_one_line_for_a_message(fwdd, spool, mailer):
+    spool_file(spool, "smtpdAAAAAA", MESSAGE)
+    r = fwdd("--once", "-q")
+    assert [line.split(": ", 1)[1] for line in r.stderr.splitlines()] == ["smtpdAAAAAA: from=<a@b.test>, nrcpt=2, forwarded"]
+
+
+def test_part_that_is_done_is_not_done_again(fwdd, spool, mailer):
+    """The second batch must wait; the first is SENT."""
+    statuses(mailer, ("u200@d.test", 75))
+    path = spool_file(spool, "smtpdAAAAAA", "FROM <a@b.test>\n" + "".join(f"RCPT <u{i}@d.test>\n" for i in range(201)) + "BODY\nx\n")
+    fwdd("--once")
+    text = open(path).read()
+    assert text.count("SENT <") == 192 and text.count("RCPT <") == 9 and os.stat(path).st_mode & 0o777 == 0o755
+    with open(mailer.path) as f:
+        again = f.read().replace("exit 75", "exit 0")
+    with open(mailer.path, "w") as f:
+        f.write(again)
+    fwdd("--once")
+    assert not os.path.exists(path) and sorted(len(args) - 3 for args, _ in mailer.calls()) == [9, 9, 96, 96]
+
+
 @pytest.mark.parametrize("status", [69, 71, 72, 74, 75])
 def test_temporary_statuses_are_tried_again(fwdd, spool, mailer, status):
     path = spool_file(spool, "smtpdAAAAAA", MESSAGE)
@@ -1133,6 +1167,15 @@ def test_statuses_for_the_delivery_agent(postern, mailer, status, log):
     if status == 0:
         assert (["-oi", "-f", "a@b.test", "c@d.test"], True) in [(a, "Subject: t" in t) for a, t in mailer.calls()]
         assert p.run("postconf", "-c", p.etc, "smtpfwdd_destination_recipient_limit").stdout == "smtpfwdd_destination_recipient_limit = 96\n"
+
+
+def test_quiet_agent(postern, mailer):
+    p = postern({"default_transport": "smtpfwdd", "mydestination": "", "smtpfwdd_quiet": "yes"},
+                master_extra=f"smtpfwdd unix - n n - 10 smtpfwdd user=daemon command={mailer.path}\n")
+    p.send(["c@d.test"], sender="a@b.test")
+    p.wait_log(r"to=<c@d\.test>, relay=smtpfwdd, .*status=sent \(forwarded by ")
+    p.wait_empty()
+    assert "forwarded to" not in p.logs()
 
 
 @pytest.mark.parametrize("args,status,words", [

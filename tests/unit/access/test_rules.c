@@ -479,11 +479,71 @@ static void test_trouble_is_no_answer(void **state)
     world_close(&w);
 }
 
+/* What is beyond the limit does not count. */
+static void test_limit_of_name_servers(void **state)
+{
+    static const char dns[] = "many.test NS a.fine.test; many.test NS b.rogue.test";
+    static const struct {
+        const char *limit;
+        enum verdict verdict;
+    } rows[] = {{"", REJECT}, {"check_rules_dns_limit = 1\n", DUNNO}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        struct why why = {0};
+        assert_int_equal(world_open(&w,
+                                    STR("noto:ALL:NS=*.rogue.test:ALL\n"
+                                        "allow:ALL:NS=*.fine.test:ALL\n"),
+                                    dns, rows[i].limit, &why),
+                         RC_OK);
+        set_client(&w, STR("10.0.0.1"), STR_NONE);
+        w.c.sender = STR("a@many.test");
+        w.c.recipient = STR("c@d.test");
+        assert_int_equal(access_at_rcpt(&w.c), rows[i].verdict);
+        world_close(&w);
+    }
+}
+
+/* Which name counts; one that looks like an address never does. */
+static void test_client_names(void **state)
+{
+    static const struct {
+        const char *name, *reverse, *settings, *reply;
+    } rows[] = {
+        {"good.test", "claimed.test", "", "550 5.7.1 good.test"},
+        {"good.test", "claimed.test", "check_rules_use_reverse_name = yes\n",
+         "550 5.7.1 claimed.test"},
+        {"unknown", "claimed.test", "", "550 5.7.1 nobody UNKNOWN"},
+        {"10.0.0.9", "claimed.test", "", "550 5.7.1 nobody UNKNOWN"},
+        {"good.test", "10.0.0.9", "check_rules_use_reverse_name = yes\n",
+         "550 5.7.1 nobody UNKNOWN"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct world w;
+        struct why why = {0};
+        assert_int_equal(world_open(&w,
+                                    STR("noto:KNOWN:ALL:ALL:550 %H\n"
+                                        "noto:UNKNOWN:ALL:ALL:550 nobody %H\n"),
+                                    "", rows[i].settings, &why),
+                         RC_OK);
+        set_client(&w, STR("10.0.0.1"), str_of(rows[i].name));
+        w.c.client.reverse_name = str_of(rows[i].reverse);
+        w.c.sender = STR("a@b.test");
+        w.c.recipient = STR("c@d.test");
+        assert_int_equal(access_at_rcpt(&w.c), REJECT);
+        assert_str(w.c.reply, rows[i].reply);
+        world_close(&w);
+    }
+}
+
 static const struct {
     const char *line, *user; /* NULL: nobody */
 } answers[] = {
     {"6193, 23 : USERID : UNIX : StJohns", "stjohns"},
-    {"6193,23:USERID:OTHER,US-ASCII:  a b*c;d ", "a?b?c?d"},
+    {"6193,23:USERID:OTHER,US-ASCII:  a b*c;d ", "a b?c?d"},
     {"6193, 23 : USERID : UNIX : a:b", "a:b"},
     {"6193, 23 : ERROR : NO-USER", NULL},
     {"6193, 24 : USERID : UNIX : joe", NULL},
@@ -518,6 +578,8 @@ int main(void)
         cmocka_unit_test(test_replies),
         cmocka_unit_test(test_long_reply_is_cut),
         cmocka_unit_test(test_trouble_is_no_answer),
+        cmocka_unit_test(test_limit_of_name_servers),
+        cmocka_unit_test(test_client_names),
         cmocka_unit_test(test_ident_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
