@@ -1,4 +1,5 @@
-/* Queue files: records in all ways of reading, the envelope as a whole and in portions. */
+/* Queue files: records in all ways of reading, also packed ones, the envelope as a whole and in
+ * portions. */
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,6 +24,26 @@ static void read_records(int fd, struct arena *a, size_t size, int way)
         FUZZ_CHECK(r.offset >= 0 && (size_t)r.offset + payload.n < size);
         FUZZ_CHECK(way != 1 || (type != REC_POINTER && type != REC_PAD));
     }
+}
+
+/* A piece is good once, and in its place only. */
+static void read_unpacked(int fd, struct arena *a, size_t size)
+{
+    static const char key[] = "000102030405060708090a0b0c0d0e0f"; /* of the corpus */
+    struct queue_keys *keys = NULL;
+    struct record_reader r;
+    struct str payload;
+    struct why why;
+    enum rc rc;
+    int type;
+
+    FUZZ_CHECK(queue_keys_parse(str_of(key), "key", &keys, &why) == RC_OK);
+    record_reader_init(&r, fd, a, 0);
+    record_reader_unpack(&r, keys);
+    while ((rc = record_read(&r, true, &type, &payload, &why)) == RC_OK)
+        FUZZ_CHECK(r.offset >= 0 && (size_t)r.offset < size && type != REC_PACKED);
+    FUZZ_CHECK(rc == RC_NONE || why.rc == rc);
+    queue_keys_free(keys);
 }
 
 /* What we take apart we put together to the same bytes. */
@@ -113,6 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (int way = 0; way < 3; way++)
         read_records(fd, a, size, way);
+    read_unpacked(fd, a, size);
     take_and_put((struct str){(const char *)data, size});
     if (queue_file_read_envelope(fd, STR("A"), a, &m, &why) == RC_OK) {
         FUZZ_CHECK(m.complete);

@@ -61,8 +61,13 @@ struct str plain_name(struct generator *g, const char *prefix, struct str text);
 
 /* actions.c: as it stands in match_rules and the table of actions. */
 struct str action_name(struct generator *g, const struct conf_action *a);
+/* queue_key.c: before the start, when the key does not stand in smtpd.conf; or at a reload, which
+ * keeps it. False after a complaint. */
+bool queue_key_ask(struct generator *g);
+bool queue_key_keep(struct generator *g);
 
 /* ---- parts ---- */
+void generate_queue_key(struct generator *g);
 void generate_base(struct generator *g);
 void generate_settings(struct generator *g);
 void generate_limits(struct generator *g);

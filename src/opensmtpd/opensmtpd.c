@@ -76,9 +76,12 @@ static int use(struct arena *a, const struct options *o, const struct conf *conf
         fprintf(stderr, "configuration OK\n");
         status = 0;
     } else if (g.errors.n == 0 && o->write_only) {
-        status = generated_write(&g, &why) == RC_OK ? 0 : 1;
-        if (status)
+        if (!queue_key_keep(&g))
+            print_lines(g.errors.v, g.errors.n);
+        else if (generated_write(&g, &why) != RC_OK)
             fprintf(stderr, "smtpd: %s\n", why.text);
+        else
+            status = 0;
     } else if (g.errors.n == 0 && may_run(&g)) {
         print_lines(g.warnings.v, g.warnings.n);
         status = run_suite(&g);

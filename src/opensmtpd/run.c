@@ -84,6 +84,10 @@ int run_suite(struct generator *g)
                 o->file, g->dir.p);
         return 1;
     }
+    if (!queue_key_ask(g)) {
+        fprintf(stderr, STR_FMT "\n", STR_ARG(g->errors.v[g->errors.n - 1]));
+        return 1;
+    }
     if (generated_write(g, &why) != RC_OK) {
         fprintf(stderr, "smtpd: %s\n", why.text);
         return 1;

@@ -130,14 +130,6 @@ static void what_is_not_there(struct generator *g)
 {
     const struct conf *c = g->conf;
 
-    if (c->compression.place.line)
-        warn(g, &c->compression.place,
-             "queue compression has no effect: queue files are not compressed");
-    if (c->encryption.place.line)
-        warn(g, &c->encryption.place,
-             "queue encryption has no effect: queue files are NOT encrypted; use an encrypted file "
-             "system for " STR_FMT,
-             STR_ARG(g->base->queue_directory));
     if (c->max_deferred.place.line)
         warn(g, &c->max_deferred.place,
              "mta max-deferred has no effect: mail that was deferred is tried at its own time");
@@ -203,6 +195,9 @@ void generate_settings(struct generator *g)
     sizes(g);
     srs(g);
     tls(g);
+    if (g->conf->compression.place.line)
+        set(g, &g->conf->compression.place, "queue_compression", "yes");
+    generate_queue_key(g);
     generate_limits(g);
     what_is_not_there(g);
     command_line(g);

@@ -1,7 +1,7 @@
 /*
  * The queue on disk: ids, directories, the record format, creation with the commit rule, reading.
  * Nobody else opens a queue file. Formats are Postfix's, so that either system can take over the
- * other's queue.
+ * other's queue; but for packed content, which is for those who ask for it (pack.h).
  */
 #pragma once
 

@@ -961,6 +961,7 @@ def test_paused_from_the_start(site):
     ('pki x cert "/none" key "/none"\nmatch for any reject\n', "smtpd.conf:1: cannot load certificate: /none: No such file"),
     ('ca x cert "/none"\nmatch for any reject\n', "smtpd.conf:1: cannot load CA file: /none: No such file"),
     ('table h { "smtp://a", "lmtp://b:24" }\naction a relay host <h>\nmatch for any action a\n', "LMTP cannot stand beside SMTP"),
+    ("queue encryption secret\nmatch for any reject\n", "it has 6 characters, not 32"),
     ("accept for all relay\ntable a { b }\n", "grammar of 2013 to 2018"),
     ("accept for all relay\nmatch for any reject\n", "two grammars in one file"),
 ])
@@ -969,6 +970,42 @@ def test_refused_whole(site, text, words):
     s.write(text)
     r = s.smtpd("-n")
     assert r.returncode == 1 and words in r.stderr and "configuration OK" not in r.stderr
+
+
+def test_queue_is_packed(site):
+    """queue compression, queue encryption: the key in the file, from standard input, changed and taken away while mail waits."""
+    keys = ["0123456789abcdef0123456789abcdef", "it is any text of 32 characters."]
+    s = site("", start=False)
+
+    def start(text, stdin=None):
+        s.write(text.format(port=s.port, dir=s.dir, mail=s.mail, me=ME))
+        s.etc = s.base
+        r = s.smtpd("-P", "mda", input=stdin, start_new_session=True)  # no terminal to read from
+        assert r.returncode == 0, r.stderr
+        s.etc = f"{s.data}/smtpd.d"
+        s.wait_port()
+        assert "warning" not in r.stderr
+
+    def wait(n):
+        send(s, "joe@localhost")
+        wait_until(lambda: len(s.queue_files("incoming", "active", "deferred")) == n)
+    start(f"queue compression\nqueue encryption {keys[0]}\n" + MAILDIR)
+    wait(1)
+    assert os.stat(f"{s.etc}/queue_key").st_mode & 0o777 == 0o600
+    assert s.run("postconf", "-h", "queue_compression").stdout == "yes\n"
+    Instance.stop(s)
+    for n, word in enumerate(("stdin", "")):
+        start(f"queue encryption {word}\n" + MAILDIR, keys[1] + "\n")
+        wait(2 + 2 * n)
+        s.reload()
+        wait(3 + 2 * n)
+        Instance.stop(s)
+    assert not any(b"hello" in open(f, "rb").read() for f in s.queue_files())
+    start(MAILDIR)
+    wait(6)
+    assert sum(b"hello" in open(f, "rb").read() for f in s.queue_files()) == 1
+    s.run("smtpctl", "resume", "mda", check=True)
+    box(s, "joe", 6)
 
 
 def test_every_setting_names_its_line(site):
@@ -980,9 +1017,7 @@ def test_every_setting_names_its_line(site):
     assert f"# {s.conf}:4\nmatch any domain=localnames action l" in out
 
 
-@pytest.mark.parametrize("text,words", [("queue compression\n", "queue compression has no effect"),
-                                        ("queue encryption secret\n", "queue files are NOT encrypted"),
-                                        ("mta max-deferred 10\n", "max-deferred has no effect"),
+@pytest.mark.parametrize("text,words", [("mta max-deferred 10\n", "max-deferred has no effect"),
                                         ("mta limit task-hiwat 10\n", "mta limit task-hiwat has no effect: "),
                                         ("scheduler limit max-schedule 10\n", "scheduler limit max-schedule has no effect: ")])
 def test_settings_without_effect_are_named(site, text, words):
