@@ -50,6 +50,13 @@ static enum rc parse_entry(struct str line, struct arena *a, struct rbl_entry *e
                 STR_ARG(e->match));
 }
 
+enum rc rbl_line_check(struct str line, struct arena *a, struct why *why)
+{
+    struct rbl_entry e = {0};
+
+    return parse_entry(line, a, &e, why);
+}
+
 static enum rc parse_list(void *context, struct str text, struct why *why)
 {
     struct reading *r = context;

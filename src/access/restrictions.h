@@ -131,6 +131,7 @@ enum verdict check_sender_class(struct access_context *c);
 enum rc sender_checks_open(struct access *access, struct why *why) MUST_USE;
 
 /* smtpd_rbl_list: RC_CONFIG names file and line. */
+enum rc rbl_line_check(struct str line, struct arena *a, struct why *why) MUST_USE;
 enum rc rbl_list_read(struct str path, const struct log *log, struct arena *a,
                       const struct rbl_list **out, struct why *why) MUST_USE;
 bool rbl_list_has_changed(const struct rbl_list *list); /* NULL: no */

@@ -1,7 +1,9 @@
 #include "postern-import/import.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,6 +84,20 @@ void import_note(struct import *i, const char *format, ...)
     buf_vaddf(&b, format, args);
     va_end(args);
     vec_add(i->arena, &i->notes, arena_copy(i->arena, buf_str(&b)));
+}
+
+void import_each_file(struct import *i, const char *directory,
+                      void (*visit)(struct import *i, const char *path, const char *name))
+{
+    struct dirent **entries = NULL;
+    int n = scandir(directory, &entries, NULL, alphasort);
+
+    for (int k = 0; k < n; k++) {
+        visit(i, arena_printf(i->arena, "%s/%s", directory, entries[k]->d_name).p,
+              entries[k]->d_name);
+        free(entries[k]);
+    }
+    free(entries);
 }
 
 /* ---- print ---- */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "service/command.h"
+#include "table/table.h"
 #include "util/buf.h"
 
 struct import_table {
@@ -20,6 +21,7 @@ struct import {
     struct arena *arena;
     const struct log *log;
     const char *from, *config_directory;
+    const struct config *defaults; /* to check rules with */
     VEC(struct config_setting) settings;
     VEC(struct import_table *) tables;
     VEC(struct import_service) services;
@@ -36,6 +38,10 @@ struct import_table *import_table(struct import *i, const char *name, const char
 const char *import_table_name(struct import *i, const struct import_table *t);
 void import_note(struct import *i, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Visit what is in a directory, in the order of the names. None: it cannot be read. */
+void import_each_file(struct import *i, const char *directory,
+                      void (*visit)(struct import *i, const char *path, const char *name));
+
 enum rc import_print(struct import *i, struct why *why) MUST_USE;
 /* RC_CONFIG: a file is there already that is not to be replaced. */
 enum rc import_write(struct import *i, struct why *why) MUST_USE;
@@ -43,5 +49,8 @@ enum rc import_write(struct import *i, struct why *why) MUST_USE;
 /* qmail.c */
 enum rc qmail_read(struct import *i, struct why *why) MUST_USE;
 
+/* aliases.c: alias/.qmail-NAME. */
+void qmail_read_aliases(struct import *i);
+
 /* services.c: instruct directories and tcp.smtp files of service directories, env files. */
-enum rc qmail_read_services(struct import *i, struct why *why) MUST_USE;
+void qmail_read_services(struct import *i);

@@ -8,6 +8,7 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"write", no_argument, NULL, 'w'}, {0}};
     struct import i = {.arena = arena_new(64 * 1024), .config_directory = config_default_dir()};
     struct command command;
+    struct config *config = NULL;
     struct why why;
     bool write = false;
     int letter;
@@ -39,8 +41,13 @@ int main(int argc, char **argv)
     if (argc - optind != 2 || strcmp(argv[optind], "qmail") != 0)
         usage(&command);
     i.log = &command.log;
-    i.from = argv[optind + 1];
-    rc = qmail_read(&i, &why);
+    i.from = realpath(argv[optind + 1], NULL); /* rules are used where they are */
+    if (i.from == NULL)
+        log_fatal(&command.log, 1, "open directory %s: %m", argv[optind + 1]);
+    rc = config_load(&(struct config_request){.main_cf = &(struct str){"", 0}}, &config, &why);
+    i.defaults = config;
+    if (rc == RC_OK)
+        rc = qmail_read(&i, &why);
     if (rc == RC_OK)
         rc = write ? import_write(&i, &why) : import_print(&i, &why);
     if (rc != RC_OK)

@@ -1,11 +1,14 @@
 /* control/ of qmail, netqmail, notqmail and qmail-ldap. */
 #include <dirent.h>
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "access/restrictions.h"
 #include "postern-import/import.h"
 #include "util/file.h"
+#include "util/net.h"
 
 enum { CONTROL_MAX = 16 * 1024 * 1024 };
 
@@ -46,32 +49,51 @@ static void set_first(struct control *c, const char *parameter)
         import_set(c->import, parameter, line);
 }
 
+static bool take_digits(struct control *c, struct str *line)
+{
+    long number;
+
+    *line = STR("");
+    if (next_line(c, line) && str_is_digits(*line) && str_to_long(*line, 0, INT_MAX, &number))
+        return true;
+    note(c, *line, "no number; the default stays");
+    return false;
+}
+
+/* Domains and addresses have no blanks; one with a blank would spoil the table. */
+static bool next_word(struct control *c, struct str *line)
+{
+    while (next_line(c, line)) {
+        *line = str_ltrim(*line);
+        if (str_index_any(*line, " \t,") < 0)
+            return true;
+        note(c, *line, "has a blank or a comma; left out");
+    }
+    return false;
+}
+
 static void set_seconds(struct control *c, const char *parameter)
 {
     struct str line;
 
-    if (next_line(c, &line) && str_is_digits(line))
+    if (take_digits(c, &line))
         import_set(c->import, parameter,
                    arena_printf(c->import->arena, STR_FMT "s", STR_ARG(line)));
-    else
-        note(c, STR(""), "no number");
 }
 
 static void take_number(struct control *c, const char *parameter)
 {
     struct str line;
 
-    if (next_line(c, &line) && str_is_digits(line))
+    if (take_digits(c, &line))
         import_set(c->import, parameter, line);
-    else
-        note(c, STR(""), "no number");
 }
 
 static void take_locals(struct control *c, const char *parameter)
 {
     struct str line;
 
-    while (next_line(c, &line))
+    while (next_word(c, &line))
         import_add(c->import, parameter, arena_text(c->import->arena, line));
 }
 
@@ -96,7 +118,7 @@ static void take_rcpthosts(struct control *c, const char *parameter)
     struct import_table *t = import_table(c->import, "relay_domains", NULL);
     struct str line;
 
-    while (next_line(c, &line)) {
+    while (next_word(c, &line)) {
         struct str name = line.p[0] == '.' ? str_from(line, 1) : line;
         if (is_in(c->import, "mydestination", name) || is_virtual(c->import, line))
             continue;
@@ -160,10 +182,12 @@ static void take_virtualdomains(struct control *c, const char *parameter)
     struct import_table *exact = import_table(c->import, "virtual_users_qmail", "lmdb");
     struct str line;
 
-    while (next_line(c, &line)) {
+    while (next_word(c, &line)) {
         struct str prepend = line, key = str_cut(&prepend, ':');
         ssize_t at = str_index(key, '@');
-        if (prepend.p == NULL || prepend.n == 0)
+        if (prepend.p == NULL)
+            note(c, line, "no colon; left out");
+        else if (prepend.n == 0)
             note(c, line,
                  "an exception of virtual domains; remove the domain from the others by hand");
         else if (at > 0)
@@ -189,6 +213,20 @@ static struct str first_word(struct str text)
     return word;
 }
 
+static bool route_is_wrong(const struct control *c, struct str line, struct str domain,
+                           struct str port)
+{
+    if (str_index(line, ':') < 0)
+        note(c, line, "no colon; left out");
+    else if (port_of(port) == 0)
+        note(c, line, "no port number; left out");
+    else if (str_index_any(domain, " \t") >= 0)
+        note(c, line, "has a blank; left out");
+    else
+        return false;
+    return true;
+}
+
 /* domain:relay:port; an empty relay means the MX hosts of the domain */
 static void take_smtproutes(struct control *c, const char *parameter)
 {
@@ -212,6 +250,8 @@ static void take_smtproutes(struct control *c, const char *parameter)
         relay = first_word(relay);
         if (port.n == 0)
             port = STR("25");
+        if (route_is_wrong(c, line, domain, port))
+            continue;
         if (domain.n == 0 && relay.n) {
             struct str host = relay.p[0] == '['
                                   ? relay
@@ -246,7 +286,7 @@ static void take_addresses(struct control *c, const char *parameter, const char 
     struct import_table *t = import_table(c->import, table, "lmdb");
     struct str line;
 
-    while (next_line(c, &line))
+    while (next_word(c, &line))
         add_address(t, line, action);
     import_add(
         c->import, parameter,
@@ -291,27 +331,32 @@ static void take_goodmailaddr(struct control *c, const char *parameter)
     struct import_table *t = import_table(c->import, "goodmailaddr", "lmdb");
     struct str line;
 
-    while (next_line(c, &line))
+    while (next_word(c, &line))
         buf_addf(&t->text, STR_FMT "\tx\n", STR_ARG(line));
     import_add(c->import, parameter, "proxy:unix:passwd.byname");
     import_add(c->import, parameter, "$alias_maps");
     import_add(c->import, parameter, import_table_name(c->import, t));
 }
 
-static void take_greeting(struct control *c, const char *parameter)
-{
-    struct str line;
-
-    if (next_line(c, &line))
-        import_set(c->import, parameter, line);
-}
-
+/* A list that is used as it is, but for lines that would be refused. */
 static void take_file(struct control *c, const char *parameter)
 {
     struct import_table *t = import_table(c->import, c->name, NULL);
+    bool is_rbl = strcmp(parameter, "smtpd_rbl_list") == 0;
+    struct str line;
+    long lines = 0;
 
-    buf_add(&t->text, c->text);
-    import_set(c->import, parameter, str_of(import_table_name(c->import, t)));
+    for (; next_line(c, &line); lines++) {
+        struct why why;
+        if (is_rbl && rbl_line_check(line, c->import->arena, &why) != RC_OK)
+            note(c, line, arena_printf(c->import->arena, "%s; left out", why.text).p);
+        else
+            buf_addf(&t->text, STR_FMT "\n", STR_ARG(line));
+    }
+    if (lines || is_rbl)
+        import_set(c->import, parameter, str_of(import_table_name(c->import, t)));
+    else
+        note(c, STR(""), "has no line; not used");
 }
 
 static void take_maxrcptcount(struct control *c, const char *parameter)
@@ -319,8 +364,9 @@ static void take_maxrcptcount(struct control *c, const char *parameter)
     struct str line;
     long n = 0;
 
-    if (!next_line(c, &line) || !str_to_long(line, 0, 1000000, &n))
+    if (!take_digits(c, &line))
         return;
+    (void)str_to_long(line, 0, INT_MAX, &n);
     import_set(c->import, parameter, n ? line : STR("2147483647"));
     import_set(c->import, "smtpd_recipient_limit_reject_code", STR("553"));
 }
@@ -354,7 +400,7 @@ static const struct row {
     {"badrcptto", take_badrcptto, "smtpd_recipient_first_restrictions"},
     {"goodmailaddr", take_goodmailaddr, "local_recipient_maps"},
     {"databytes", take_number, "message_size_limit"},
-    {"smtpgreeting", take_greeting, "smtpd_banner"},
+    {"smtpgreeting", set_first, "smtpd_banner"},
     {"timeoutsmtpd", set_seconds, "smtpd_timeout"},
     {"timeoutconnect", set_seconds, "smtp_connect_timeout"},
     {"timeoutremote", set_seconds, "smtp_data_done_timeout"},
@@ -428,84 +474,43 @@ static enum rc take_known(struct import *i, struct why *why)
 }
 
 /* Files that no row names: nothing is left out in silence. */
+static void note_other(struct import *i, const char *path, const char *name)
+{
+    struct stat st;
+
+    if (is_settled(name) || row_of(name) || stat(path, &st) < 0 || S_ISDIR(st.st_mode))
+        return;
+    if (str_has_prefix(str_of(name), STR("ldap")))
+        import_note(i, "%s:1: part of ldapserver's table; see ldap_table(5)", path);
+    else
+        import_note(i, "%s:1: this file is not known", path);
+}
+
 static enum rc note_others(struct import *i, struct why *why)
 {
-    struct str directory = arena_printf(i->arena, "%s/control", i->from);
-    DIR *d = opendir(directory.p);
-    struct dirent *e;
+    const char *directory = arena_printf(i->arena, "%s/control", i->from).p;
 
-    if (d == NULL)
-        return FAIL(why, RC_CONFIG, "read %s: %m; name the directory above \"control\"",
-                    directory.p);
-    while ((e = readdir(d))) {
-        struct stat st;
-        struct str path = arena_printf(i->arena, "%s/%s", directory.p, e->d_name);
-        if (is_settled(e->d_name) || row_of(e->d_name) || stat(path.p, &st) < 0 ||
-            S_ISDIR(st.st_mode))
-            continue;
-        if (str_has_prefix(str_of(e->d_name), STR("ldap")))
-            import_note(i, "%s:1: part of ldapserver's table; see ldap_table(5)", path.p);
-        else
-            import_note(i, "%s:1: this file is not known", path.p);
-    }
-    closedir(d);
+    if (access(directory, R_OK | X_OK) < 0)
+        return FAIL(why, RC_CONFIG, "read %s: %m; name the directory above \"control\"", directory);
+    import_each_file(i, directory, note_other);
     return RC_OK;
 }
 
-/* ---- DIR/alias ---- */
-
-static void add_alias(struct import *i, struct import_table *t, const char *file, struct str text)
+/* What qmail does when a file is not there. */
+static void note_absent(struct import *i)
 {
-    struct str name = str_of(file + strlen(".qmail-")), line;
-    AUTO_BUF targets = {0};
-    long number = 0;
+    const char *control = arena_printf(i->arena, "%s/control", i->from).p;
+    const char *assign = arena_printf(i->arena, "%s/users/assign", i->from).p;
 
-    buf_init(&targets, 65536);
-    while (text.n) {
-        line = str_trim(str_cut(&text, '\n'));
-        number++;
-        if (line.n == 0 || line.p[0] == '#')
-            continue;
-        if (line.p[0] == '&')
-            line = str_ltrim(str_from(line, 1));
-        else if (line.p[0] == '.')
-            import_note(i,
-                        "%s/alias/%s:%ld: a path relative to the alias directory; make it absolute",
-                        i->from, file, number);
-        buf_addf(&targets, "%s%s" STR_FMT "%s", targets.n ? ", " : "", line.p[0] == '|' ? "\"" : "",
-                 STR_ARG(line), line.p[0] == '|' ? "\"" : "");
-    }
-    if (strcmp(file, ".qmail-default") == 0)
-        import_note(i, "%s/alias/.qmail-default:1: see luser_relay", i->from);
-    else if (targets.n)
-        buf_addf(&t->text, STR_FMT ": %s\n", STR_ARG(name), buf_text(&targets));
-}
-
-static enum rc take_aliases(struct import *i, struct why *why)
-{
-    struct str directory = arena_printf(i->arena, "%s/alias", i->from);
-    DIR *d = opendir(directory.p);
-    struct import_table *t = NULL;
-    struct dirent *e;
-
-    while (d && (e = readdir(d))) {
-        struct str text = STR_NONE;
-        if (!str_has_prefix(str_of(e->d_name), STR(".qmail-")))
-            continue;
-        if (t == NULL)
-            t = import_table(i, "aliases_qmail", "lmdb");
-        if (file_read(arena_printf(i->arena, "%s/%s", directory.p, e->d_name).p, CONTROL_MAX,
-                      i->arena, &text, why) != RC_OK)
-            continue;
-        add_alias(i, t, arena_text(i->arena, str_of(e->d_name)), text);
-    }
-    if (d)
-        closedir(d);
-    if (t)
-        t->is_alias = true;
-    if (t)
-        import_set(i, "alias_maps", str_of(import_table_name(i, t)));
-    return RC_OK;
+    if (access(arena_printf(i->arena, "%s/locals", control).p, F_OK) < 0)
+        import_add(i, "mydestination", "$myhostname");
+    if (access(arena_printf(i->arena, "%s/rcpthosts", control).p, F_OK) < 0)
+        import_note(i,
+                    "%s/rcpthosts:1: is not there, which makes an open relay of qmail; here mail "
+                    "for mydestination, virtual domains and relay_domains is taken",
+                    control);
+    if (access(assign, F_OK) == 0)
+        import_note(i, "%s:1: see local_recipient_maps and virtual_mailbox_maps", assign);
 }
 
 /* ---- the old queue ---- */
@@ -535,12 +540,13 @@ enum rc qmail_read(struct import *i, struct why *why)
 
     TRY(take_known(i, why));
     TRY(note_others(i, why));
-    TRY(take_aliases(i, why));
+    qmail_read_aliases(i);
     if (i->settings.n == 0)
         return FAIL(why, RC_CONFIG, "%s/control has nothing to convert", i->from);
+    note_absent(i);
     if (!is_in(i, "mydestination", STR("localhost")))
         import_add(i, "mydestination", "localhost");
-    TRY(qmail_read_services(i, why));
+    qmail_read_services(i);
     if (has_mail(mess.p, 1)) {
         import_note(i,
                     "%s: there is mail in the old queue; let qmail-send deliver it before it ends",

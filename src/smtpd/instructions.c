@@ -5,6 +5,7 @@
 #include "config/snapshot.h"
 #include "smtpd/runner.h"
 #include "smtpd/smtpd.h"
+#include "table/ipsvd.h"
 #include "util/clock.h"
 #include "util/networks.h"
 
@@ -86,6 +87,24 @@ static enum rc try_rules(struct smtpd *s, struct why *why)
     return RC_OK;
 }
 
+/* tcpsvd -t is not there: said when the configuration is checked. */
+static void warn_of_expiry(const struct smtpd *s)
+{
+    struct str rest = s->config->smtpd_client_instruction_maps, word;
+    AUTO_ARENA a = arena_new(256);
+
+    while (s->env->checking && str_token_braced(&rest, LIST_SEPARATORS, &word)) {
+        const char *directory = arena_text(a, str_from(word, strlen("ipsvd:")));
+        long line = str_has_prefix(word, STR("ipsvd:")) ? ipsvd_expiry_line(directory) : 0;
+        if (line)
+            log_warning(
+                &s->env->log,
+                "%s/../run, line %ld: tcpsvd -t is not supported: files of %s do not expire; "
+                "remove old ones yourself",
+                directory, line, directory);
+    }
+}
+
 enum rc instructions_start(struct smtpd *s, struct why *why)
 {
     const struct config *c = s->config;
@@ -98,6 +117,7 @@ enum rc instructions_start(struct smtpd *s, struct why *why)
                               why));
         s->overlays = overlays_new(&user, (size_t)c->smtpd_instruction_cache_limit);
         TRY(try_rules(s, why));
+        warn_of_expiry(s);
         if (instructions_want_user(s->instructions) && c->check_rules_ident_timeout == 0)
             log_warning(&s->env->log,
                         "smtpd_client_instruction_maps: rules look at the user of the client host, "

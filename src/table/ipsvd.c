@@ -2,9 +2,10 @@
 
 #include "config/client_settings.h"
 #include "util/buf.h"
+#include "util/file.h"
 #include "util/net.h"
 
-enum { LINE_LIMIT = 8192, SETTINGS_LIMIT = 64 };
+enum { LINE_LIMIT = 8192, SETTINGS_LIMIT = 64, RUN_MAX = 1024 * 1024 };
 
 enum ipsvd_kind ipsvd_kind_of(unsigned mode)
 {
@@ -183,4 +184,36 @@ size_t ipsvd_names(const struct client_query *q, struct arena *a, struct str **o
     vec_add(a, &names, STR("0"));
     *out = names.v;
     return names.n;
+}
+
+/* Is "-t" among the words of a line, behind the name of tcpsvd(8) or sslsvd(8)? */
+static bool has_expiry(struct str line, bool *inside)
+{
+    struct str word;
+
+    while (str_token(&line, " \t\"", &word)) {
+        if (word.p[0] == '#')
+            return false;
+        if (*inside && str_has_prefix(word, STR("-t")))
+            return true;
+        *inside |= str_has_suffix(word, STR("svd"));
+    }
+    return false;
+}
+
+long ipsvd_expiry_line(const char *directory)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct str text = STR_NONE, path = arena_printf(a, "%s/../run", directory);
+    bool inside = false;
+
+    if (file_read(path.p, RUN_MAX, a, &text, NULL) != RC_OK)
+        return 0;
+    for (long line = 1; text.n; line++) {
+        struct str words = str_cut(&text, '\n');
+        if (has_expiry(words, &inside))
+            return line;
+        inside = inside && str_has_suffix(words, STR("\\"));
+    }
+    return 0;
 }

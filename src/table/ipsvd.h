@@ -15,6 +15,10 @@ enum ipsvd_kind ipsvd_kind_of(unsigned mode);
 /* Files that are no instructions: "..", "..x", "x~". */
 bool ipsvd_skips(struct str name);
 
+/* Line with the option -t of tcpsvd(8), by which files expire, in the run script beside an instruct
+ * directory; 0: none. */
+long ipsvd_expiry_line(const char *directory);
+
 /* Check every line. RC_CONFIG: "line N: ...". Unknown upper-case variables are told to the log. */
 enum rc ipsvd_check(struct str text, const char *path, const struct log *log,
                     struct why *why) MUST_USE;

@@ -196,6 +196,11 @@ static enum rc parse_range(struct str address, struct range *r, struct why *why)
 
 static enum rc check_address(struct str address, struct why *why)
 {
+    struct str host = str_from(address, (size_t)(str_index(address, '@') + 1));
+    bool is_name = host.n && host.p[0] == '=';
+    struct network n;
+    struct why words = {0};
+
     for (size_t i = 0; i < address.n; i++)
         if (is_white(address.p[i]))
             return FAIL(why, RC_PERM, "blank in address: \"" STR_FMT "\"; remove it",
@@ -205,12 +210,10 @@ static enum rc check_address(struct str address, struct why *why)
             return FAIL(why, RC_PERM,
                         "address has a byte that is no printable ASCII; remove it (a byte order "
                         "mark?)");
-    if (str_index(address, '/') >= 0) {
-        ssize_t at = str_index(address, '@');
-        struct network n;
-        if (network_parse(str_from(address, (size_t)(at + 1)), &n, why) != RC_OK)
-            return RC_PERM;
-    }
+    if (!is_name && (str_index(host, '/') >= 0 || str_index(host, ':') >= 0) &&
+        network_parse(host, &n, &words) != RC_OK)
+        return FAIL(why, RC_PERM, "%s; write an address, or a network such as 2001:db8::/32",
+                    words.text);
     return RC_OK;
 }
 

@@ -886,3 +886,34 @@ def test_migration(postern, tools, place):
     assert talk("a@b.test", "x%y@old.test", port).startswith("553")
     assert greeting(port) == "220 mx.old.test hello\n"
     assert p.run("postmap", "-q", "anna@virt.test", f"regexp:{p.etc}/virtual_qmail").stdout == "virt-anna@mx.old.test\n"
+
+
+def test_migration_of_broken_files(postern, place):
+    """What cannot be converted is told with file and line, and left out: the rest passes the check."""
+    control(place, me="mx.old.test\n", databytes="many\n", virtualdomains="no colon\nvirt.test:virt\n", smtproutes="a.test:relay.test:port\nb.test\nc.test:r.test\n",
+            badmailfrom="two words\n@bad.test\n", rbllist="bl.test reject any go away\nbl.test\n", signatures="# none\n", timeoutsmtpd="99999999999\n",
+            bad__tcp_smtp=":permit\n", port__tcp_smtp=":allow\n", port__env__PORT="smtp?\n", good__instruct__0="", good__env__PORT=f"{(port := free_port())}\n",
+            good__env__MAXSMTPD="all\n", good__run="#!/bin/sh\nexec tcpsvd -v \\\n -t 3600 -i instruct 0 25 qmail-smtpd\n")
+    for name in ("bad", "port"):
+        os.rename(f"{place}/control/{name}/tcp-smtp", f"{place}/control/{name}/tcp.smtp")
+    write(f"{place}/alias/.qmail-john:doe", "# him\n&daemon@old.test\n./Mailbox\n|cat \"x y\"\n+list\n")
+    write(f"{place}/alias/.qmail-default", "daemon\n")
+    p = postern({"local_transport": "discard:"}, start=False)
+    r = p.run("postern-import", "-c", p.etc, "--write", "qmail", os.path.relpath(place), check=True)
+    for words in ("control/databytes:1: \"many\"", "control/virtualdomains:1:", "control/smtproutes:1:", "control/smtproutes:2:", "control/badmailfrom:1:",
+                  "control/rbllist:2: .*too few fields", "control/signatures:1:", "control/timeoutsmtpd:1:", "control/rcpthosts:1: is not there",
+                  "control/bad: the service is left out: .*tcp.smtp, line 1: cannot parse", "control/port/env/PORT:1:", "control/good/env/MAXSMTPD:1:",
+                  "control/good/run:3: -t", "alias/.qmail-john:doe:5:", "alias/.qmail-default:1:"):
+        assert re.search(words, r.stdout), words
+    for command in re.findall(r"^run: (\S+) (\S+)$", r.stdout, re.M):
+        p.run(*command, check=True)
+    assert open(f"{p.etc}/aliases_qmail").read() == f'john.doe: daemon@old.test, {place}/alias/Mailbox, "|cat \\"x y\\""\n'
+    check = p.run("postfix", "check")
+    assert check.returncode == 0 and re.search(r"good/instruct/../run, line 3: tcpsvd -t is not supported", check.stderr)
+    p.start()
+    p.wait_port(port)
+    with p.raw() as c:
+        c.cmd("EHLO x")
+        assert c.cmd("MAIL FROM:<a@bad.test>").startswith("250") and c.cmd("RCPT TO:<john.doe@mx.old.test>").startswith("553")
+        c.cmd("RSET")
+        assert c.cmd("MAIL FROM:<a@good.test>").startswith("250") and c.cmd("RCPT TO:<john.doe@mx.old.test>").startswith("250")
