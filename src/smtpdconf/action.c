@@ -88,12 +88,19 @@ static bool want_tls(struct parser *p, struct conf_action *a)
     return true;
 }
 
+static const char host_twice[] = "host mapping already specified for this dispatcher";
+static const char backup_host[] = "backup and host are mutually exclusive";
+static const char backup_domain[] = "backup and domain are mutually exclusive";
+
 static bool want_backup(struct parser *p, struct conf_action *a)
 {
-    if (!parse_once(p, a->backup, "backup already specified for this dispatcher"))
+    if (parse_take_word(p, "mx") && !parse_want_string(p, &a->backup_mx))
+        return false;
+    if (!parse_once(p, a->host, backup_host) || !parse_once(p, a->domain, backup_domain) ||
+        !parse_once(p, a->backup, "backup already specified for this dispatcher"))
         return false;
     a->backup = true;
-    return !parse_take_word(p, "mx") || parse_want_string(p, &a->backup_mx);
+    return true;
 }
 
 static bool want_srs(struct parser *p, struct conf_action *a)
@@ -105,8 +112,6 @@ static bool want_srs(struct parser *p, struct conf_action *a)
     a->srs = true;
     return true;
 }
-
-static const char host_twice[] = "host mapping already specified for this dispatcher";
 
 /* Written here, the urls can be looked at now. */
 static bool check_urls(struct parser *p, const struct conf_table *t)
@@ -122,9 +127,19 @@ static bool check_urls(struct parser *p, const struct conf_table *t)
 
 static bool want_host(struct parser *p, struct conf_action *a)
 {
-    return parse_once(p, a->domain != NULL, host_twice) &&
+    if (a->backup)
+        return parse_want_table(p) && parse_error(p, "%s", backup_host);
+    return parse_once(p, a->domain, host_twice) &&
            want_map(p, &a->host, host_twice, AS_LIST | AS_BACKEND, "host") &&
            check_urls(p, a->host);
+}
+
+static bool want_domain(struct parser *p, struct conf_action *a)
+{
+    if (a->backup)
+        return parse_want_table(p) && parse_error(p, "%s", backup_domain);
+    return parse_once(p, a->host, host_twice) &&
+           want_map(p, &a->domain, host_twice, AS_MAP | AS_BACKEND, "host");
 }
 
 static bool relay_table(struct parser *p, struct conf_action *a)
@@ -134,8 +149,7 @@ static bool relay_table(struct parser *p, struct conf_action *a)
                         "helo-source mapping already specified for this dispatcher",
                         AS_MAP | AS_BACKEND, "helo-source");
     if (parse_take_word(p, "domain"))
-        return parse_once(p, a->host != NULL, host_twice) &&
-               want_map(p, &a->domain, host_twice, AS_MAP | AS_BACKEND, "host");
+        return want_domain(p, a);
     if (parse_take_word(p, "host"))
         return want_host(p, a);
     if (parse_take_word(p, "auth"))
@@ -177,10 +191,6 @@ static bool relay_option(struct parser *p, struct conf_action *a)
 
 static bool check_relay(struct parser *p, const struct conf_action *a)
 {
-    if (a->backup && a->host)
-        return parse_error(p, "backup and host are mutually exclusive");
-    if (a->backup && a->domain)
-        return parse_error(p, "backup and domain are mutually exclusive");
     if (a->auth && !a->host && !a->domain)
         return parse_error(p, "auth may not be specified without host on a dispatcher");
     return true;

@@ -100,8 +100,6 @@ static const struct phase {
     {"mail-from", NEEDS_HELO | NEEDS_AUTH | NEEDS_SENDER},
     {"rcpt-to", NEEDS_HELO | NEEDS_AUTH | NEEDS_SENDER | NEEDS_RECIPIENT},
     {"data", NEEDS_HELO | NEEDS_AUTH | NEEDS_SENDER},
-    {"quit", NEEDS_HELO},
-    {"rset", NEEDS_HELO},
     {"commit", NEEDS_HELO | NEEDS_AUTH | NEEDS_SENDER},
 };
 

@@ -59,18 +59,20 @@ static bool one(struct parser *p, struct match *m, const struct option *o, const
 
     if (o == NULL)
         return parse_syntax_error(p);
-    if (has(m, what))
-        return parse_error(p, "%s already specified for this rule", what);
-    vec_add(p->arena, &m->said, what);
     c.fact = o->fact;
     parse_advance(p);
     if (o->list == MUST_LIST ||
         (o->list == MAY_LIST && (parse_is_word(p, "regex") || parse_starts_table(p)))) {
         c.regex = parse_take_word(p, "regex");
         c.table = parse_want_table(p);
-        if (c.table == NULL || !parse_table_is(p, c.table, AS_LIST | AS_BACKEND, o->use))
+        if (c.table == NULL)
             return false;
     }
+    if (has(m, what))
+        return parse_error(p, "%s already specified for this rule", what);
+    if (c.table && !parse_table_is(p, c.table, AS_LIST | AS_BACKEND, o->use))
+        return false;
+    vec_add(p->arena, &m->said, what);
     vec_add(p->arena, &m->rule->conditions, c);
     return true;
 }

@@ -62,8 +62,11 @@ static bool entries(struct parser *p, struct conf_table *t)
         }
         vec_add(p->arena, &t->entries, e);
         parse_skip_lines(p);
-        if (parse_take_char(p, ','))
-            parse_skip_lines(p);
+        if (!parse_take_char(p, ','))
+            continue;
+        parse_skip_lines(p);
+        if (parse_is_char(p, '}'))
+            return parse_syntax_error(p);
     }
     parse_advance(p);
     return t->entries.n ? true : parse_syntax_error(p);
