@@ -19,6 +19,7 @@ static _Noreturn void fail(const struct postfix *p, const struct why *why)
 
 /* ---- settings ---- */
 
+/* The main.cf that is installed sets smtpd_tls_auth_only, which is no TLS yet. */
 static bool is_default(const struct postfix *p, const char *prefix, const char *use,
                        const char *enforce)
 {
@@ -26,7 +27,7 @@ static bool is_default(const struct postfix *p, const char *prefix, const char *
         struct str name = params[i].name;
         if ((str_has_prefix(name, str_of(prefix)) || str_eq(name, str_of(use)) ||
              str_eq(name, str_of(enforce))) &&
-            config_is_set(p->config, name))
+            i != PARAM_INDEX_smtpd_tls_auth_only && config_is_set(p->config, name))
             return false;
     }
     return true;

@@ -139,6 +139,14 @@ static enum rc ask(const struct postfix *p, struct question *q, struct arena *a,
     return q->pid < 0 ? RC_CONFIG : RC_OK;
 }
 
+/* A file of an indexed table is not there: its source may be. */
+static const char *remedy(struct str words)
+{
+    return str_has_suffix(words, STR("db: No such file or directory"))
+               ? "; make it with postmap, or with newaliases when it holds aliases"
+               : "";
+}
+
 /* "smtpd: fatal: words". Without a running system the proxymap service does not answer: that is no
  * mistake. */
 static void pass_on(const struct postfix *p, const struct question *q, struct str line)
@@ -155,8 +163,8 @@ static void pass_on(const struct postfix *p, const struct question *q, struct st
         log_error(&p->log, "service " STR_FMT ": " STR_FMT, STR_ARG(q->entry->name),
                   STR_ARG(str_from(words, 7)));
     else if (str_has_prefix(words, STR("warning: ")))
-        log_warning(&p->log, "service " STR_FMT ": " STR_FMT, STR_ARG(q->entry->name),
-                    STR_ARG(str_from(words, 9)));
+        log_warning(&p->log, "service " STR_FMT ": " STR_FMT "%s", STR_ARG(q->entry->name),
+                    STR_ARG(str_from(words, 9)), remedy(words));
     else
         log_warning(&p->log, "service " STR_FMT ": " STR_FMT, STR_ARG(q->entry->name),
                     STR_ARG(line));

@@ -18,7 +18,7 @@ def tls(p, *args):
 @pytest.mark.parametrize("algorithm,names", [("rsa", ("smtpd_tls_cert_file", "smtpd_tls_key_file")),
                                              ("ecdsa", ("smtpd_tls_eccert_file", "smtpd_tls_eckey_file"))])
 def test_enable_server(postern, algorithm, names):
-    p = postern()
+    p = postern({"smtpd_tls_auth_only": "yes"})  # as in the main.cf that is installed
     assert tls(p, "all-default-server").returncode == 0
     r = tls(p, "enable-server", "-a", algorithm, "mx.example.test", "mail.example.test")
     assert r.returncode == 0, r.stderr
