@@ -126,7 +126,7 @@ static void one_parameter(struct generator *g, const struct conf_limit *l, size_
                            : arena_printf(g->arena, "%ld%s", l->value - of_sessions,
                                           known[k].manner == LARGEST ? "s" : "");
 
-    if (name.p[0] == '_')
+    if (str_has_prefix(name, STR("_")))
         name = arena_join(g->arena, service, name);
     else if (service.n) {
         option(g, name.p, STR_FMT, STR_ARG(value));

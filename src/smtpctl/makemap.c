@@ -198,11 +198,11 @@ static int dump(struct making *m)
     return rc == RC_NONE ? STATUS_DONE : complain("%s", why.text);
 }
 
-static bool take_shape(struct making *m, const char *word)
+static bool take_shape(struct making *m, struct str word)
 {
-    if (strcmp(word, "aliases") == 0)
+    if (str_eq(word, STR("aliases")))
         m->shape = SHAPE_ALIASES;
-    else if (strcmp(word, "set") == 0)
+    else if (str_eq(word, STR("set")))
         m->shape = SHAPE_SET;
     else
         return false;
@@ -220,7 +220,7 @@ int makemap(struct smtpctl *s, int argc, char **argv)
         case 'd': m.type = str_of(optarg); break;
         case 'o': m.output = optarg; break;
         case 't':
-            if (!take_shape(&m, optarg))
+            if (!take_shape(&m, str_of(optarg)))
                 return complain("unsupported type '%s'", optarg);
             break;
         case 'U': m.dump = true; break;
