@@ -1,11 +1,13 @@
 """queue_compression and queue_encryption_key: what stands in the queue files, and that it comes out again everywhere."""
+import contextlib
 import json
 import os
 import re
 
 import pytest
+
 from agent import FakeServer
-from conftest import wait_until
+from conftest import DEFAULT_MASTER, wait_until
 
 USER = "daemon" if os.getuid() == 0 else __import__("pwd").getpwuid(os.getuid()).pw_name
 SECRET = "The quick brown secret jumps over the lazy dog."
@@ -36,9 +38,12 @@ def write_key(path, text, mode=0o600):
 
 
 def instance(postern, server=None, **main):
+    """What can be chrooted is: the key file is not to be seen from there."""
     hop = server.hop if server else "[127.0.0.1]:1"
+    master = re.sub(r"(?m)^((?:pickup|cleanup|qmgr|bounce|defer|smtp|showq) unix \S+ \S+) n", r"\1 y", DEFAULT_MASTER) if os.getuid() == 0 else None
     return postern({"transport_maps": f"inline:{{ {{far.test = smtp:{hop}}}, {{gone.test = error:5.1.2 no such place}}, {{later.test = retry:4.4.1 no}} }}",
-                    "smtpd_reject_unlisted_recipient": "no", "bounce_size_limit": "1000000", "smtp_line_length_limit": "0", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", **main}, start=False)
+                    "smtpd_reject_unlisted_recipient": "no", "bounce_size_limit": "1000000", "smtp_line_length_limit": "0", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", **main}, start=False,
+                   master=master)
 
 
 def submit(p, to, sender="sender@example.test"):
@@ -52,6 +57,12 @@ def ids(p):
 def holds_text(path):
     with open(path, "rb") as f:
         return SECRET.encode() in f.read()
+
+
+def waiting(p):
+    """For each file whether it holds the text; nothing while some are on their way."""
+    with contextlib.suppress(OSError):
+        return [] if p.queue_files("maildrop", "incoming", "active") else list(map(holds_text, p.queue_files("deferred")))
 
 
 def body_of(path):
@@ -107,6 +118,27 @@ def test_in_and_out(postern, way):
         p.wait_queue(0, "deferred", "corrupt")
 
 
+def test_one_recipient_for_itself(postern):
+    """smtpctl copies queue files as they are; one of the recipients stands behind the content."""
+    p = instance(postern, always_bcc=f"{USER}@example.test", recipient_delimiter="+")
+    configure(p, True, KEYS[:1], defer_transports="local")
+    p.start()
+    submit(p, f"{USER}+1@example.test")
+    p.wait_queue(1, "deferred")
+    envelopes = [line.split("|")[0] for line in p.run("smtpctl", "show", "queue", check=True).stdout.splitlines()]
+    assert len(envelopes) == 2
+    assert SECRET in p.run("smtpctl", "show", "message", envelopes[0], check=True).stdout
+    p.run("smtpctl", "pause", "envelope", envelopes[1], check=True)
+    files = p.wait_queue(2, "deferred", "hold")
+    for f in files:
+        assert not holds_text(f) and SECRET in p.run("postcat", f, check=True).stdout
+    go_on(p, keys=["off", *KEYS])
+    p.wait_mail(USER, 1)
+    p.run("smtpctl", "resume", "envelope", envelopes[1], check=True)
+    p.run("postqueue", "-f", check=True)
+    assert [body_of(m) for m in p.wait_mail(USER, 2)] == [TEXT.split("\n\n", 1)[1]] * 2
+
+
 def test_settings_change_while_mail_waits(postern):
     """Files of all kinds side by side, with rotated keys; at the end all is switched off but for the keys."""
     p = instance(postern)
@@ -123,13 +155,11 @@ def test_settings_change_while_mail_waits(postern):
     configure(p, keys=["off", *used], defer_transports="local")
     p.reload()
     p.run("postsuper", "-r", "ALL", check=True)
-    files = p.wait_queue(5, "deferred")
-    assert sum(map(holds_text, files)) == 5  # pickup wrote them anew
+    wait_until(lambda: waiting(p) == [True] * 5)  # pickup wrote them anew
     configure(p, True, used, defer_transports="local")
     p.reload()
     p.run("postsuper", "-r", "ALL", check=True)
-    wait_until(lambda: not p.queue_files("maildrop", "incoming", "active") and len(p.queue_files("deferred")) == 5)
-    wait_until(lambda: not any(map(holds_text, p.queue_files("deferred"))))
+    wait_until(lambda: waiting(p) == [False] * 5)
     go_on(p, keys=["off", *used])
     assert [body_of(m) for m in p.wait_mail(USER, 5)] == [TEXT.split("\n\n", 1)[1]] * 5
     p.wait_queue(0, "deferred", "corrupt", "maildrop")
