@@ -58,25 +58,27 @@ static void take_lock(struct drain *d)
         log_fatal(&d->command->log, EX_CONFIG, "smtpfwdd is already running for %s", d->directory);
 }
 
-static void write_pid(const struct drain *d)
+static void write_pid(const struct drain *d, pid_t pid)
 {
     char text[32];
-    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    int n = snprintf(text, sizeof text, "%ld\n", (long)pid);
 
     if (ftruncate(d->lock_fd, 0) < 0 || pwrite(d->lock_fd, text, (size_t)n, 0) != n)
         log_fatal(&d->command->log, EX_OSERR, "%s/" LOCK_NAME ": %m", d->directory);
 }
 
+/* The lock has its process id when the command is done. */
 static void detach(const struct drain *d)
 {
     int null;
-    pid_t pid;
+    pid_t pid = d->foreground ? getpid() : fork();
 
-    if (d->foreground)
-        return;
-    pid = fork();
     if (pid < 0)
         log_fatal(&d->command->log, EX_OSERR, "fork: %m");
+    if (pid > 0)
+        write_pid(d, pid);
+    if (d->foreground)
+        return;
     if (pid > 0)
         _exit(0);
     setsid();
@@ -221,7 +223,6 @@ int drain_main(int argc, char **argv)
         log_fatal(&c.log, EX_OSERR, "%s: %m", d.directory);
     take_lock(&d); /* before detach(): who starts a second one must hear it */
     detach(&d);
-    write_pid(&d);
     w.children = NEW_ARRAY(struct child, (size_t)d.children_max);
     map_init(&w.told);
     sigemptyset(&set);

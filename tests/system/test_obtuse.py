@@ -20,7 +20,7 @@ import time
 import pytest
 from conftest import BUILD, SLOW, TOP, Instance, Logging, Raw, alive, descendants, free_port, wait_until
 from dns_server import name_server
-from test_durability import Load
+from test_durability import USER, Load
 
 ROOT = os.getuid() == 0
 needs_root = pytest.mark.skipif(not ROOT, reason="needs root: chroot, other users, port 113")
@@ -667,6 +667,19 @@ def test_F58_incomplete_files_wait_the_rest_is_picked_up(fwdd, spool, mailer):
     wait_until(lambda: not glob.glob(f"{spool}/smtpd*"), what="an empty spool directory")
 
 
+def test_daemon_is_known_by_its_lock(fwdd, spool, mailer):
+    """The process id stands in the lock as soon as the command is done; who is told to end frees it."""
+    assert fwdd("-P", "1").returncode == 0
+    pid = int(open(f"{spool}/.smtpfwdd.lock").read())
+    try:
+        assert alive(pid) and open(f"/proc/{pid}/comm").read() == "smtpfwdd\n"
+        spool_file(spool, "smtpdAAAAAA", MESSAGE)
+        mailer.wait(1)
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: fwdd("--once").returncode == 0, what="the lock")
+
+
 def test_one_line_about_a_file_that_nobody_completes(fwdd, spool, mailer):
     """Once a day, however often the directory is looked at; only when it has been so for a day."""
     spool_file(spool, "smtpdAAAAAA", "FROM", mode=0o600, age=90000)
@@ -830,7 +843,7 @@ def test_F10_F12_F54_users_and_modes(fwdd, spool, prefix):
 class Obtuse(Logging):
     """obtuse-smtpd in a home of its own. Its log, and that of smtpfwdd, is a file."""
 
-    def __init__(self, prefix, rules, *options, group="daemon", rootless=False):
+    def __init__(self, prefix, rules, *options, group="daemon", rootless=not ROOT):
         self.top = tempfile.mkdtemp(prefix="ob-", dir="/tmp")
         os.chmod(self.top, 0o755)
         self.who = {}
@@ -1033,7 +1046,7 @@ class Forwarder(threading.Thread):
 @pytest.mark.heavy
 def test_F06_kill_9_at_random_moments_loses_nothing(obtuse, mailer):
     """What smtpd acknowledged reaches the mailer whole, whatever is killed: sessions, master, smtpfwdd, the mailer."""
-    o = obtuse("-H", rules="allow:ALL:ALL:ALL\n", rootless=not ROOT).start()
+    o = obtuse("-H", rules="allow:ALL:ALL:ALL\n").start()
     loads, forwarder = [Load(o, f"c{i}") for i in range(4)], Forwarder(o, mailer)
     rnd = random.Random(os.environ.get("POSTERN_SEED", "7"))
     for t in [*loads, forwarder]:
@@ -1095,8 +1108,7 @@ def test_F13_F54_any_group(obtuse, fwdd, mailer, group, gid):
     assert not o.files() and open(f"{mailer.dir}/groups").read().split() == [str(gid)]
 
 
-@needs_root
-@pytest.mark.parametrize("group", ["daemon", "mail"])
+@pytest.mark.parametrize("group", ["daemon", pytest.param("mail", marks=needs_root)])
 def test_F55_inetd_serves_one_client(obtuse, group):
     o = obtuse(group=group)
     client, p = serve_one(o)
@@ -1107,7 +1119,6 @@ def test_F55_inetd_serves_one_client(obtuse, group):
     assert p.wait(60 * SLOW) == 0
 
 
-@needs_root
 def test_inetd_on_another_address(obtuse):
     o = obtuse("-l", "127.0.0.9")
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
@@ -1117,8 +1128,7 @@ def test_inetd_on_another_address(obtuse):
         assert client.recv(100)[:4] == b"521 " and p.returncode == 0
 
 
-@needs_root
-@pytest.mark.parametrize("group", ["daemon", "mail"])
+@pytest.mark.parametrize("group", ["daemon", pytest.param("mail", marks=needs_root)])
 def test_F61_natively_with_a_queue(obtuse, mailer, group):
     o = obtuse("-o", "legacy_spool=no", group=group)
     with open(f"{o.env['MAIL_CONFIG']}/main.cf", "a") as f:
@@ -1138,7 +1148,6 @@ def test_F61_natively_with_a_queue(obtuse, mailer, group):
     wait_until(lambda: "empty" in queue("-p").stdout, what="an empty queue")
 
 
-@needs_root
 @pytest.mark.parametrize("status,log", [
     (0, r"dsn=2\.0\.0, status=sent \(forwarded by "),
     (67, r"dsn=5\.1\.1, status=bounced \(user unknown"),
@@ -1184,11 +1193,11 @@ def test_quiet_agent(postern, mailer):
     (["-s", "0"], 64, "positive number"),
     (["-l", "nonsense"], 64, "needs an address"),
     (["-x"], 64, "usage"),
-    pytest.param(["-u", "no-such-user"], 64, "no-such-user", marks=needs_root),  # F54
-    pytest.param(["-u", "root"], 78, "does not run as root", marks=needs_root),  # F10
-    pytest.param(["-u", "daemon", "-g", "root"], 78, "does not run as root", marks=needs_root),
-    pytest.param(["-u", "daemon", "-g", "0"], 78, "does not run as root", marks=needs_root),
-    pytest.param(["-u", "daemon", "-g", "no-such-group"], 64, "no-such-group", marks=needs_root),
+    (["-u", "no-such-user"], 64, "no-such-user"),  # F54
+    (["-u", "root"], 78, "does not run as root"),  # F10
+    (["-u", "daemon", "-g", "root"], 78, "does not run as root"),
+    (["-u", "daemon", "-g", "0"], 78, "does not run as root"),
+    (["-u", "daemon", "-g", "no-such-group"], 64, "no-such-group"),
 ])
 def test_F10_F53_F54_wrong_options(prefix, args, status, words):
     r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", *args, "-n"], env={**os.environ, "MAIL_CONFIG": f"{prefix}/etc"},
@@ -1196,7 +1205,6 @@ def test_F10_F53_F54_wrong_options(prefix, args, status, words):
     assert r.returncode == status and words in r.stderr
 
 
-@needs_root
 def test_F13_F14_options_become_parameters(prefix):
     r = subprocess.run([f"{prefix}/sbin/obtuse-smtpd", "-c", "/h", "-d", "/s", "-u", "daemon", "-g", "daemon", "-H", "-P", "-L", "-D", "-m", "own.test",
                         "-s", "12345", "-q", "x", "-l", "127.0.0.1", "-p", "2525", "-n"], env={**os.environ, "MAIL_CONFIG": f"{prefix}/etc"},
@@ -1209,7 +1217,6 @@ def test_F13_F14_options_become_parameters(prefix):
     assert "check_rules_file /etc/smtpd_check_rules" in r.stdout  # F21: the default
 
 
-@needs_root
 def test_F12_spool_that_others_may_enter(obtuse):
     o = obtuse()
     os.chmod(f"{o.home}/spool", 0o750)
@@ -1217,7 +1224,6 @@ def test_F12_spool_that_others_may_enter(obtuse):
     assert r.returncode == 78 and "mode 0750 lets others in" in r.stderr
 
 
-@needs_root
 def test_F20_jail_has_what_name_service_needs(obtuse):
     o = obtuse()
     for name in ("resolv.conf", "localtime"):
@@ -1261,10 +1267,9 @@ def test_F60_interval_of_queue_runs_is_taken(postern):
     assert (r.returncode, r.stderr) == (0, ""), r
 
 
-@needs_root
 def test_example_setup_of_the_article(postern, prefix):
     """F1, F7, F11, F51, F58, F61: doc/examples/obtuse as given, in front of a mail system; mail is delivered at the end."""
-    p = postern({"mydestination": "$myhostname, bar.com", "virtual_alias_maps": "inline:{joe@bar.com=daemon@bar.com}"})
+    p = postern({"mydestination": "$myhostname, bar.com", "virtual_alias_maps": f"inline:{{joe@bar.com={USER}@bar.com}}"})
     top = tempfile.mkdtemp(prefix="ob-", dir="/tmp")
     os.chmod(top, 0o755)
     port = free_port()
@@ -1276,7 +1281,7 @@ def test_example_setup_of_the_article(postern, prefix):
         assert r.returncode == 0, r.stdout
         with Raw(port) as c:
             assert dialogue(c).startswith("250 2.0.0 Ok")
-        mail, = p.wait_mail("daemon")
+        mail, = p.wait_mail(USER)
         text = open(mail).read()
         assert "Subject: hello" in text and text.startswith("Return-Path: <a@b.test>")
         wait_until(lambda: not glob.glob(f"{top}/h/spool/smtpd*"), what="an empty spool directory")
