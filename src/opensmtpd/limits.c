@@ -21,6 +21,7 @@ static const struct {
     {"mta", "max-conn-per-source", NULL, SMALLEST, NULL},
     {"mta", "conn-delay-host", "_destination_rate_delay", LARGEST, NULL},
     {"mta", "conn-delay-route", "_destination_rate_delay", LARGEST, NULL},
+    {"mta", "reconn-delay-route", "_destination_rate_delay", LARGEST, NULL},
     {"mta", "conn-delay-connector", "_destination_rate_delay", LARGEST, NULL},
     {"mta", "conn-delay-relay", "_destination_rate_delay", LARGEST, NULL},
     {"mta", "conn-delay-domain", "_destination_rate_delay", LARGEST, NULL},
@@ -28,10 +29,7 @@ static const struct {
     {"mta", "conn-delay-source", "_transport_rate_delay", LARGEST, NULL},
     {"mta", "session-mail-max", "smtp_connection_reuse_count_limit", MAILS_OF_SESSION, NULL},
     {"mta", "session-keepalive", "smtp_connection_cache_time_limit", LARGEST, NULL},
-    {"mta", "reconn-delay-route", NULL, NO_COUNTERPART,
-     "after a failure a destination waits as minimal_backoff_time says"},
-    {"mta", "max-failures-per-session", NULL, NO_COUNTERPART,
-     "a session goes on after a recipient or message that was refused"},
+    {"mta", "max-failures-per-session", "smtp_session_failure_limit", SMALLEST, NULL},
     {"mta", "task-hiwat", NULL, NO_COUNTERPART, "tasks of the original are not there"},
     {"mta", "task-lowat", NULL, NO_COUNTERPART, "tasks of the original are not there"},
     {"mta", "task-release", NULL, NO_COUNTERPART, "tasks of the original are not there"},
@@ -46,7 +44,7 @@ static const struct {
     {"scheduler", "max-msg-batch-size", NULL, NO_COUNTERPART,
      "messages between processes of the original are not there"},
     {"scheduler", "max-schedule", NULL, NO_COUNTERPART,
-     "smtpctl schedule takes all messages at once"},
+     "how many due messages are looked up in one step is not for the administrator"},
 };
 
 enum { KNOWN = sizeof known / sizeof *known };
@@ -79,31 +77,49 @@ static bool concerns(const struct conf_limit *l, struct str domain)
     return l->domain.n == 0 || str_eq_nocase(l->domain, domain);
 }
 
-/* The limit decides about its parameter when no other one is stronger; of equal ones the first. */
-static bool decides(const struct generator *g, size_t at, struct str domain)
+/* What is said about known[k]: for the domain rather than for all, of several the last. */
+static const struct conf_limit *in_force(const struct generator *g, size_t k, struct str domain)
 {
-    const struct conf_limit *mine = &g->conf->limits.v[at];
-    size_t k = find(mine);
+    const struct conf_limit *found = NULL;
 
     for (size_t i = 0; i < g->conf->limits.n; i++) {
         const struct conf_limit *l = &g->conf->limits.v[i];
-        size_t other = find(l);
-        bool same = i != at && concerns(l, domain) && other < KNOWN && known[other].parameter &&
-                    strcmp(known[other].parameter, known[k].parameter) == 0;
-        if (same && other == k && (l->domain.n ? 1 : 0) != (mine->domain.n ? 1 : 0)) {
-            if (l->domain.n)
-                return false; /* said for the domain */
-            continue;
-        }
-        if (same && other == k && i > at)
-            return false; /* said again */
-        if (same && other != k &&
-            (known[k].manner == SMALLEST ? l->value < mine->value : l->value > mine->value))
-            return false;
-        if (same && other != k && l->value == mine->value && i < at)
-            return false;
+        bool is_weaker = found && found->domain.n > 0 && l->domain.n == 0;
+        if (find(l) == k && concerns(l, domain) && !is_weaker)
+            found = l;
     }
-    return true;
+    return found;
+}
+
+static bool same_parameter(size_t a, size_t b)
+{
+    return known[a].parameter && known[b].parameter &&
+           strcmp(known[a].parameter, known[b].parameter) == 0;
+}
+
+static bool is_first_of_parameter(size_t k)
+{
+    for (size_t i = 0; i < k; i++)
+        if (same_parameter(i, k))
+            return false;
+    return known[k].parameter != NULL;
+}
+
+/* Several limits may become one parameter: the strictest decides. NULL: none is set. */
+static const struct conf_limit *strictest(const struct generator *g, size_t first,
+                                          struct str domain)
+{
+    const struct conf_limit *found = NULL;
+
+    for (size_t k = first; k < KNOWN; k++) {
+        const struct conf_limit *l = same_parameter(first, k) ? in_force(g, k, domain) : NULL;
+        bool is_stricter =
+            l && found &&
+            (known[k].manner == SMALLEST ? l->value < found->value : l->value > found->value);
+        if (l && (found == NULL || is_stricter))
+            found = l;
+    }
+    return found;
 }
 
 static void say_without_effect(struct generator *g, const struct conf_limit *l)
@@ -135,18 +151,27 @@ static void one_parameter(struct generator *g, const struct conf_limit *l, size_
     set(g, &l->place, name.p, STR_FMT, STR_ARG(value));
 }
 
-/* Those of all transports, or of one. */
+/*
+ * Those of all transports (service is empty), or of one. What is a parameter of the queue manager
+ * for each transport, or is said for the domain only, concerns one.
+ */
 static void parameters(struct generator *g, struct str service, struct str domain)
 {
-    for (size_t i = 0; i < g->conf->limits.n; i++) {
-        const struct conf_limit *l = &g->conf->limits.v[i];
-        size_t k = find(l);
-        if (!concerns(l, domain) || k == KNOWN || known[k].parameter == NULL ||
-            (known[k].parameter[0] == '_' || l->domain.n > 0) != (service.n > 0) ||
-            !decides(g, i, domain))
-            continue;
-        one_parameter(g, l, k, service);
+    for (size_t k = 0; k < KNOWN; k++) {
+        const struct conf_limit *l = is_first_of_parameter(k) ? strictest(g, k, domain) : NULL;
+        if (l && (known[k].parameter[0] == '_' || l->domain.n > 0) == (service.n > 0))
+            one_parameter(g, l, k, service);
     }
+}
+
+/* The original's, without any word in smtpd.conf. */
+static void default_of_failures(struct generator *g)
+{
+    size_t k =
+        find(&(struct conf_limit){.of = STR("mta"), .name = STR("max-failures-per-session")});
+
+    if (g->conf->grammar != GRAMMAR_2011 && in_force(g, k, STR("")) == NULL)
+        set(g, NULL, known[k].parameter, "25");
 }
 
 void generate_limits(struct generator *g)
@@ -154,6 +179,7 @@ void generate_limits(struct generator *g)
     for (size_t i = 0; i < g->conf->limits.n; i++)
         say_without_effect(g, &g->conf->limits.v[i]);
     parameters(g, STR(""), STR(""));
+    default_of_failures(g);
 }
 
 void limit_transport(struct generator *g, struct str service, struct str domain)

@@ -103,6 +103,7 @@ static void sizes(struct generator *g)
 
     number_or(g, &c->max_message_size, "message_size_limit", 35 * 1024 * 1024);
     if (c->grammar != GRAMMAR_2011) {
+        number_or(g, &c->max_deferred, "default_destination_deferred_limit", 100);
         number_or(g, &c->max_rcpt, "smtpd_recipient_limit", 1000);
         number_or(g, &c->max_mails, "smtpd_mail_count_limit", 100);
     }
@@ -126,13 +127,10 @@ static void srs(struct generator *g)
         set(g, &c->srs_ttl.place, "srs_lifetime", "%lds", c->srs_ttl.value);
 }
 
-static void what_is_not_there(struct generator *g)
+static void admd(struct generator *g)
 {
     const struct conf *c = g->conf;
 
-    if (c->max_deferred.place.line)
-        warn(g, &c->max_deferred.place,
-             "mta max-deferred has no effect: mail that was deferred is tried at its own time");
     if (c->admd.place.line)
         set(g, &c->admd.place, "filter_admd", STR_FMT, STR_ARG(literal(g, c->admd.value)));
 }
@@ -199,7 +197,7 @@ void generate_settings(struct generator *g)
         set(g, &g->conf->compression.place, "queue_compression", "yes");
     generate_queue_key(g);
     generate_limits(g);
-    what_is_not_there(g);
+    admd(g);
     command_line(g);
     set(g, NULL, "recipient_action_maps", "texthash:" STR_FMT "/actions", STR_ARG(g->dir));
     set(g, NULL, "non_smtpd_match_rules", STR_FMT "/match_rules", STR_ARG(g->dir));

@@ -209,6 +209,10 @@ void entry_done(struct entry *e, const struct deliver_result *result)
         msg->has_trace = true;
     list_remove(&e->of_message);
     destination_done(d, result->site_failed ? &result->dsn : NULL);
+    if (!(result->status & 1))
+        destination_works(d, msg);
+    else if (result->site_failed)
+        destination_remember(d, msg);
     message_close_unused_file(msg);
     message_unpend(msg, e->portion, e->n);
     if (q->draining)

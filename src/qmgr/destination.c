@@ -50,6 +50,7 @@ static void destination_free(struct destination *d)
     }
     loop_cancel(d->transport->q->loop, d->timer);
     map_remove(&d->transport->destinations, d->key);
+    map_done(&d->deferred);
     arena_free(d->dead_arena);
     arena_free(d->arena);
 }
@@ -70,6 +71,7 @@ struct destination *destination_get(struct transport *t, struct str key, struct 
     d->number = ++t->q->n_routes;
     d->blocked = control_is_blocked(t->q, nexthop);
     list_init(&d->waiting);
+    map_init(&d->deferred);
     reset_window(d);
     map_put(&t->destinations, d->key, d);
     destination_update(d);
@@ -233,6 +235,8 @@ void destination_defer_waiting(struct destination *d, const struct dsn *reason)
     while (!list_is_empty(&d->waiting)) {
         struct entry *e = ITEM_OF(d->waiting.next, struct entry, link);
         struct message *msg = e->message;
+        if (d->dead)
+            destination_remember(d, msg);
         destination_drop(e);
         report_recipients(msg, e->portion, e->recipients, e->n, reason);
         message_unpend(msg, e->portion, 0); /* the entry; the report counts for itself */

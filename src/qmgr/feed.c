@@ -22,7 +22,8 @@ struct found { /* a file that is to be read */
     struct link link;
     struct loop_timer *timer;
     bool ignore_times, loading;
-    bool again; /* it was found in deferred/ while we looked for it elsewhere */
+    bool hurried; /* a destination of it works again */
+    bool again;   /* it was found in deferred/ while we looked for it elsewhere */
     struct str queue_name;
     struct str id;
     char text[QUEUE_ID_SIZE];
@@ -314,6 +315,7 @@ void feed_run(struct feed *f)
         e->loading = true;
         f->n_loading++;
         l = load_new(q, e->queue_name, e->id, e->ignore_times);
+        l->hurried = e->hurried;
         l->context = f;
         worker_do(q->disk, load_work, load_done, l);
     }
@@ -373,13 +375,10 @@ void feed_scan(struct feed *f, unsigned what)
     worker_do(f->q->disk, scan_work, scan_done, s);
 }
 
-void feed_one(struct feed *f, struct str id)
+static void look_everywhere(struct feed *f, struct str id, bool hurried)
 {
     struct found *e = map_get(&f->known, id);
-    struct message *msg = map_get(&f->q->messages, id);
 
-    if (msg)
-        msg->look_again = msg->file_is_gone;
     if (e && e->loading)
         e->again = true;
     if (e && !e->loading) /* look again, it may be elsewhere now */
@@ -388,7 +387,27 @@ void feed_one(struct feed *f, struct str id)
     if (e == NULL)
         return;
     e->queue_name = STR(""); /* load looks in all queues */
-    e->ignore_times = true;
+    e->ignore_times = !hurried;
+    e->hurried = hurried;
     list_append(&f->fresh, &e->link);
     feed_run(f);
+}
+
+void feed_one(struct feed *f, struct str id)
+{
+    struct message *msg = map_get(&f->q->messages, id);
+
+    if (msg)
+        msg->look_again = msg->file_is_gone;
+    look_everywhere(f, id, false);
+}
+
+void feed_hurry(struct feed *f, struct str id)
+{
+    struct message *msg = map_get(&f->q->messages, id);
+
+    if (msg)
+        msg->hurry_again = true; /* it is just being put back */
+    else
+        look_everywhere(f, id, true);
 }

@@ -94,6 +94,7 @@ static void read_message(struct load *l, int fd, const struct stat *st)
                             .fd = fd,
                             .queue_name = l->queue_name,
                             .ignore_times = l->ignore_times,
+                            .hurried = l->hurried,
                             .has_bounces = true, /* an earlier attempt may have left logs */
                             .has_trace = true};
     rc = queue_file_read_envelope_part(fd, l->id, l->most, a, &msg->m, &msg->rest, &why);

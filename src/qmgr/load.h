@@ -15,7 +15,7 @@ struct load {
     struct str queue_name; /* empty: look in all */
     struct str id;
     char text[QUEUE_ID_SIZE];
-    bool ignore_times;
+    bool ignore_times, hurried;
     size_t most; /* recipients to be read */
     enum load_result result;
     struct message *message; /* LOAD_DONE: not in the books yet */

@@ -212,7 +212,9 @@ void message_free(struct message *msg)
     q->n_messages--;
     control_show_levels(q);
     q->n_probes -= msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
-    if (msg->look_again)
+    if (msg->hurry_again)
+        feed_hurry(q->feed, msg->m.queue_id);
+    else if (msg->look_again)
         feed_one(q->feed, msg->m.queue_id);
     arena_free(msg->arena);
     feed_run(q->feed);

@@ -99,11 +99,13 @@ struct message {
     bool remain;         /* some recipients are to be tried again */
     bool has_bounces, has_trace;
     bool ignore_times; /* taken by "flush": deferred transports and dead sites are tried */
+    bool hurried;      /* before its time: a destination of it works again */
     bool force_expire;
     long next_attempt;   /* of what remains; 0: nothing does */
     bool file_is_gone;   /* postsuper removed it or put it on hold */
     unsigned flushes;    /* of qmgr, when the end of this message began */
     bool look_again;     /* and has put it back */
+    bool hurry_again;    /* it is wanted before its time */
     size_t n_using_file; /* requests and jobs that need fd */
 };
 
@@ -156,6 +158,7 @@ struct transport {
     /* parameters */
     long recipient_limit, concurrency_limit, initial_concurrency, failed_cohort_limit;
     long destination_rate_delay, transport_rate_delay;
+    long deferred_limit;
     long lifetime; /* of its mail in the queue; 0: that of the message */
     struct feedback positive, negative;
     /* connections */
@@ -183,6 +186,7 @@ struct destination {
     struct dsn dead_reason;
     struct arena *dead_arena;
     long last_done_ms;
+    struct map deferred; /* queue ids (deferred.c) */
 };
 
 struct entry {
@@ -211,6 +215,10 @@ void destination_drop(struct entry *e);
 /* A delivery ended: feedback. site_failed may be NULL. */
 void destination_done(struct destination *d, const struct dsn *site_failed);
 void destination_revive(struct destination *d);
+/* The message is deferred because the destination does not work. */
+void destination_remember(struct destination *d, const struct message *msg);
+/* It has served this one: what was remembered is tried. */
+void destination_works(struct destination *d, const struct message *msg);
 /* All that waits there is deferred. */
 void destination_defer_waiting(struct destination *d, const struct dsn *reason);
 void destination_fill_rules(const struct transport *t, struct window_rules *rules);
@@ -240,10 +248,11 @@ enum { SCAN_INCOMING = 1, SCAN_ACTIVE = 2, SCAN_DEFERRED = 4, SCAN_IGNORE_TIMES 
 void feed_scan(struct feed *f, unsigned what);
 /* One file, after seconds. */
 void feed_later(struct feed *f, struct str queue_name, struct str id, long seconds);
-void feed_one(struct feed *f, struct str id); /* wherever it is */
-void feed_run(struct feed *f);                /* load more, when there is room */
-void feed_missed(struct feed *f);             /* a notice was not taken: scan when there is room */
-void feed_due_at(struct feed *f, long when);  /* something is due then */
+void feed_one(struct feed *f, struct str id);   /* wherever it is */
+void feed_hurry(struct feed *f, struct str id); /* the same, because a destination works again */
+void feed_run(struct feed *f);                  /* load more, when there is room */
+void feed_missed(struct feed *f);            /* a notice was not taken: scan when there is room */
+void feed_due_at(struct feed *f, long when); /* something is due then */
 bool feed_is_empty(const struct feed *f);
 
 /* ---- the index ---- */

@@ -47,6 +47,7 @@ static void read_parameters(struct transport *t)
     t->failed_cohort_limit = number(t, "destination_concurrency_failed_cohort_limit", 1);
     t->destination_rate_delay = seconds(t, "destination_rate_delay");
     t->transport_rate_delay = seconds(t, "transport_rate_delay");
+    t->deferred_limit = number(t, "destination_deferred_limit", 0);
     t->lifetime = seconds(t, "queue_lifetime");
     t->positive = feedback(t, "destination_concurrency_positive_feedback");
     t->negative = feedback(t, "destination_concurrency_negative_feedback");

@@ -45,6 +45,17 @@ static bool keeps(struct attempt *at, const struct session *s)
     return set->connection_cache_destinations.n > 0 && is_kept_always(at);
 }
 
+static bool has_failed_too_often(struct attempt *at, const struct session *s)
+{
+    long limit = at->smtp->set.session_failure_limit;
+
+    if (limit == 0 || s->refused < limit)
+        return false;
+    log_info(&at->d->log, "%ld recipients in a row were refused; ending the session with %s",
+             s->refused, s->where);
+    return true;
+}
+
 /* One message over a session. RC_NONE: a kept session turned out to be closed. */
 static enum rc use(struct attempt *at, struct session *s)
 {
@@ -52,7 +63,7 @@ static enum rc use(struct attempt *at, struct session *s)
 
     describe(at, s);
     rc = transaction_run(at, s);
-    if (keeps(at, s))
+    if (keeps(at, s) && !has_failed_too_often(at, s))
         session_pool_put(at->smtp->pool, s);
     else
         session_close(s, true);

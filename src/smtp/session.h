@@ -28,6 +28,7 @@ struct session {
     bool esmtp;                   /* EHLO or LHLO was understood */
     unsigned pix;                 /* enum pix_workaround that are in force */
     long messages;                /* deliveries so far */
+    long refused;                 /* recipients, since the last one that was taken */
     long opened_ms, rested_ms;
     bool dirty;     /* a transaction may be open: RSET before the next */
     bool broken;    /* the connection is gone or out of step: no QUIT, no reuse */

@@ -77,6 +77,7 @@ static void answer_rcpt(struct transaction *t, const struct wire_client_reply *r
 {
     struct dsn dsn;
 
+    t->s->refused = reply->code / 100 == 2 ? 0 : t->s->refused + 1;
     if (reply->code / 100 == 2) {
         t->accepted[i] = true;
         t->n_accepted++;

@@ -879,7 +879,12 @@ def test_limits(site):
 
 @pytest.mark.parametrize("setting,lines", [
     ("mta limit max-conn-per-domain 9 max-conn-per-relay 3", ["action_r_destination_concurrency_limit = 3"]),
+    ("mta limit max-conn-per-host 3\nmta limit max-conn-per-relay 9\nmta limit max-conn-per-host 11",
+     ["action_r_destination_concurrency_limit = 9"]),
     ("mta limit conn-delay-host 2 conn-delay-relay 5", ["action_r_destination_rate_delay = 5s"]),
+    ("mta limit conn-delay-host 2 reconn-delay-route 7", ["action_r_destination_rate_delay = 7s"]),
+    ("mta limit max-failures-per-session 5", ["smtp_session_failure_limit = 5"]),
+    ("mta max-deferred 7", ["default_destination_deferred_limit = 7"]),
     ("mta limit conn-delay-source 4", ["action_r_transport_rate_delay = 4s"]),
     ("mta limit session-mail-max 5 session-keepalive 20",
      ["smtp_connection_reuse_count_limit = 4", "smtp_connection_cache_time_limit = 20s"]),
@@ -914,6 +919,34 @@ def test_S3_5_limits_for_a_domain(site):
     for to in ("a@slow.test", "b@fast.test", "c@Slow.Test"):
         send(s, to)
     server.wait(s, 3)
+
+
+def test_what_the_original_limits_unasked(site):
+    out = site("match for any reject\n", start=False).smtpd("-nv").stdout
+    assert "\nsmtp_session_failure_limit = 25\n" in out and "\ndefault_destination_deferred_limit = 100\n" in out
+
+
+def test_many_rules_and_actions(site):
+    """Neither reading nor checking compares all with all; relay actions that differ in their hosts share one transport."""
+    server, many = Server(), 20000
+    s = site("listen on 127.0.0.1 port {port}\n" +
+             "".join(f"action a{i} relay host smtp+notls://127.0.0.1:{server.port if i == 19876 else 1 + i}\n"
+                     f"match from any for domain d{i}.test action a{i}\n" for i in range(many)))
+    services = [line for line in open(f"{s.etc}/master.cf") if line.startswith("action_")]
+    assert services == ["action_a0 unix - - n - - smtp\n"]
+    assert open(f"{s.etc}/actions").read().count(" action_a0:") == many
+    send(s, "joe@D19876.test")
+    server.wait(s, 1)
+    assert rcpt(s, "joe@d20000.test").startswith("550")
+
+
+def test_actions_that_differ_have_their_own_transports(site):
+    out = site('action "a" relay\naction "b" relay\naction "c" relay ttl 1h\naction "d" relay helo x.test\n'
+               'action "e" maildir "/m/e"\naction "f" maildir "/m/f"\naction "g" maildir "/m/f"\n'
+               'match for any action "a"\n', start=False).smtpd("-nv").stdout
+    assert re.findall(r"^(\w+) (action_\w+):$", out, re.M) == [
+        ("a", "action_a"), ("b", "action_a"), ("c", "action_c"), ("d", "action_d"), ("e", "action_e"), ("f", "action_f"), ("g", "action_f")]
+    assert len(re.findall(r"^action_\w+ unix", out, re.M)) == 5
 
 
 def test_S3_5_mails_of_a_session_and_delays(site):
@@ -1017,8 +1050,7 @@ def test_every_setting_names_its_line(site):
     assert f"# {s.conf}:4\nmatch any domain=localnames action l" in out
 
 
-@pytest.mark.parametrize("text,words", [("mta max-deferred 10\n", "max-deferred has no effect"),
-                                        ("mta limit task-hiwat 10\n", "mta limit task-hiwat has no effect: "),
+@pytest.mark.parametrize("text,words", [("mta limit task-hiwat 10\n", "mta limit task-hiwat has no effect: "),
                                         ("scheduler limit max-schedule 10\n", "scheduler limit max-schedule has no effect: ")])
 def test_settings_without_effect_are_named(site, text, words):
     s = site(text + "match for any reject\n", start=False)

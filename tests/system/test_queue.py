@@ -285,6 +285,48 @@ def test_transport_rate_delay(postern, sink):
     assert s.times[2] - s.times[0] >= 1.8
 
 
+@pytest.mark.parametrize("limit", [0, 4, 100])
+def test_destination_deferred_limit(postern, sink, limit):
+    """A server that is down, then up: what is remembered of its mail goes with the first message that gets there."""
+    port = free_port()
+    p = postern(relay(port, smtp_destination_deferred_limit=str(limit), **PATIENT))
+    p.send("u0@far.test")
+    p.wait_log(r"to=<u0@.*status=deferred")
+    for i in range(1, 7):
+        p.send(f"u{i}@far.test")
+    p.wait_log(r"status=deferred", count=7)
+    wait_until(lambda: len(ids(p)) == 7, what="all in deferred")
+    s = sink(port=port)
+    first = re.search(r"(\w+): to=<u0@", p.logs()).group(1)
+    p.run("postqueue", "-i", first, check=True)
+    expected = min(max(limit, 1), 7)
+    p.wait_log(r"status=sent", count=expected)
+    assert "u0@far.test" in s.got and len(s.got) == expected
+    said = re.findall(r"destination smtp:\S+ takes mail again; trying (\d+) deferred messages at once", p.logs())
+    assert said == ([str(expected - 1)] if limit else [])
+    assert wait_until(lambda: len(ids(p)) == 7 - expected, what="the others wait")
+
+
+def test_destination_deferred_is_tried_once(postern, sink):
+    """What fails again although others get there waits for its own time; a message that was removed is no trouble."""
+    port = free_port()
+    p = postern(relay(port, smtp_destination_deferred_limit="100", **PATIENT))
+    for name in ("good", "bad", "gone"):
+        p.send(f"{name}@far.test")
+        p.wait_log(rf"to=<{name}@.*status=deferred")
+    wait_until(lambda: len(ids(p)) == 3, what="all in deferred")
+    queue_id = {name: re.search(rf"(\w+): to=<{name}@", p.logs()).group(1) for name in ("good", "gone")}
+    p.run("postsuper", "-d", queue_id["gone"], check=True)
+    asked = []
+    s = sink(port=port, rcpt=lambda line: asked.append(line) or (b"450 4.2.0 later\r\n" if b"bad" in line else b"250 2.1.5 Ok\r\n"))
+    p.run("postqueue", "-i", queue_id["good"], check=True)
+    p.wait_log(r"to=<bad@.*said: 450 4.2.0 later")
+    p.send("next@far.test")
+    p.wait_log(r"to=<next@.*status=sent")
+    assert sorted(s.got) == ["good@far.test", "next@far.test"] and sum(b"bad" in line for line in asked) == 1
+    assert len(ids(p)) == 1
+
+
 @pytest.mark.threads
 def test_very_many_recipients(postern, sink):
     s = sink()

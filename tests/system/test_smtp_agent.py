@@ -295,6 +295,17 @@ def test_refused_transaction_is_reset_before_reuse():
         assert s.sessions[2][-6:] == ["DATA", "RSET", "MAIL", "RCPT", "DATA", "QUIT"]
 
 
+def test_session_failure_limit():
+    """So many refused recipients in a row end a kept connection; one that is taken begins the count anew."""
+    with Agent(smtp_connection_cache_destinations="$relayhost, [127.0.0.1]", smtp_connection_cache_time_limit="60s",
+               smtp_session_failure_limit="3") as agent, \
+            FakeServer(RCPT=lambda a, s: "550 5.1.1 no" if "bad" in a else None) as s:
+        lines = [agent.deliver(s.hop, to=f"{name}@d.example")[0] for name in ("bad", "bad", "good", "bad", "bad", "bad", "good")]
+        assert s.connections == 2 and s.commands.count("QUIT") == 1
+        uses = [status([line for line in x if "status=" in line])["conn_use"] for x in lines]
+        assert uses == [None, "2", "3", "4", "5", "6", None]
+
+
 def test_lmtp():
     def dot(arg, state):
         return {"TO:<bad@d.example>": "550 5.2.2 full", "TO:<later@d.example>": "450 4.2.2 busy"}.get(arg)
