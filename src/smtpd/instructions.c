@@ -11,7 +11,7 @@
 
 /* ---- start ---- */
 
-enum { TRIED_MAX = 1000 }; /* different sets of settings that are tried at start */
+enum { TRIED_MAX = 100000 }; /* different sets of settings that are tried at start */
 
 struct trial {
     struct smtpd *smtpd;
@@ -70,21 +70,20 @@ static enum rc try_rule(void *context, const struct instruction *rule, struct wh
     return rc == RC_OK ? RC_OK : RC_CONFIG;
 }
 
+/* Under master they were good when it looked; sessions look again at the rule they have. */
 static enum rc try_rules(struct smtpd *s, struct why *why)
 {
     struct trial t = {.smtpd = s};
-    enum rc rc = instructions_each(s->instructions, try_rule, &t, why);
+    enum rc rc = RC_NONE;
 
+    if (s->env->checking || !snapshot_is_there())
+        rc = instructions_each(s->instructions, try_rule, &t, why);
     map_done(&t.tried);
     networks_done(&t.relayed);
     if (rc == RC_OK || rc == RC_NONE)
         return RC_OK;
     why_prefix(why, "smtpd_client_instruction_maps");
-    if (s->env->checking || !snapshot_is_there())
-        return rc;
-    /* it was good when master looked; sessions look again at the rule they have */
-    log_error(&s->env->log, "%s; clients of this rule are told to come again", why->text);
-    return RC_OK;
+    return rc;
 }
 
 /* tcpsvd -t is not there: said when the configuration is checked. */
