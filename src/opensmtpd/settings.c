@@ -53,6 +53,8 @@ void generate_base(struct generator *g)
         if (config_is_set(g->base, name) && config_get(g->base, name, &value) == RC_OK)
             buf_addf(g->main_cf, "%s = " STR_FMT "\n", inherited[i], STR_ARG(literal(g, value)));
     }
+    if (!config_is_set(g->base, STR("smtp_host_lookup"))) /* /etc/hosts counts */
+        buf_add(g->main_cf, STR("smtp_host_lookup = dns, native\n"));
     buf_add(g->main_cf, STR("\n# addresses are left as they are\n"
                             "alias_maps =\nalias_database =\nlocal_recipient_maps =\n"
                             "virtual_alias_maps =\nrelay_domains =\n"
