@@ -49,12 +49,16 @@ static const struct {
 
 enum { KNOWN = sizeof known / sizeof *known };
 
+static bool is_about(const struct conf_limit *l, size_t k)
+{
+    return str_eq(l->name, str_of(known[k].name)) && str_eq(l->of, str_of(known[k].of));
+}
+
 static size_t find(const struct conf_limit *l)
 {
     size_t k = 0;
 
-    while (k < KNOWN &&
-           !(str_eq(l->of, str_of(known[k].of)) && str_eq(l->name, str_of(known[k].name))))
+    while (k < KNOWN && !is_about(l, k))
         k++;
     return k;
 }
@@ -85,7 +89,7 @@ static const struct conf_limit *in_force(const struct generator *g, size_t k, st
     for (size_t i = 0; i < g->conf->limits.n; i++) {
         const struct conf_limit *l = &g->conf->limits.v[i];
         bool is_weaker = found && found->domain.n > 0 && l->domain.n == 0;
-        if (find(l) == k && concerns(l, domain) && !is_weaker)
+        if (is_about(l, k) && concerns(l, domain) && !is_weaker)
             found = l;
     }
     return found;
