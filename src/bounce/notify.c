@@ -33,7 +33,12 @@ static enum rc failed(enum rc rc, const struct notice *n, const struct addressee
 
 static enum rc tell(struct notice *n, const struct addressee *to, struct why *why)
 {
-    return failed(report_send(n, to, why), n, to, why);
+    enum rc rc;
+
+    board_count(&n->env->board, COUNTER_bounce_message, 1);
+    rc = report_send(n, to, why);
+    board_count(&n->env->board, COUNTER_bounce_message, -1);
+    return failed(rc, n, to, why);
 }
 
 static struct addressee sender_of(const struct notice *n, long notify, const char *what)

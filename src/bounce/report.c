@@ -291,12 +291,12 @@ enum rc report_send(struct notice *n, const struct addressee *to, struct why *wh
     r.boundary = arena_printf(n->arena, STR_FMT ".%ld/" STR_FMT, STR_ARG(n->request->queue_id),
                               (long)clock_seconds(), STR_ARG(n->env->config->myhostname));
     TRY(open_post(&r, why));
+    board_count(&n->env->board, COUNTER_queue_bounce, 1);
     put_header(&r);
     put_text(&r);
     put_status(&r);
     TRY(put_original(&r, why));
     post_linef(r.post, "%s", "");
     post_linef(r.post, "--" STR_FMT "--", STR_ARG(r.boundary));
-    board_count(&n->env->board, COUNTER_bounce_message, 1);
     return post_finish(r.post, why);
 }

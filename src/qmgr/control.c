@@ -106,9 +106,12 @@ static bool report_one(void *context, struct destination *d)
     struct str reason = d->dead ? d->dead_reason.reason : STR_NONE;
     long age = d->last_done_ms ? (clock_ms() - d->last_done_ms) / 1000 : -1;
 
-    buf_addf(context, "%lu|" STR_FMT "|" STR_FMT "|%zu|%zu|%zu|%c%c%c|%ld|" STR_FMT "\n", d->number,
-             STR_ARG(d->transport->name), STR_ARG(d->nexthop), d->n_waiting, d->n_busy,
+    buf_addf(context, "%lu|" STR_FMT "|" STR_FMT "|%zu|%zu|%zu|%c%c%c%c|%ld|" STR_FMT "\n",
+             d->number, STR_ARG(d->transport->name), STR_ARG(d->nexthop), d->n_waiting, d->n_busy,
              d->window.size, d->dead ? 'D' : '-', d->paused ? 'P' : '-', d->blocked ? 'B' : '-',
+             d->transport->kind == PAUSED_MDA   ? 'L'
+             : d->transport->kind == PAUSED_MTA ? 'R'
+                                                : '-',
              age, STR_ARG(reason));
     return true;
 }

@@ -108,7 +108,7 @@ void message_start(struct message *msg)
     q->n_probes += msg->m.trace_flags & DELIVER_MTA_VERIFY ? 1 : 0;
     if (str_eq(msg->queue_name, STR("incoming"))) {
         board_count(&q->env->board, COUNTER_queue_message, 1);
-        board_count(&q->env->board, COUNTER_envelope_incoming, (long)(n + msg->rest.unread));
+        board_count(&q->env->board, COUNTER_envelope_enqueued, (long)(n + msg->rest.unread));
     }
     msg->flushes = q->flushes;
     msg->active = clock_now();

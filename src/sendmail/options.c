@@ -135,7 +135,7 @@ static void option(struct options *o, int letter, const char *value)
     case 't': o->from_headers = true; break;
     case 'v': o->verbose++; break;
     case '?': FATAL(o, "usage: sendmail [options]; see sendmail(1)");
-    default: break; /* A L U c e h m n p x: accepted for other sendmails' sake */
+    default: break; /* A E J L S U c e h m n p x: accepted for other sendmails' sake */
     }
 }
 
@@ -148,7 +148,8 @@ void options_read(struct options *o, int argc, char **argv)
     else if (strcmp(o->command.name, "newaliases") == 0)
         o->mode = MODE_NEWALIASES;
     opterr = 0;
-    while ((letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:q::r:tvx")) != -1)
+    while ((letter =
+                getopt(argc, argv, "A:B:C:E::F:GIJ::L:N:O:R:SUV:X:b:ce:f:h:imno:p:q::r:tvx")) != -1)
         option(o, letter, optarg ? optarg : "");
     o->recipients = argv + optind;
     if (o->mode == MODE_LIST && o->recipients[0])

@@ -17,12 +17,9 @@
 #    define F_ADD_SEALS 1033
 #endif
 
-static const struct {
-    const char *name;
-    bool is_level;
-} counters[] = {
-#define LEVEL(id, name) {name, true},
-#define TOTAL(id, name) {name, false},
+static const char *const counters[] = {
+#define LEVEL(id, name) name,
+#define TOTAL(id, name) name,
 #include "service/counters.def"
 #undef LEVEL
 #undef TOTAL
@@ -55,7 +52,7 @@ static const char *const paused_names[] = {"mda", "mta", "smtp"};
 
 const char *board_counter_name(enum board_counter c)
 {
-    return counters[c].name;
+    return counters[c];
 }
 
 unsigned board_trace_bit(struct str name)

@@ -27,6 +27,8 @@ struct work {
 
 static void work_begin(struct work *w, struct smtpctl *s, const char *what)
 {
+    if (!s->running)
+        ask_connect(s); /* says so and ends; postsuper(1) and postqueue(1) do without */
     queue_begin(s);
     *w = (struct work){.s = s, .selection = selection_of(s, what)};
     buf_init(&w->ids, 256 * 1024 * 1024);
@@ -66,7 +68,7 @@ static long tell_qmgr(struct smtpctl *s, long operation, struct str id)
     struct why why = {0};
     long status = 0;
 
-    if (s->running && ask_qmgr(s, &word, &status, &why) != RC_OK)
+    if (ask_qmgr(s, &word, &status, &why) != RC_OK)
         log_warning(&s->command.log, "%s", why.text);
     return status;
 }
@@ -260,7 +262,6 @@ int do_schedule(struct smtpctl *s)
     struct work w;
     bool ok;
 
-    ask_connect(s);
     work_begin(&w, s, s->words[0]);
     w.queues = "deferred";
     w.to = STR("deferred");
@@ -295,7 +296,6 @@ int do_discover(struct smtpctl *s)
 {
     struct work w;
 
-    ask_connect(s);
     work_begin(&w, s, s->words[0]);
     queue_walk(s, discover_one, &w);
     buf_done(&w.ids);

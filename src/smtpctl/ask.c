@@ -124,6 +124,32 @@ struct str ask_destinations(struct smtpctl *s)
     return all;
 }
 
+long ask_envelopes(struct smtpctl *s)
+{
+    const struct config *config = s->command.config;
+    struct str name =
+        arena_printf(s->arena, "public/" STR_FMT, STR_ARG(config->showq_service_name));
+    AUTO_ARENA a = arena_new(16 * 1024);
+    struct queue_entry e = {0};
+    struct why why = {0};
+    struct ipc c;
+    long n = 0;
+    enum rc rc = ipc_connect(&c, config->queue_directory, name.p, ASK_TIMEOUT_MS, &why);
+
+    if (rc != RC_OK)
+        broken(&why);
+    do {
+        arena_reset(a);
+        rc = ipc_read_queue_entry(&c, a, &e, NULL, &why);
+        if (rc == RC_OK && !str_eq(e.queue_name, STR("maildrop")))
+            n += (long)e.n_recipients;
+    } while (rc == RC_OK && e.queue_id.n);
+    if (rc != RC_OK)
+        broken(&why);
+    ipc_done(&c);
+    return n;
+}
+
 int say_result(bool ok, struct str reason)
 {
     if (ok)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "smtpctl/smtpctl.h"
+#include "util/net.h"
 
 struct destination {
     struct str number, transport, nexthop, waiting, busy, window, flags, age, reason;
@@ -123,6 +124,34 @@ int show_mta_paused(struct smtpctl *s)
     return STATUS_DONE;
 }
 
+/*
+ * What OpenSMTPD has several words for is one thing here: a destination, a nexthop of a transport.
+ * It goes when it is not used any more.
+ */
+void add_destination_counters(struct smtpctl *s, struct buf *out)
+{
+    static const char *const words[] = {"connector", "domain", "host", "relay", "route"};
+    struct str lines = ask_destinations(s);
+    long n[2] = {0}, waiting[2] = {0}, busy[2] = {0};
+    struct destination d;
+
+    while (next(&lines, &d)) {
+        int is_remote = has_flag(&d, 'R');
+        long value;
+        if (!is_remote && !has_flag(&d, 'L'))
+            continue;
+        n[is_remote]++;
+        if (str_to_long(d.waiting, 0, LONG_MAX, &value))
+            waiting[is_remote] += value;
+        if (str_to_long(d.busy, 0, LONG_MAX, &value))
+            busy[is_remote] += value;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        buf_addf(out, "mta.%s=%ld\n", words[i], n[1]);
+    buf_addf(out, "mta.task=%ld\nmta.task.running=%ld\n", waiting[1] + busy[1], busy[1]);
+    buf_addf(out, "mda.user=%ld\nmda.pending=%ld\n", n[0], waiting[0]);
+}
+
 static int tell(struct smtpctl *s, const struct qmgr_control *word)
 {
     struct why why = {0};
@@ -145,18 +174,30 @@ int do_resume_route(struct smtpctl *s)
     return tell(s, &word);
 }
 
+/* For the listing only, but it shall be one. */
+static bool is_address(const char *text)
+{
+    struct addr address;
+    struct why why;
+
+    if (addr_parse(str_of(text), 0, &address, &why) == RC_OK)
+        return true;
+    fprintf(stderr, "smtpctl: invalid address: %s\n", text);
+    return false;
+}
+
 int do_block(struct smtpctl *s)
 {
     struct qmgr_control word = {.operation = 'B',
                                 .queue_id = str_head(str_of(s->words[0]), 64),
                                 .text = str_of(s->words[1])};
 
-    return tell(s, &word);
+    return is_address(s->words[0]) ? tell(s, &word) : STATUS_FAILED;
 }
 
 int do_unblock(struct smtpctl *s)
 {
     struct qmgr_control word = {.operation = 'U', .text = str_of(s->words[1])};
 
-    return tell(s, &word);
+    return is_address(s->words[0]) ? tell(s, &word) : STATUS_FAILED;
 }

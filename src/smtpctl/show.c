@@ -52,18 +52,21 @@ static void stats_2011(struct str stats, long up)
         {"smtp.sessions.active", "smtp.session"},
         {"smtp.sessions.inet4", "smtp.session.inet4"},
         {"smtp.sessions.inet6", "smtp.session.inet6"},
-        {"smtp.sessions.smtps", "smtp.smtps"},
-        {"smtp.sessions.starttls", "smtp.tls"},
+        {"smtp.sessions.smtps", "postern.smtp.smtps"},
+        {"smtp.sessions.smtps.active", "smtp.smtps"},
+        {"smtp.sessions.starttls", "postern.smtp.tls"},
+        {"smtp.sessions.starttls.active", "smtp.tls"},
         {"smtp.sessions.aborted", "postern.smtp.lost"},
         {"smtp.sessions.timeout", "postern.smtp.timeout"},
         {"smtp.errors.tempfail", "scheduler.delivery.tempfail"},
         {"mta.sessions", "mta.session"},
         {"mda.sessions", "mda.running"},
         {"control.sessions", "control.session"},
-        {"runner.bounces", "bounce.message"},
+        {"runner.bounces", "queue.bounce"},
         {"queue.inserts.remote", "postern.queue.message"},
-        {"ramqueue.envelopes", "scheduler.envelope"},
-        {"ramqueue.messages", "postern.queue.active"},
+        {"ramqueue.envelopes", "scheduler.ramqueue.envelope"},
+        {"ramqueue.messages", "scheduler.ramqueue.message"},
+        {"ramqueue.hosts", "mta.host"},
     };
 
     printf("parent.uptime=%ld\n", up);
@@ -71,9 +74,21 @@ static void stats_2011(struct str stats, long up)
         printf("%s=%ld\n", names[i].name, stat_of(stats, names[i].counter));
 }
 
+/* What control(8) knows, and what others are asked for. */
+static struct str all_stats(struct smtpctl *s)
+{
+    struct str counted = ask_stats(s);
+    AUTO_BUF more;
+
+    buf_init(&more, 4096);
+    add_destination_counters(s, &more);
+    buf_addf(&more, "scheduler.envelope=%ld\n", ask_envelopes(s));
+    return arena_join(s->arena, counted, buf_str(&more));
+}
+
 int show_stats(struct smtpctl *s)
 {
-    struct str stats = ask_stats(s), rest = stats, line;
+    struct str stats = all_stats(s), rest = stats, line;
     long up = clock_seconds() - stat_of(stats, "started");
     VEC(struct str) lines = {0};
 
@@ -123,7 +138,7 @@ static struct digest digest_of(struct str stats)
     return (struct digest){
         .connect = stat_of(stats, "postern.smtp.connect"),
         .disconnect = stat_of(stats, "postern.smtp.disconnect"),
-        .enqueued = stat_of(stats, "scheduler.envelope.incoming"),
+        .enqueued = stat_of(stats, "postern.envelope.enqueued"),
         .dequeued = stat_of(stats, "postern.envelope.dequeued"),
         .ok = stat_of(stats, "scheduler.delivery.ok"),
         .tempfail = stat_of(stats, "scheduler.delivery.tempfail"),
@@ -131,7 +146,7 @@ static struct digest digest_of(struct str stats)
         .loop = stat_of(stats, "scheduler.delivery.loop"),
         .expired = stat_of(stats, "scheduler.envelope.expired"),
         .removed = stat_of(stats, "scheduler.envelope.removed"),
-        .bounced = stat_of(stats, "bounce.message"),
+        .bounced = stat_of(stats, "queue.bounce"),
     };
 }
 
@@ -158,7 +173,7 @@ int do_monitor(struct smtpctl *s)
             puts("--- client ---  -- envelope --   ---- relay/delivery --- ------- misc -------");
             puts("curr conn disc  curr  enq  deq    ok tmpfail prmfail loop expire remove bounce");
         }
-        print_digest(&now, &last, stat_of(stats, "scheduler.envelope"));
+        print_digest(&now, &last, ask_envelopes(s));
         last = now;
         arena_reset(s->arena);
         sleep(1);

@@ -7,6 +7,7 @@
  */
 #include "smtpctl/smtpctl.h"
 
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -286,6 +287,14 @@ static const char *read_options(int *argc, char ***argv)
     return dir;
 }
 
+/* As control(8) sees it. */
+static bool may_control(const struct command *c)
+{
+    const struct passwd *owner = getpwnam(c->config->mail_owner.p);
+
+    return c->privileged || (owner && owner->pw_uid == getuid());
+}
+
 int main(int argc, char **argv)
 {
     struct smtpctl s = {.arena = arena_new(16 * 1024), .control = {.fd = -1}};
@@ -300,7 +309,7 @@ int main(int argc, char **argv)
     configure(&s, dir);
     act_by_name(&s, argc, argv);
     verb = words_find(&s, verbs, sizeof verbs / sizeof *verbs, argc - 1, argv + 1);
-    if (!verb->for_anyone && !s.command.privileged) {
+    if (!verb->for_anyone && !may_control(&s.command)) {
         fputs("smtpctl: permission denied: need root privileges\n", stderr);
         return STATUS_FAILED;
     }

@@ -43,6 +43,7 @@ long stat_of(struct str stats, const char *name);
 enum rc ask_qmgr(struct smtpctl *s, const struct qmgr_control *word, long *status,
                  struct why *why) MUST_USE;
 struct str ask_destinations(struct smtpctl *s); /* lines of qmgr's report */
+long ask_envelopes(struct smtpctl *s);          /* how many are in the queue, showq says */
 int say_result(bool ok, struct str reason);     /* "command succeeded"; exit status */
 /* Run a command of command_directory; input: on its standard input. Its exit status. */
 int run_command(struct smtpctl *s, const char *const argv[], struct str input, bool silent);
@@ -115,6 +116,7 @@ int show_relays(struct smtpctl *s);
 int show_hosts(struct smtpctl *s);
 int show_hoststats(struct smtpctl *s);
 int show_mta_paused(struct smtpctl *s);
+void add_destination_counters(struct smtpctl *s, struct buf *out); /* name=value lines */
 int do_resume_route(struct smtpctl *s);
 int do_block(struct smtpctl *s);
 int do_unblock(struct smtpctl *s);

@@ -157,6 +157,15 @@ void session_greet(struct session *s)
     arena_reset(s->access.arena);
 }
 
+void count_tls(const struct session *s, long n)
+{
+    const struct board *b = &s->smtpd->env->board;
+    bool wrapped = s->config->smtpd_tls_wrappermode;
+
+    board_count(b, wrapped ? COUNTER_smtp_smtps : COUNTER_smtp_tls, n);
+    board_count(b, wrapped ? COUNTER_smtp_smtps_all : COUNTER_smtp_tls_all, n > 0);
+}
+
 static void count_session(const struct session *s, long n)
 {
     const struct board *b = &s->smtpd->env->board;
@@ -167,8 +176,10 @@ static void count_session(const struct session *s, long n)
                 family == AF_INET    ? COUNTER_smtp_session_inet4
                 : family == AF_INET6 ? COUNTER_smtp_session_inet6
                                      : COUNTER_smtp_session_local,
-                n);
+                n > 0);
     board_count(b, n > 0 ? COUNTER_smtp_connect : COUNTER_smtp_disconnect, 1);
+    if (n < 0 && s->tls)
+        count_tls(s, -1);
     if (n < 0 && s->reason)
         board_count(b, strcmp(s->reason, "timeout") == 0 ? COUNTER_smtp_timeout : COUNTER_smtp_lost,
                     1);

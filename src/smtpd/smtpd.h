@@ -219,6 +219,9 @@ bool limit_recipients(struct session *s);
 bool limit_new_tls(struct session *s);     /* after a handshake */
 bool limit_tls_allowed(struct session *s); /* before one; logs, does not answer */
 
+/* session.c */
+void count_tls(const struct session *s, long n); /* n: 1, and -1 at the end */
+
 /* starttls.c */
 enum rc smtpd_open_tls(struct smtpd *s, struct why *why) MUST_USE;
 bool session_wrap(struct session *s); /* smtpd_tls_wrappermode; false: the session is over */

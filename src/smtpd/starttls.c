@@ -139,9 +139,7 @@ static bool start_tls(struct session *s)
     }
     s->tls = t;
     s->access.tls = t;
-    board_count(&s->smtpd->env->board, COUNTER_smtp_tls, 1);
-    if (c->smtpd_tls_wrappermode)
-        board_count(&s->smtpd->env->board, COUNTER_smtp_smtps, 1);
+    count_tls(s, 1);
     forget(s);
     if (limit_new_tls(s))
         check_needed_certificate(s);

@@ -91,6 +91,10 @@ def test_not_running(postern):  # section 4
     r = ctl(p, "show", "status")
     assert r.returncode == 1
     assert re.search(rf"connect: {p.spool}/public/smtpctl: ", r.stderr)
+    for words in (["remove", "all"], ["schedule", "all"], ["pause", "envelope", "all"], ["discover", "11111111"], ["update", "table", "x"]):
+        r = ctl(p, *words)
+        assert r.returncode == 1 and "connect: " in r.stderr, words
+    assert ctl(p, "show", "queue", check=True).stdout == ""  # that works as with the original
 
 
 # ---- pauses ----
@@ -391,9 +395,16 @@ def test_stats(system):  # S103
     defer(system, "bob@far.test")
     s = wait_until(lambda: (x := stats(system))["smtp.session"] == "0" and x, what="end of sessions")
     assert s["scheduler.delivery.ok"] == "1" and s["scheduler.delivery.tempfail"] == "1"
-    assert s["scheduler.envelope.incoming"] == "2" and s["postern.queue.message"] == "2"
+    assert s["postern.envelope.enqueued"] == "2" and s["postern.queue.message"] == "2" and int(s["smtp.session.inet4"]) >= 3
+    assert s["scheduler.envelope"] == "1" and s["scheduler.ramqueue.envelope"] == "0" and s["queue.bounce"] == "0"
+    assert s["mta.route"] == s["mta.relay"] == s["mda.user"] == "1" and s["mta.task"] == "0"
     names = [n for n in s if not n.startswith("postern.") and not n.startswith("uptime")]
     assert names == sorted(names)
+    system.main.update(transport_maps="inline:{ no.test=error:5.1.1_no }")
+    system.write_config()
+    system.reload()
+    system.run("sendmail", "-f", "bob@v.test", "x@no.test", input="Subject: x\n\n", check=True)
+    wait_until(lambda: stats(system)["queue.bounce"] == "1", what="bounce")
 
 
 def test_monitor(system):
@@ -436,6 +447,8 @@ def test_hold_back_a_destination(system, sink):
     system.reload()
     there = f"[127.0.0.1]:{s.port}"
     assert ctl(system, "show", "mta", "paused", check=True).stdout == ""
+    r = ctl(system, "pause", "mta", "from", "foo", "for", there)
+    assert r.returncode == 1 and "invalid address: foo" in r.stderr
     ctl(system, "pause", "mta", "from", "127.0.0.1", "for", there, check=True)
     assert ctl(system, "show", "mta", "paused", check=True).stdout == f"127.0.0.1 -> {there}\n"
     system.send("bob@far.test")
@@ -510,6 +523,15 @@ def test_ordinary_user(system, words):  # S106
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_mail_owner_may(system):  # section 7
+    os.chmod(system.etc, 0o755)
+    r = subprocess.run([f"{system.prefix}/sbin/smtpctl", "-c", system.etc, "pause", "mta"], user=system.main["mail_owner"], capture_output=True,
+                       text=True, env=os.environ, timeout=60 * SLOW)
+    assert r.stdout == "command succeeded\n", r
+    assert "MTA paused" in ctl(system, "show", "status").stdout
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 def test_peer_credentials_decide(system):
     """Also for those whom the directory lets in."""
     os.chmod(f"{system.spool}/public", 0o755)
@@ -551,6 +573,37 @@ def test_mailer_conf_sendmail(system, name):  # F18 S108 S119
     assert "Return-Path: <joe@a.test>" in text and "From: Joe <joe@a.test>" in text
 
 
+def test_section5_options_of_the_original(system):
+    """What the original takes and ignores."""
+    run = linked(system, "sendmail")
+    words = "-Ac -B8BITMIME -bm -E -em -i -J -Lx -m -odb -p x -x -S -N never -R hdrs -V id -v".split()
+    r = run(*words, "bob@v.test", input="Subject: x\n\nhi\n")
+    assert r.returncode == 0, r.stderr
+    system.wait_mail("bob")
+
+
+@pytest.mark.parametrize("name", ["sendmail", "/usr/sbin/send-mail", "mailq", "newaliases", "makemap"])
+def test_section6_mailwrapper(system, name):
+    """mailwrapper(8) runs /usr/sbin/smtpctl itself, with the name in argv[0]."""
+    def run(*args, **kw):
+        return subprocess.run([name, *args], executable=f"{system.prefix}/sbin/smtpctl", env={**os.environ, "MAIL_CONFIG": system.etc},
+                              capture_output=True, text=True, timeout=60 * SLOW, **kw)
+    aliases = f"{system.dir}/aliases"
+    with open(aliases, "w") as f:
+        f.write("root: joe\n")
+    if "send" in name:
+        assert run("-t", input="To: bob@v.test\nSubject: x\n\nhi\n").returncode == 0
+        system.wait_mail("bob")
+    elif name == "mailq":
+        assert "Mail queue is empty" in run().stdout
+    elif name == "makemap":
+        assert run("-t", "aliases", aliases).returncode == 0 and run("-U", f"{aliases}.db").stdout == "root\tjoe\n"
+    else:
+        with open(f"{system.dir}/smtpd.conf", "w") as f:
+            f.write(f"table aliases file:{aliases}\naction a mbox alias <aliases>\nmatch for local action a\n")
+        assert run("-f", f"{system.dir}/smtpd.conf").stdout == f"{aliases}: 1 aliases\n"
+
+
 def test_mailer_conf_mailq(system):
     assert "Mail queue is empty" in linked(system, "mailq")().stdout
 
@@ -570,6 +623,17 @@ def test_makemap(postern):  # S110 S111 S112 S113
     assert sorted(run("-U", f"{p.dir}/out.db").stdout.splitlines()) == ["a.test\t", "b.test\t"]
     r = run("-d", "cdb", f"{p.dir}/aliases")
     assert r.returncode == 1 and "unsupported DB type" in r.stderr
+    with open(f"{p.dir}/plain", "w") as f:  # where the word ends, comments, blanks: as the original has it
+        f.write("smtp://l@h:25 u:p\nkey:v\nKey3 : v3\n[::1]:25 z\n@d.test v\n# no \\\n  k4\tv4 more\nc a\\\nb\n")
+    os.chmod(f"{p.dir}/plain", 0o600)
+    assert run(f"{p.dir}/plain").returncode == 0
+    assert sorted(run("-U", f"{p.dir}/plain.db").stdout.splitlines()) == [
+        "@d.test\tv", "[::1]\t25 z", "c\tab", "k4\tv4 more", "key\tv", "key3\tv3", "smtp\t//l@h:25 u:p"]
+    assert os.stat(f"{p.dir}/plain.db").st_mode & 0o777 == 0o600
+    assert run("-d", "btree", "-o", f"{p.dir}/std.db", "-", input="a b\n").returncode == 0
+    assert run("-d", "btree", "-U", f"{p.dir}/std.db").stdout == "a\tb\n"
+    assert run("-t", "foo", f"{p.dir}/plain").stderr == "makemap: unsupported type 'foo'\n"
+    assert "empty map created" in run("-o", f"{p.dir}/std2.db", "-", input="# nothing\n").stderr
     with open(f"{p.dir}/aliases", "a") as f:
         f.write("root: eve\n")
     r = run("-t", "aliases", f"{p.dir}/aliases")
@@ -583,7 +647,7 @@ def test_newaliases(postern):  # F19 S109
         f.write("root: joe\n")
     with open(f"{p.dir}/smtpd.conf", "w") as f:
         f.write(f'# table aliases /nonexistent\ntable other {{ a }}\ntable aliases file:{p.dir}/al\nmatch for any reject\n')
-    assert linked(p, "newaliases")("-f", f"{p.dir}/smtpd.conf").returncode == 0
+    assert linked(p, "newaliases")("-f", f"{p.dir}/smtpd.conf").stdout == f"{p.dir}/al: 1 aliases\n"
     assert os.path.exists(f"{p.dir}/al.db")
     with open(f"{p.dir}/smtpd.conf", "w") as f:
         f.write(f'map aliases {{ source db "{p.dir}/al2.db" }}\n')
