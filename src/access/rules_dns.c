@@ -3,12 +3,12 @@
 #include "access/rule.h"
 #include "config/config.h"
 
-enum { SERVER_ADDRESSES_MAX = 500 };
+enum { SERVER_ADDRESSES_MAX = 500, FAILURES_MAX = 3 };
 
 struct ns_servers {
     struct ns_servers *next;
     struct str domain;
-    bool trouble;     /* DNS did not answer something */
+    int failures;     /* questions that DNS did not answer */
     bool has_address; /* the domain itself */
     bool found;       /* there are NS or MX records, perhaps of a parent */
     bool of_domain;   /* of the domain itself */
@@ -28,7 +28,7 @@ static enum dns_status ask(struct rule_query *q, struct ns_servers *s, struct st
     enum dns_status status =
         dns_lookup(q->c->access->resolver, name, type, q->c->arena, answer, NULL);
 
-    s->trouble = s->trouble || is_trouble(status);
+    s->failures += is_trouble(status);
     return status;
 }
 
@@ -98,9 +98,10 @@ static void add_addresses(struct rule_query *q, struct ns_servers *s, struct str
     }
 }
 
+/* Who has named a hundred servers that do not answer must not keep us for minutes. */
 static void find_addresses(struct rule_query *q, struct ns_servers *s)
 {
-    for (size_t i = 0; !s->has_addresses && i < s->names.n; i++)
+    for (size_t i = 0; !s->has_addresses && i < s->names.n && s->failures < FAILURES_MAX; i++)
         if (s->addresses.n < SERVER_ADDRESSES_MAX)
             add_addresses(q, s, s->names.v[i]);
     s->has_addresses = true;
@@ -128,44 +129,41 @@ static struct ns_servers *servers_of(struct rule_query *q, struct str domain)
     return s;
 }
 
+/* Names first: for them nobody is asked any more. */
 static bool any_server_matches(struct rule_query *q, const struct token *t, struct ns_servers *s)
 {
-    bool trouble = false;
+    bool trouble = false, matches = false;
 
-    find_addresses(q, s);
-    for (size_t i = 0; i < s->addresses.n; i++) {
+    for (size_t i = 0; !matches && t->ns == NS_TEXT && i < s->names.n; i++)
+        matches = text_matches(&t->text, s->names.v[i], &trouble);
+    if (!matches)
+        find_addresses(q, s);
+    for (size_t i = 0; !matches && i < s->addresses.n; i++) {
         char text[ADDR_TEXT_SIZE];
-        if (t->ns == NS_NETWORK && network_has(t->network, &s->addresses.v[i]))
-            return true;
         addr_format(&s->addresses.v[i], text);
-        if (t->ns == NS_TEXT && text_matches(&t->text, str_of(text), &trouble))
-            return true;
+        matches = t->ns == NS_NETWORK ? network_has(t->network, &s->addresses.v[i])
+                                      : text_matches(&t->text, str_of(text), &trouble);
     }
-    for (size_t i = 0; t->ns == NS_TEXT && i < s->names.n; i++)
-        if (text_matches(&t->text, s->names.v[i], &trouble))
-            return true;
-    s->trouble = s->trouble || trouble;
-    return false;
+    s->failures += trouble;
+    return matches;
 }
 
 enum rc ns_matches(struct rule_query *q, const struct token *t, struct str domain)
 {
     struct ns_servers *s;
-    bool known, matches;
+    bool found; /* what was not answered cannot change that */
 
     if (t->ns == NS_ALL)
         return RC_OK;
     s = servers_of(q, domain);
-    known = s->has_address || s->of_domain;
     if (t->ns == NS_KNOWN || t->ns == NS_UNKNOWN)
-        matches = (t->ns == NS_KNOWN) == known;
+        found = s->has_address || s->of_domain;
     else
-        matches = any_server_matches(q, t, s);
-    if (s->trouble && !(known && (t->ns == NS_KNOWN || t->ns == NS_UNKNOWN)) &&
-        !(matches && t->ns != NS_UNKNOWN))
+        found = any_server_matches(q, t, s);
+    if (!found && s->failures)
         return FAIL(q->why, RC_TEMP, "no answer from DNS about the servers of " STR_FMT,
                     STR_ARG(domain));
-    return matches ? RC_OK : RC_NONE;
+    return found != (t->ns == NS_UNKNOWN) ? RC_OK : RC_NONE;
 }
 
 struct str client_domain(struct rule_query *q)
