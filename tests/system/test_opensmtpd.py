@@ -147,14 +147,14 @@ def test_first_end_to_end_F1_F6_F21(site):
 class Server:
     """SMTP or LMTP; keeps each transaction as (helo, mail, [rcpt], text, login). tls: (cert, key) offers STARTTLS and AUTH PLAIN."""
 
-    def __init__(self, tls=None, path=None, rcpt=lambda line: "250 2.1.5 Ok", wrapped=False):
+    def __init__(self, tls=None, path=None, rcpt=lambda line: "250 2.1.5 Ok", wrapped=False, port=0):
         if path:
             self.s = socket.socket(socket.AF_UNIX)
             self.s.bind(path)
             os.chmod(path, 0o777)
             self.s.listen(10)
         else:
-            self.s = socket.create_server(("127.0.0.1", 0))
+            self.s = socket.create_server(("127.0.0.1", port))
             self.port = self.s.getsockname()[1]
         self.tls, self.rcpt, self.wrapped, self.got, self.peers = tls, rcpt, wrapped, [], []
         threading.Thread(target=self.accept, daemon=True).start()
@@ -919,6 +919,25 @@ def test_S3_5_limits_for_a_domain(site):
     for to in ("a@slow.test", "b@fast.test", "c@Slow.Test"):
         send(s, to)
     server.wait(s, 3)
+
+
+def test_S3_5_max_deferred(site):
+    """mta max-deferred: mail that waits for a host goes as soon as other mail gets there."""
+    port = free_port()
+    s = site("", start=False)
+    s.main.update(minimal_backoff_time="1h", maximal_backoff_time="1h", queue_run_delay="1h")
+    s.write_config()
+    s.write(f'mta max-deferred 2\nlisten on 127.0.0.1 port {s.port}\naction "r" relay host smtp+notls://127.0.0.1:{port}\nmatch for any action "r"\n')
+    s.start()
+    for name in ("one", "two", "late"):
+        send(s, f"{name}@far.test")
+        s.wait_log(rf"to=<{name}@far.test>.*status=deferred")
+    wait_until(lambda: len(s.queue_files("deferred")) == 3)
+    server = Server(port=port)
+    send(s, "next@far.test")
+    assert sorted(x[2][0] for x in server.wait(s, 3)) == ["next@far.test", "one@far.test", "two@far.test"]
+    s.wait_log("takes mail again; trying 2 deferred messages at once")
+    wait_until(lambda: len(s.queue_files("deferred")) == 1)
 
 
 def test_what_the_original_limits_unasked(site):
