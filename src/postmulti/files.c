@@ -14,7 +14,7 @@ static const char *const queues[] = {"incoming", "active", "deferred", "hold", "
 /* All that belongs in a queue directory; what else is there is not ours to remove. */
 static const char *const queue_parts[] = {
     "incoming", "active", "deferred", "hold", "maildrop", "corrupt", "bounce", "defer",
-    "trace",    "flush",  "saved",    "pid",  "private",  "public",  "submit",
+    "trace",    "flush",  "saved",    "pid",  "private",  "public",  "submit", "tlstrace",
 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))

@@ -59,6 +59,8 @@ void instances_load(struct postmulti *m)
         check_unique(m, &list, &i);
         vec_add(m->arena, &list, i);
     }
+    if (list.n == 1) /* alone, nothing keeps it from its start */
+        list.v[0].is_enabled = true;
     m->instances = list.v;
     m->n = list.n;
 }
@@ -90,10 +92,6 @@ struct instance **instances_select(struct postmulti *m, bool reverse, size_t *n)
         if (is_selected(m, one))
             found[(*n)++] = one;
     }
-    if (*n == 0 && m->o->name)
-        log_fatal(m->log, 1, "no instance named %s", m->o->name);
-    if (*n == 0)
-        log_fatal(m->log, 1, "no instance in group %s", m->o->group);
     return found;
 }
 

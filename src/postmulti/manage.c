@@ -20,7 +20,7 @@ static void set_parameter(struct postmulti *m, const struct instance *i, struct 
     set_parameters(m, i->dir.p, &s, 1);
 }
 
-/* The primary calls postmulti for "postfix start" and the like. */
+/* The primary calls postmulti for "postfix start" and the like. Once is enough. */
 static int init(struct postmulti *m)
 {
     const struct config_setting settings[] = {
@@ -29,10 +29,8 @@ static int init(struct postmulti *m)
         {.name = STR("multi_instance_enable"), .value = STR("yes")},
     };
 
-    if (m->instances[0].config->multi_instance_wrapper.n)
-        log_fatal(m->log, 1, "%s/main.cf: multi_instance_wrapper is set already",
-                  m->instances[0].dir.p);
-    set_parameters(m, m->instances[0].dir.p, settings, 2);
+    if (m->instances[0].config->multi_instance_wrapper.n == 0)
+        set_parameters(m, m->instances[0].dir.p, settings, 2);
     return 0;
 }
 
@@ -165,6 +163,17 @@ static struct instance describe(struct postmulti *m, struct settings *settings)
     return i;
 }
 
+/* Two mail systems in one directory would take each other's mail. */
+static void check_directory(struct postmulti *m, struct str name, struct str wanted)
+{
+    struct str theirs;
+
+    for (size_t i = 0; i < m->n; i++)
+        if (config_get(m->instances[i].config, name, &theirs) == RC_OK && str_eq(theirs, wanted))
+            log_fatal(m->log, 1, STR_FMT "=" STR_FMT " is that of the instance in %s",
+                      STR_ARG(name), STR_ARG(wanted), m->instances[i].dir.p);
+}
+
 static int create(struct postmulti *m)
 {
     const struct config *primary = m->instances[0].config;
@@ -180,6 +189,10 @@ static int create(struct postmulti *m)
     set_default(m, &settings, STR("multi_instance_enable"), STR("no"));
     set_default(m, &settings, STR("queue_directory"), beside(m, primary->queue_directory, i.name));
     set_default(m, &settings, STR("data_directory"), beside(m, primary->data_directory, i.name));
+    for (size_t k = 0; k < settings.n; k++)
+        if (str_eq(settings.v[k].name, STR("queue_directory")) ||
+            str_eq(settings.v[k].name, STR("data_directory")))
+            check_directory(m, settings.v[k].name, settings.v[k].value);
     create_files(m, &i, settings.v, settings.n);
     set_parameter(m, &m->instances[0], STR("multi_instance_directories"),
                   directories(m, NULL, i.dir));
@@ -199,6 +212,8 @@ static void read_names(struct postmulti *m, const char *dir, struct options *o)
         o->new_name = arena_text(m->arena, config->multi_instance_name);
     if (o->new_group == NULL && config->multi_instance_group.n)
         o->new_group = arena_text(m->arena, config->multi_instance_group);
+    check_directory(m, STR("queue_directory"), config->queue_directory);
+    check_directory(m, STR("data_directory"), config->data_directory);
     config_free(config);
 }
 
@@ -283,10 +298,9 @@ static void assign(struct postmulti *m, struct instance *i)
     if (name.p == NULL && group.p == NULL)
         log_fatal(m->log, 1, "-e assign requires -I newname or -G newgroup");
     if (name.p) {
-        need_secondary(m, i);
-        if (!str_eq(name, i->name))
+        if (!str_eq(name, i->name) && !(i->is_primary && str_eq(name, STR("-"))))
             check_name(m, name);
-        set_parameter(m, i, STR("multi_instance_name"), name);
+        set_parameter(m, i, STR("multi_instance_name"), str_eq(name, STR("-")) ? STR("") : name);
     }
     if (group.p) {
         check_group(m, group);
@@ -296,30 +310,28 @@ static void assign(struct postmulti *m, struct instance *i)
 
 static const struct {
     const char *action;
-    int (*whole)(struct postmulti *m);                     /* of all of it */
-    void (*each)(struct postmulti *m, struct instance *i); /* of each that is selected */
-    bool one_only;
+    int (*whole)(struct postmulti *m);                    /* of all of it */
+    void (*one)(struct postmulti *m, struct instance *i); /* of one, which -i names */
 } actions[] = {
-    {"init", init, NULL, false},       {"create", create, NULL, false},
-    {"import", import, NULL, false},   {"deport", NULL, deport, true},
-    {"destroy", NULL, destroy, true},  {"enable", NULL, enable, false},
-    {"disable", NULL, disable, false}, {"assign", NULL, assign, true},
+    {"init", init, NULL},       {"create", create, NULL},   {"import", import, NULL},
+    {"deport", NULL, deport},   {"destroy", NULL, destroy}, {"enable", NULL, enable},
+    {"disable", NULL, disable}, {"assign", NULL, assign},
 };
 
 int manage(struct postmulti *m)
 {
     for (size_t k = 0; k < sizeof actions / sizeof *actions; k++) {
-        struct instance **found;
-        size_t n;
+        struct instance *i;
         if (strcmp(actions[k].action, m->o->action) != 0)
             continue;
         if (actions[k].whole)
             return actions[k].whole(m);
-        if (actions[k].one_only && m->o->name == NULL)
+        if (m->o->name == NULL)
             log_fatal(m->log, 1, "-e %s requires -i name", m->o->action);
-        found = instances_select(m, m->o->reverse, &n);
-        for (size_t i = 0; i < n; i++)
-            actions[k].each(m, found[i]);
+        i = instance_find(m, str_of(m->o->name));
+        if (i == NULL)
+            log_fatal(m->log, 1, "no instance named %s", m->o->name);
+        actions[k].one(m, i);
         return 0;
     }
     log_fatal(m->log, 1,

@@ -13,7 +13,7 @@ static const char usage[] =
     "postmulti -x [selection] command ... | postmulti -e init | "
     "postmulti -e create|import [-I name] [-G group] [name=value ...] | "
     "postmulti -e assign -i name [-I newname] [-G newgroup] | "
-    "postmulti -e destroy|deport|enable|disable selection; "
+    "postmulti -e destroy|deport|enable|disable -i name; "
     "selection: -a, -g group, -i name, and -R to reverse the order";
 
 static void set_mode(struct options *o, enum mode mode, const struct log *log)

@@ -41,8 +41,7 @@ struct postmulti {
 /* Read the primary instance and all that it names. Ends the program when one cannot be read. */
 void instances_load(struct postmulti *m);
 
-/* Those that -i and -g select, in the order asked for; *n: how many. Ends the program when there is
- * none. */
+/* Those that -i and -g select, in the order asked for; *n: how many. */
 struct instance **instances_select(struct postmulti *m, bool reverse, size_t *n);
 struct instance *instance_find(struct postmulti *m,
                                struct str name); /* name or directory; or NULL */

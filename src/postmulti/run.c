@@ -90,17 +90,26 @@ static int run_one(struct postmulti *m, const struct instance *i)
     return call_postfix(m, i, m->o->args, false);
 }
 
+static struct instance **select_some(struct postmulti *m, bool reverse, size_t *n)
+{
+    struct instance **found = instances_select(m, reverse, n);
+
+    if (*n == 0)
+        log_fatal(m->log, 1, "no instance is selected; those that there are: postmulti -l");
+    return found;
+}
+
 /* Stop in the reverse order of start. */
 int run_postfix(struct postmulti *m)
 {
     bool stops = str_list_has(m->instances[0].config->postmulti_stop_commands, str_of(*m->o->args));
     int status = 0;
     size_t n;
-    struct instance **found = instances_select(m, stops != m->o->reverse, &n);
+    struct instance **found = select_some(m, stops != m->o->reverse, &n);
 
     for (size_t i = 0; i < n; i++) {
         int one = run_one(m, found[i]);
-        status = one ? one : status;
+        status = one ? 1 : status;
     }
     return status;
 }
@@ -119,6 +128,7 @@ static void set_environment(const struct instance *i)
         {"data_directory", i->config->data_directory},
         {"multi_instance_name", i->name},
         {"multi_instance_group", i->group},
+        {"multi_instance_enable", i->is_enabled ? STR("yes") : STR("no")},
     };
 
     for (size_t k = 0; k < sizeof variables / sizeof *variables; k++)
@@ -129,7 +139,7 @@ int run_command(struct postmulti *m)
 {
     int status = 0;
     size_t n;
-    struct instance **found = instances_select(m, m->o->reverse, &n);
+    struct instance **found = select_some(m, m->o->reverse, &n);
 
     for (size_t i = 0; i < n; i++) {
         pid_t pid = start(m);
@@ -141,7 +151,7 @@ int run_command(struct postmulti *m)
             _exit(127);
         }
         one = wait_for(m, pid, *m->o->args);
-        status = one ? one : status;
+        status = one ? 1 : status;
     }
     return status;
 }

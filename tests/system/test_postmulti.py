@@ -57,13 +57,13 @@ def two(machine):
 
 def test_one_instance(machine):
     top = machine.top
-    assert machine.run("-l") == f"{'-':<15} {'-':<15} {'n':<9} {top}/etc/postfix\n"
-    assert json.loads(machine.run("-j")) == {"name": "-", "group": "-", "enabled": "n", "config_directory": f"{top}/etc/postfix"}
+    assert machine.run("-l") == f"{'-':<15} {'-':<15} {'y':<9} {top}/etc/postfix\n"
+    assert json.loads(machine.run("-j")) == {"name": "-", "group": "-", "enabled": "y", "config_directory": f"{top}/etc/postfix"}
     assert "run first: postmulti -e init" in machine.run("-e", "create", "-I", "postfix-a", status=1)
     machine.run("-e", "init")
     assert machine.value("postfix", "multi_instance_wrapper") == "${command_directory}/postmulti -p --"
     assert machine.run("-l").split()[2] == "y"
-    assert "set already" in machine.run("-e", "init", status=1)
+    machine.run("-e", "init")
 
 
 def test_create(two):
@@ -79,6 +79,9 @@ def test_create(two):
     assert (top / "spool/postfix-out").is_dir() and (top / "etc/postfix-out/master.cf").read_text().startswith("smtp inet")
     assert "is there already" in two.run("-e", "create", "-I", "postfix-out", status=1)
     assert "postfix-something" in two.run("-e", "create", "-I", "other", status=1)
+    for directory in ("queue_directory=" + str(top / "spool/postfix-out"), "data_directory=" + str(top / "lib/postfix")):
+        assert "is that of the instance in" in two.run("-e", "create", "-I", "postfix-new", directory, status=1)
+    assert not (top / "etc/postfix-new").exists()
 
 
 def test_run(two):
@@ -102,6 +105,9 @@ def test_run(two):
     out = two.run("-x", "sh", "-c", "echo $multi_instance_name,$multi_instance_group,$MAIL_CONFIG,$queue_directory")
     assert out.replace(str(two.top), "") == ",,/etc/postfix,/spool/postfix\npostfix-out,edge,/etc/postfix-out,/spool/postfix-out\n"
     assert two.run("-x", "false", status=1) == ""
+    assert two.run("-x", "sh", "-c", "exit 3", status=1) == ""
+    assert two.run("-i", "postfix-no", "-l") == two.run("-g", "no", "-l") == ""
+    assert "no instance is selected" in two.run("-g", "no", "-x", "true", status=1)
 
 
 def test_assign_deport_import(two):
@@ -109,12 +115,19 @@ def test_assign_deport_import(two):
     assert two.run("-i", "postfix-in", "-l").split()[:2] == ["postfix-in", "core"]
     two.run("-i", "postfix-in", "-e", "assign", "-G", "-")
     assert two.run("-i", "postfix-in", "-l").split()[:2] == ["postfix-in", "-"]
+    two.run("-i", "-", "-e", "assign", "-I", "postfix-main", "-G", "core")
+    assert two.run("-i", "postfix-main", "-l").split()[:2] == ["postfix-main", "core"]
+    two.run("-i", "-", "-e", "assign", "-I", "-", "-G", "-")
+    assert two.run("-i", "-", "-l").split()[:2] == ["-", "-"]
     two.run("-i", "postfix-in", "-e", "enable")
     assert "is enabled" in two.run("-i", "postfix-in", "-e", "deport", status=1)
     two.run("-i", "postfix-in", "-e", "disable")
     two.run("-i", "postfix-in", "-e", "deport")
     assert len(two.run("-l").splitlines()) == 1
     assert (two.top / "etc/postfix-out/main.cf").exists()
+    (two.top / "etc/other").mkdir()
+    (two.top / "etc/other/main.cf").write_text(f"compatibility_level = 3.11\nqueue_directory = {two.top}/spool/postfix\n")
+    assert "is that of the instance in" in two.run("-e", "import", "-I", "postfix-x", f"config_directory={two.top}/etc/other", status=1)
     two.run("-e", "import", f"config_directory={two.top}/etc/postfix-out")
     assert two.run("-i", "postfix-in", "-l").split()[0] == "postfix-in"
 
@@ -129,6 +142,7 @@ def test_destroy(two):
     assert "has mail in" in two.run("-i", "postfix-out", "-e", "destroy", status=1)
     (top / "spool/postfix-out/deferred/A/A123").unlink()
     (top / "spool/postfix-out/pid").mkdir()
+    (top / "spool/postfix-out/tlstrace").mkdir()
     (top / "spool/postfix-out/pid/master.pid").write_text("1")
     two.run("-i", "postfix-out", "-e", "destroy")
     assert sorted(os.listdir(top / "etc")) == sorted(os.listdir(top / "spool")) == sorted(os.listdir(top / "lib")) == ["postfix"]
@@ -137,7 +151,7 @@ def test_destroy(two):
 
 
 @pytest.mark.parametrize("args, words", [
-    ([], "usage"), (["-l", "-p", "x"], "specify one of"), (["-p"], "requires a command"), (["-i", "postfix-no", "-l"], "no instance named"),
-    (["-g", "no", "-l"], "no instance in group"), (["-e", "explode"], "unknown action"), (["-e", "assign"], "requires -i"), (["-Z"], "usage")])
+    ([], "usage"), (["-l", "-p", "x"], "specify one of"), (["-p"], "requires a command"), (["-i", "postfix-no", "-e", "enable"], "no instance named"),
+    (["-e", "enable"], "requires -i"), (["-e", "explode"], "unknown action"), (["-e", "assign"], "requires -i"), (["-Z"], "usage")])
 def test_mistakes(machine, args, words):
     assert words in machine.run(*args, status=1)
