@@ -117,6 +117,8 @@ static enum rc fill(struct instructions *i, struct table *t, const struct client
         .line = rule->line,
         .variables = rule->variables.v,
         .n_variables = rule->variables.n,
+        .unset = rule->unset.v,
+        .n_unset = rule->unset.n,
     };
     TRY(client_settings_translate(i->env.config, rule->variables.v, rule->variables.n, a, &settings,
                                   &out->n_settings, why));

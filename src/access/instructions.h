@@ -25,6 +25,8 @@ struct instruction {
     long line;                     /* 0: not known */
     const struct config_setting *variables; /* as written */
     size_t n_variables;
+    const struct str *unset; /* not to be in the environment of programs */
+    size_t n_unset;
     const struct config_setting *settings; /* the same as main.cf parameters */
     size_t n_settings;
 };

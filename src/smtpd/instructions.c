@@ -275,16 +275,15 @@ bool instructions_admit(struct session *s)
     return false;
 }
 
-void instructions_environment(const struct session *s, struct arena *a, struct str **texts,
-                              size_t *n)
+bool instructions_decide_variable(const struct session *s, struct str name)
 {
-    VEC(struct str) list = {0};
     const struct instruction *i = &s->rule.instruction;
 
     for (size_t k = 0; k < i->n_variables; k++)
-        vec_add(a, &list,
-                arena_printf(a, STR_FMT "=" STR_FMT, STR_ARG(i->variables[k].name),
-                             STR_ARG(i->variables[k].value)));
-    *texts = list.v;
-    *n = list.n;
+        if (str_eq(i->variables[k].name, name))
+            return true;
+    for (size_t k = 0; k < i->n_unset; k++)
+        if (str_eq(i->unset[k], name))
+            return true;
+    return false;
 }

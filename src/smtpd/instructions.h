@@ -32,9 +32,8 @@ bool instructions_admit(struct session *s);
 
 void instructions_release(struct session *s); /* at the end, behind that of TLS */
 
-/* Variables of the rule as NAME=VALUE, for the environment of programs; in the arena. */
-void instructions_environment(const struct session *s, struct arena *a, struct str **texts,
-                              size_t *n);
+/* Does the rule set this variable, or take it away? */
+bool instructions_decide_variable(const struct session *s, struct str name);
 
 /* start.c: what depends on the configuration, made for an overlay of base. */
 enum rc smtpd_overlay_make(void *base, const struct config *config, void **state, struct why *why);

@@ -26,17 +26,17 @@ void program_environment(const struct session *s, struct arena *a, struct str **
         {"TCPLOCALHOST", s->config->myhostname},
         {"SMTPAUTHUSER", s->access.sasl_username},
     };
+    const struct instruction *rule = &s->rule.instruction;
     VEC(struct str) list = {0};
-    struct str *own = NULL;
-    size_t n_own = 0;
 
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
-        if (facts[i].value.n)
+        if (facts[i].value.n && !instructions_decide_variable(s, str_of(facts[i].name)))
             vec_add(a, &list,
                     arena_printf(a, "%s=" STR_FMT, facts[i].name, STR_ARG(facts[i].value)));
-    instructions_environment(s, a, &own, &n_own);
-    for (size_t i = 0; i < n_own; i++)
-        vec_add(a, &list, own[i]);
+    for (size_t i = 0; i < rule->n_variables; i++)
+        vec_add(a, &list,
+                arena_printf(a, STR_FMT "=" STR_FMT, STR_ARG(rule->variables[i].name),
+                             STR_ARG(rule->variables[i].value)));
     *texts = list.v;
     *n = list.n;
 }

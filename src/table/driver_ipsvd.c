@@ -144,8 +144,9 @@ static enum rc check_program(const struct handle *h, struct str path, const stru
     if (r->kind != IPSVD_RUN || h->env->config->smtpd_instruction_programs)
         return RC_OK;
     return FAIL(why, RC_CONFIG,
-                STR_FMT " is executable, which means: run it instead of a session; set "
-                        "smtpd_instruction_programs = yes, or take the permission away",
+                STR_FMT ", line 1: the file is executable, which means: run it instead of a "
+                        "session; set smtpd_instruction_programs = yes, or take the permission "
+                        "away",
                 STR_ARG(path));
 }
 
