@@ -408,8 +408,8 @@ def test_F09_F12_F41_start_returns_when_it_listens(postern):
 def test_F44_environment(postern, place):
     os.chmod(place, 0o777)
     program = write(f"{place}/queue", f"#!/bin/sh\nenv > {place}/environment\ncat > {place}/message\nexit 0\n", 0o755)
-    rules = write(f"{place}/tcp.smtp", f':allow,QMAILQUEUE="{program}",EXTRA="e"\n')
-    p = postern({"smtpd_client_instruction_maps": f"tcprules:{rules}"}, start=False)
+    write(f"{place}/in/0", f"+QMAILQUEUE={program}\n+EXTRA=e\n+TCPLOCALHOST=other\n+TCPLOCALPORT\n")
+    p = postern({"smtpd_client_instruction_maps": f"ipsvd:{place}/in"}, start=False)
     os.environ["QMAIL_TEST_SECRET"] = "1"
     try:
         p.start()
@@ -417,9 +417,10 @@ def test_F44_environment(postern, place):
         del os.environ["QMAIL_TEST_SECRET"]
     p.send("joe@example.test")
     wait_until(lambda: os.path.exists(f"{place}/message"), what="the program")
-    names = {line.split("=", 1)[0] for line in open(f"{place}/environment")}
-    assert {"PATH", "TCPREMOTEIP", "TCPLOCALIP", "QMAILQUEUE", "EXTRA"} <= names
-    assert "QMAIL_TEST_SECRET" not in names
+    lines = open(f"{place}/environment").read().splitlines()
+    assert {"PATH", "TCPREMOTEIP", "TCPLOCALIP", "QMAILQUEUE", "EXTRA"} <= {line.split("=", 1)[0] for line in lines}
+    assert [line for line in lines if line.startswith("TCPLOCAL")] in (["TCPLOCALIP=127.0.0.1", "TCPLOCALHOST=other"], ["TCPLOCALHOST=other", "TCPLOCALIP=127.0.0.1"])
+    assert "QMAIL_TEST_SECRET" not in "\n".join(lines)
     p.wait_log(r"message from .* taken by .*/queue: from=<sender@example.test>, size=\d+, nrcpt=1")
 
 
