@@ -72,9 +72,9 @@ enum rc queue_file_write_notes(int fd, const struct queue_notes *notes, struct w
     ssize_t at = find_notes(tail);
     AUTO_BUF records;
 
+    buf_init(&records, NOTES_MAX);
     if (at < 0)
         return FAIL(why, RC_PERM, "the file does not end with an end record");
-    buf_init(&records, NOTES_MAX);
     if (notes->split_from[0]) {
         char origin[QUEUE_ID_SIZE + 16];
         snprintf(origin, sizeof origin, "split_from=%s", notes->split_from);

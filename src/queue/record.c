@@ -152,11 +152,9 @@ static enum rc read_one(struct record_reader *r, int *type, struct str *payload,
     enum rc rc;
 
     for (;;) {
-        struct str bytes = {r->buffer + r->start, r->end - r->start};
+        struct str bytes = {r->buffer ? r->buffer + r->start : "", r->end - r->start};
         int got = 0;
         size_t want = bytes.n + 1;
-        if (bytes.n == 0)
-            bytes.p = "";
         r->offset = record_tell(r);
         rc = take_head(bytes, &got, &head, &length, why);
         if (rc == RC_OK && bytes.n - head >= length) {
