@@ -39,7 +39,8 @@ struct dispatch_answer {
 enum rc dispatch_open(const char *path, const struct table_env *env, struct dispatch **out,
                       struct why *why) MUST_USE;
 void dispatch_close(struct dispatch *d);
-bool dispatch_has_changed(const struct dispatch *d); /* the file was replaced */
+/* The file was replaced by another one that is in order; else the rules stay in force. */
+bool dispatch_has_changed(struct dispatch *d);
 
 /* RC_TEMP: a table could not be asked. Results live in the arena or the dispatch. */
 enum rc dispatch_decide(const struct dispatch *d, const struct dispatch_facts *f, struct arena *a,

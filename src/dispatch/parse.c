@@ -1,6 +1,7 @@
 /* The file: lists, actions, rules. */
 #include <sys/stat.h>
 
+#include "config/snapshot.h"
 #include "dispatch/rules.h"
 #include "util/file.h"
 #include "util/memory.h"
@@ -260,30 +261,50 @@ enum rc dispatch_parse(struct str text, const char *path, const struct table_env
     return RC_OK;
 }
 
-static struct timespec stamp_of(const char *path)
+/* 0: there is no such file, or not below this root directory. */
+static long stamp_of(const char *path)
 {
     struct stat st = {0};
 
-    return stat(path, &st) == 0 ? st.st_mtim : (struct timespec){0};
+    return stat(path, &st) == 0 ? st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec : 0;
+}
+
+struct reading {
+    const char *path;
+    const struct table_env *env;
+    struct dispatch *dispatch;
+};
+
+static enum rc parse(void *context, struct str text, struct why *why)
+{
+    struct reading *r = context;
+
+    return dispatch_parse(text, r->path, r->env, &r->dispatch, why);
+}
+
+static enum rc read_file(const char *path, bool again, const struct table_env *env,
+                         struct dispatch **out, struct why *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct reading r = {path, env, NULL};
+    long stamp_ns = stamp_of(path);
+    enum rc rc = snapshot_parse_file(path, FILE_MAX, again, env->log, a, parse, &r, why);
+
+    if (rc == RC_NONE)
+        return FAIL(why, RC_CONFIG,
+                    "open match rules %s: No such file or directory; create it, or take "
+                    "match_rules out of the restrictions",
+                    path);
+    TRY(rc);
+    *out = r.dispatch;
+    (*out)->stamp_ns = stamp_ns;
+    return RC_OK;
 }
 
 enum rc dispatch_open(const char *path, const struct table_env *env, struct dispatch **out,
                       struct why *why)
 {
-    AUTO_ARENA a = arena_new(4096);
-    struct timespec stamp = stamp_of(path);
-    struct str text;
-    enum rc rc = file_read(path, FILE_MAX, a, &text, why);
-
-    if (rc == RC_NONE)
-        return FAIL(
-            why, RC_CONFIG,
-            "open match rules %s: No such file or directory; create it, or take match_rules out of the restrictions",
-            path);
-    TRY(rc);
-    TRY(dispatch_parse(text, path, env, out, why));
-    (*out)->stamp = stamp;
-    return RC_OK;
+    return read_file(path, false, env, out, why);
 }
 
 void dispatch_close(struct dispatch *d)
@@ -292,9 +313,19 @@ void dispatch_close(struct dispatch *d)
         arena_free(d->arena);
 }
 
-bool dispatch_has_changed(const struct dispatch *d)
+bool dispatch_has_changed(struct dispatch *d)
 {
-    struct timespec now = stamp_of(d->path);
+    struct dispatch *other = NULL;
+    long now_ns = stamp_of(d->path);
+    struct why why;
 
-    return now.tv_sec != d->stamp.tv_sec || now.tv_nsec != d->stamp.tv_nsec;
+    if (now_ns == 0 || now_ns == d->stamp_ns || now_ns == d->refused_ns)
+        return false;
+    if (read_file(d->path, true, &d->env, &other, &why) == RC_OK) {
+        dispatch_close(other);
+        return true;
+    }
+    d->refused_ns = now_ns;
+    log_error(d->env.log, "%s; the rules read before stay in force", why.text);
+    return false;
 }

@@ -57,7 +57,8 @@ struct dispatch {
     struct arena *arena;
     const char *path;
     struct table_env env;
-    struct timespec stamp;
+    long stamp_ns;             /* of the file when it was read */
+    _Atomic long refused_ns;   /* of the one that was not in order */
     struct map lists, actions; /* by name */
     struct list *last_list;
     VEC(struct rule) rules;

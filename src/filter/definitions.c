@@ -1,8 +1,8 @@
 /* The file with the definitions of filters; see smtpd_filters(5). */
 #include <stdio.h>
 
+#include "config/snapshot.h"
 #include "filter/filter.h"
-#include "util/file.h"
 
 enum { FILE_MAX_BYTES = 16 * 1024 * 1024, CHAIN_DEPTH = 10, FILTERS_MAX = 1000 };
 
@@ -354,13 +354,28 @@ enum rc filter_set_parse(struct str text, const char *path, struct str names, st
     return RC_OK;
 }
 
-enum rc filter_set_load(const char *path, struct str names, struct arena *a, struct filter_set *out,
-                        struct why *why)
-{
-    struct str text;
-    struct why words;
+struct reading {
+    const char *path;
+    struct str names;
+    struct arena *arena;
+    struct filter_set *set;
+};
 
-    if (file_read(path, FILE_MAX_BYTES, a, &text, &words) != RC_OK)
-        return FAIL(why, RC_CONFIG, "smtpd_filter_definitions: %s", words.text);
-    return filter_set_parse(text, path, names, a, out, why);
+static enum rc parse(void *context, struct str text, struct why *why)
+{
+    struct reading *r = context;
+
+    return filter_set_parse(text, r->path, r->names, r->arena, r->set, why);
+}
+
+enum rc filter_set_load(const char *path, struct str names, const struct log *log, struct arena *a,
+                        struct filter_set *out, struct why *why)
+{
+    struct reading r = {path, names, a, out};
+    enum rc rc = snapshot_parse_file(path, FILE_MAX_BYTES, false, log, a, parse, &r, why);
+
+    if (rc == RC_OK)
+        return RC_OK;
+    why_prefix(why, "smtpd_filter_definitions");
+    return RC_CONFIG;
 }

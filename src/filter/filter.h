@@ -9,6 +9,7 @@
 
 #include "util/arena.h"
 #include "util/buf.h"
+#include "util/log.h"
 #include "util/net.h"
 
 enum { FILTER_SESSION_SIZE = 17, FILTER_LINE_MAX = 1024 * 1024 };
@@ -108,8 +109,8 @@ struct filter_set { /* as smtpd_filters lists them, chains taken apart */
 };
 
 /* names: smtpd_filters. path: smtpd_filter_definitions. RC_CONFIG with file and line. */
-enum rc filter_set_load(const char *path, struct str names, struct arena *a, struct filter_set *out,
-                        struct why *why) MUST_USE;
+enum rc filter_set_load(const char *path, struct str names, const struct log *log, struct arena *a,
+                        struct filter_set *out, struct why *why) MUST_USE;
 /* The same from text; path is for messages. */
 enum rc filter_set_parse(struct str text, const char *path, struct str names, struct arena *a,
                          struct filter_set *out, struct why *why) MUST_USE;

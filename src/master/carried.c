@@ -53,17 +53,6 @@ static enum rc add_file(struct carrier *c, struct str path, struct why *why)
     return RC_OK;
 }
 
-static enum rc add_files_of(struct carrier *c, struct str list, struct why *why)
-{
-    struct str word, path;
-
-    while (str_token_braced(&list, LIST_SEPARATORS, &word))
-        if (str_eq_nocase(word, STR("check_rules_file")) &&
-            str_token_braced(&list, LIST_SEPARATORS, &path))
-            TRY(add_file(c, path, why));
-    return RC_OK;
-}
-
 /* What is no file, cannot be read, or is very large, has no copy. */
 static void add_other(struct carrier *c, struct str path)
 {
@@ -77,6 +66,24 @@ static void add_other(struct carrier *c, struct str path)
         return;
     vec_add(c->arena, &c->paths, str_of(name));
     carry(c, name, text);
+}
+
+static enum rc add_files_of(struct carrier *c, struct str list, struct why *why)
+{
+    struct str word, path;
+
+    while (str_token_braced(&list, LIST_SEPARATORS, &word)) {
+        bool check = str_eq_nocase(word, STR("check_rules_file"));
+        if (!check && !str_eq_nocase(word, STR("match_rules")))
+            continue;
+        if (!str_token_braced(&list, LIST_SEPARATORS, &path))
+            break;
+        if (check)
+            TRY(add_file(c, path, why));
+        else
+            add_other(c, path);
+    }
+    return RC_OK;
 }
 
 /* Files that a rule of its own names. */
@@ -120,10 +127,11 @@ static void add_instructions(struct carrier *c, struct str tables)
 static enum rc add_config(struct carrier *c, const struct config *config, struct why *why)
 {
     const struct str lists[] = {
-        config->smtpd_client_restrictions,      config->smtpd_helo_restrictions,
-        config->smtpd_sender_restrictions,      config->smtpd_relay_restrictions,
-        config->smtpd_recipient_restrictions,   config->smtpd_data_restrictions,
-        config->smtpd_end_of_data_restrictions, config->smtpd_etrn_restrictions,
+        config->smtpd_client_restrictions,       config->smtpd_helo_restrictions,
+        config->smtpd_sender_restrictions,       config->smtpd_relay_restrictions,
+        config->smtpd_recipient_restrictions,    config->smtpd_data_restrictions,
+        config->smtpd_end_of_data_restrictions,  config->smtpd_etrn_restrictions,
+        config->smtpd_sender_first_restrictions, config->smtpd_recipient_first_restrictions,
     };
     struct str classes = config->smtpd_restriction_classes, name, text;
 
@@ -132,6 +140,8 @@ static enum rc add_config(struct carrier *c, const struct config *config, struct
     c->config = config;
     add_instructions(c, config->smtpd_client_instruction_maps);
     add_other(c, config->smtpd_rbl_list);
+    add_other(c, config->smtpd_filter_definitions);
+    add_other(c, config->non_smtpd_match_rules);
     add_other(c, config->smtpd_content_signatures);
     add_other(c, config->smtpd_content_signatures_default);
     while (str_token(&classes, LIST_SEPARATORS, &name))

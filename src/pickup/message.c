@@ -23,7 +23,7 @@ enum rc pickup_start(struct service_env *env, void **state, struct why *why)
     TRY(drop_access_open(env->config, &env->log, &p->access, why));
     if (str_trim(env->config->non_smtpd_filters).n)
         TRY(filter_set_load(env->config->smtpd_filter_definitions.p, env->config->non_smtpd_filters,
-                            arena_new(4096), &p->filters, why));
+                            &env->log, arena_new(4096), &p->filters, why));
     p->flags = submit_flags_for(env->config, SUBMIT_FROM_SENDMAIL) | SUBMIT_BOUNCE;
     *state = p;
     return RC_OK;

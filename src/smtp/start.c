@@ -108,8 +108,8 @@ enum rc smtp_start(struct service_env *env, void **state, struct why *why)
     TRY(open_tables(s, why));
     TRY(open_srs(s, why));
     if (str_trim(s->set.filters).n)
-        TRY(filter_set_load(s->config->smtpd_filter_definitions.p, s->set.filters, s->arena,
-                            &s->filters, why));
+        TRY(filter_set_load(s->config->smtpd_filter_definitions.p, s->set.filters, &env->log,
+                            s->arena, &s->filters, why));
     TRY(requiretls_open(s, &s->requiretls, why));
     TRY(protect_open(s, why));
     s->cleanup = post_pool(env);

@@ -13,8 +13,8 @@ enum rc filters_load(struct smtpd *smtpd, struct why *why)
     if (str_trim(c->smtpd_filters).n == 0 || smtpd->env->on_stdin)
         return RC_OK;
     smtpd->filters = NEW(struct filter_set);
-    return filter_set_load(c->smtpd_filter_definitions.p, c->smtpd_filters, arena_new(4096),
-                           smtpd->filters, why);
+    return filter_set_load(c->smtpd_filter_definitions.p, c->smtpd_filters, &smtpd->env->log,
+                           arena_new(4096), smtpd->filters, why);
 }
 
 /* ---- asking ---- */

@@ -112,7 +112,7 @@ bool client_rule_network(struct str key, struct network *n)
         dots += key.p[i] == '.';
     if (key.n == 0 || key.n > 11 || dots > 2)
         return false;
-    (void)snprintf(text, sizeof text, STR_FMT "%s/%zu", STR_ARG(key), ".0.0.0" + 2 * dots,
+    (void)snprintf(text, sizeof text, STR_FMT "%s/%zu", STR_ARG(key), &".0.0.0"[2 * dots],
                    8 * (dots + 1));
     return network_parse(str_of(text), n, NULL) == RC_OK;
 }
