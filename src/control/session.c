@@ -202,13 +202,13 @@ void control_session(struct service_env *env, void *state, int fd)
 
     (void)state;
     ipc_init(&r.ipc, dup(fd), TIMEOUT_MS);
-    board_count(&env->board, COUNTER_control_session, 1);
     if (!may_control(env, fd)) {
         struct status_reply denied = {1, STR("permission denied")};
         (void)!ipc_send_status_reply(&r.ipc, &denied, -1, &why);
         ipc_done(&r.ipc);
         return;
     }
+    board_count(&env->board, COUNTER_control_session, 1);
     while (rc == RC_OK && (rc = service_next(env, &r.ipc, &type, &why)) == RC_OK) {
         arena_reset(arena);
         rc = ipc_read_control_request(&r.ipc, arena, &r.words, NULL, &why);
@@ -217,5 +217,6 @@ void control_session(struct service_env *env, void *state, int fd)
     }
     if (rc == RC_PERM)
         log_warning(&env->log, "%s", why.text);
+    board_count(&env->board, COUNTER_control_session, -1);
     ipc_done(&r.ipc);
 }

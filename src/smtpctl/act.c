@@ -18,7 +18,8 @@ struct work {
     /* What is done with one recipient of several. */
     enum rc (*change)(struct work *w, struct message *m, const struct recipient *r,
                       struct why *why);
-    struct str to; /* the queue of a recipient that is split off */
+    struct str to;       /* the queue of a recipient that is split off */
+    struct str split_id; /* his queue id then; n == 0: he is gone */
     bool schedules;
     struct buf ids; /* queue ids, a line each */
     long envelopes; /* that are concerned */
@@ -95,25 +96,42 @@ static void become_owner(const struct smtpctl *s, bool on)
                   on ? owner->pw_name : "root again");
 }
 
-/* The recipient is gone: why it was not reached concerns nobody any more. */
-static void forget_reason(struct work *w, struct message *m, const struct recipient *r)
+static void append_reason(struct work *w, struct str id, const struct bounce_log_entry *e)
+{
+    struct why why;
+
+    if (bounce_log_append(&w->s->queue, STR("defer"), id, &e->recipient, &e->dsn, true, &why) !=
+        RC_OK)
+        log_warning(&w->s->command.log, "%s", why.text);
+}
+
+static void set_log_time(struct work *w, struct str id, long when)
+{
+    char path[QUEUE_PATH_SIZE];
+
+    queue_path(&w->s->queue, STR("defer"), id, path);
+    set_time(w, path, when);
+}
+
+/* Why a recipient was not reached goes with him; when he is gone it concerns nobody any more. */
+static void move_reason(struct work *w, struct message *m, const struct recipient *r)
 {
     struct bounce_log_entry *log = NULL;
     const struct queue *q = &w->s->queue;
     struct why why;
-    char path[QUEUE_PATH_SIZE];
     size_t n = 0;
 
     if (bounce_log_read(q, STR("defer"), m->queue_id, m->arena, &log, &n, &why) != RC_OK ||
         bounce_log_remove(q, STR("defer"), m->queue_id, &why) != RC_OK)
         return;
-    for (size_t i = 0; i < n; i++)
-        if (!str_eq(log[i].recipient.address, r->address) &&
-            bounce_log_append(q, STR("defer"), m->queue_id, &log[i].recipient, &log[i].dsn, true,
-                              &why) != RC_OK)
-            log_warning(&w->s->command.log, "%s", why.text);
-    queue_path(q, STR("defer"), m->queue_id, path);
-    set_time(w, path, m->last_attempt);
+    for (size_t i = 0; i < n; i++) {
+        bool is_his = str_eq(log[i].recipient.address, r->address);
+        if (!is_his || w->split_id.n)
+            append_reason(w, is_his ? w->split_id : m->queue_id, &log[i]);
+    }
+    set_log_time(w, m->queue_id, m->last_attempt);
+    if (w->split_id.n)
+        set_log_time(w, w->split_id, m->last_attempt);
 }
 
 /* qmgr lets go of the message while one of its recipients is changed, and sees it anew afterwards.
@@ -130,15 +148,20 @@ static bool change_recipient(struct work *w, struct message *m, const struct rec
         return false;
     }
     become_owner(w->s, true);
+    w->split_id = STR_NONE;
     rc = w->change(w, m, r, &why);
     if (rc == RC_OK)
-        forget_reason(w, m, r);
+        move_reason(w, m, r);
     else
         log_warning(log, "%s", why.text);
     set_time(w, m->path, m->next_attempt);
     become_owner(w->s, false);
     if (!held)
         (void)tell_qmgr(w->s, m->next_attempt && !m->active ? 'i' : 'n', m->queue_id);
+    if (rc == RC_OK && w->schedules)
+        buf_addf(&w->ids, STR_FMT "\n", STR_ARG(w->split_id));
+    else if (rc == RC_OK && str_eq(w->to, STR("deferred")))
+        (void)tell_qmgr(w->s, 'n', w->split_id);
     return rc == RC_OK;
 }
 
@@ -198,15 +221,9 @@ int do_remove(struct smtpctl *s)
 /* One of several recipients becomes a message of its own, in the other queue. */
 static enum rc split(struct work *w, struct message *m, const struct recipient *r, struct why *why)
 {
-    struct str id;
-
-    TRY(split_off(w->s, m, r, w->to, m->arena, &id, why));
+    TRY(split_off(w->s, m, r, w->to, m->arena, &w->split_id, why));
     log_info(&w->s->command.log, STR_FMT ": recipient <" STR_FMT "> goes on as " STR_FMT,
-             STR_ARG(m->queue_id), STR_ARG(r->address), STR_ARG(id));
-    if (w->schedules)
-        buf_addf(&w->ids, STR_FMT "\n", STR_ARG(id));
-    else if (str_eq(w->to, STR("deferred")))
-        (void)tell_qmgr(w->s, 'n', id);
+             STR_ARG(m->queue_id), STR_ARG(r->address), STR_ARG(w->split_id));
     return RC_OK;
 }
 

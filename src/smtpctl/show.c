@@ -160,7 +160,10 @@ static void print_digest(const struct digest *d, const struct digest *last, long
     fflush(stdout);
 }
 
-/* The first line has the totals, the others what a second has brought. Ends with the reader. */
+/*
+ * The first line has the totals, the others what a second has brought. Ends with the reader, or
+ * with the mail system. No connection is kept: a reload would end it.
+ */
 int do_monitor(struct smtpctl *s)
 {
     struct digest last = {0};
@@ -175,6 +178,8 @@ int do_monitor(struct smtpctl *s)
         }
         print_digest(&now, &last, ask_envelopes(s));
         last = now;
+        ipc_done(&s->control);
+        s->control.fd = -1;
         arena_reset(s->arena);
         sleep(1);
     }

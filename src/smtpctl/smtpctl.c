@@ -224,10 +224,7 @@ static struct str directory_of(struct smtpctl *s, pid_t master)
     return STR_NONE;
 }
 
-/*
- * What runs on this queue counts, which may be what opensmtpd(8) has made of smtpd.conf; when
- * nothing runs, and that is all there is, it counts as well.
- */
+/* What runs on this queue counts, which may be what opensmtpd(8) has made of smtpd.conf. */
 static void prefer_running(struct smtpctl *s)
 {
     struct command *c = &s->command;

@@ -287,9 +287,11 @@ def listen(system, sink):
 def test_S4_pause_one_envelope_of_several(system, sink):
     """The other recipients go on; the envelope keeps its number, also when it is resumed."""
     defer(system, "ann@far.test", "bob@far.test", "joe@far.test")
-    rows = {r[5]: r[0] for r in queue(system)}
+    before = queue(system)
+    rows = {r[5]: r[0] for r in before}
     assert len(rows) == 3
     assert ctl(system, "pause", "envelope", rows["bob@far.test"], check=True).stdout == "1 envelope paused\n"
+    assert {(r[9], r[10], r[13]) for r in queue(system)} == {(r[9], r[10], r[13]) for r in before}  # last attempt, attempts, reason
     assert {r[5]: (r[0], r[3]) for r in queue(system)} == {
         "ann@far.test": (rows["ann@far.test"], ""), "joe@far.test": (rows["joe@far.test"], ""),
         "bob@far.test": (rows["bob@far.test"], "suspend")}
@@ -415,6 +417,7 @@ def test_monitor(system):
         assert head[0] == "--- client --- -- envelope -- ---- relay/delivery --- ------- misc -------".split()
         assert head[1] == "curr conn disc curr enq deq ok tmpfail prmfail loop expire remove bounce".split()
         assert len(p.stdout.readline().split()) == 13
+        system.reload()  # does not end it
         system.send("bob@v.test")
         lines = [list(map(int, p.stdout.readline().split()))]
         while sum(r[6] for r in lines) == 0:
