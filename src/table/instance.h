@@ -28,11 +28,12 @@ struct table {
     struct table_env env;
     pthread_rwlock_t use; /* of *now; for writing: to change it */
     struct instance *now;
-    pthread_mutex_t lock;   /* for drivers that are not DRIVER_THREADS, and for writing */
-    _Atomic int nul;        /* enum nul_habit: what the stored keys have */
-    _Atomic long looked_at; /* seconds: when we looked for changes */
-    _Atomic bool stuck;     /* it has changed, and could not be opened again */
-    ino_t root_inode;       /* of "/" when it was opened: after chroot names mean other files */
+    pthread_mutex_t renewal; /* held while it is opened again */
+    pthread_mutex_t lock;    /* for drivers that are not DRIVER_THREADS, and for writing */
+    _Atomic int nul;         /* enum nul_habit: what the stored keys have */
+    _Atomic long looked_at;  /* seconds: when we looked for changes */
+    _Atomic bool stuck;      /* it has changed, and could not be opened again */
+    ino_t root_inode;        /* of "/" when it was opened: after chroot names mean other files */
 };
 
 static inline bool instance_has(const struct instance *i, unsigned flag)
@@ -42,3 +43,5 @@ static inline bool instance_has(const struct instance *i, unsigned flag)
 
 /* Once a second one thread looks whether the file is still the same, and opens it again. */
 void table_look(struct table *t);
+/* The same without regard to the second: what has changed holds from now on. */
+void table_look_at_once(struct table *t);

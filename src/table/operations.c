@@ -261,7 +261,7 @@ enum rc table_find_rule(struct table *t, const struct client_query *query, struc
 
     if (t->driver->find_rule == NULL)
         return FAIL(why, RC_PERM, STR_FMT " has no rules about clients", STR_ARG(t->name));
-    table_look(t);
+    table_look_at_once(t);
     i = enter(t, false);
     rc = i->surrogate ? FAIL(why, RC_TEMP, "%s", i->trouble.text)
                       : t->driver->find_rule(i->open.state, query, a, rule, why);

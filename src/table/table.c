@@ -156,6 +156,7 @@ enum rc table_open(struct str type_name, unsigned flags, const struct table_env 
     t->looked_at = (long)clock_seconds();
     t->root_inode = root_inode();
     pthread_mutex_init(&t->lock, NULL);
+    pthread_mutex_init(&t->renewal, NULL);
     pthread_rwlock_init(&t->use, NULL);
     rc = open_first(t, why);
     if (rc != RC_OK) {
@@ -172,6 +173,7 @@ void table_close(struct table *t)
         return;
     instance_close(t, t->now);
     pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->renewal);
     pthread_rwlock_destroy(&t->use);
     arena_free(t->arena);
 }
@@ -282,24 +284,44 @@ static void open_again(struct table *t, bool was_surrogate)
     instance_close(t, old);
 }
 
-void table_look(struct table *t)
+/* One thread at a time, and only when nobody else has done it meanwhile. */
+static void renew(struct table *t)
+{
+    bool surrogate;
+
+    pthread_mutex_lock(&t->renewal);
+    surrogate = t->now->surrogate;
+    if (surrogate || file_has_changed(t, t->now))
+        open_again(t, surrogate);
+    pthread_mutex_unlock(&t->renewal);
+}
+
+static bool is_out_of_date(struct table *t, bool at_once)
 {
     long now = (long)clock_seconds(), before = atomic_load(&t->looked_at);
-    bool again, surrogate;
+    bool surrogate, out_of_date = false;
 
-    if (before == now || (t->flags & TABLE_CREATE) || atomic_load(&t->stuck))
-        return;
+    if ((before == now && !at_once) || (t->flags & TABLE_CREATE) || atomic_load(&t->stuck))
+        return false;
     pthread_rwlock_rdlock(&t->use);
     surrogate = t->now->surrogate;
-    if (surrogate && now - before < SURROGATE_RETRY_SECONDS) {
-        pthread_rwlock_unlock(&t->use);
-        return;
-    }
-    again = atomic_compare_exchange_strong(&t->looked_at, &before, now) &&
-            (surrogate || file_has_changed(t, t->now));
+    if (!surrogate || now - before >= SURROGATE_RETRY_SECONDS)
+        out_of_date = atomic_compare_exchange_strong(&t->looked_at, &before, now) &&
+                      (surrogate || file_has_changed(t, t->now));
     pthread_rwlock_unlock(&t->use);
-    if (again)
-        open_again(t, surrogate);
+    return out_of_date;
+}
+
+void table_look(struct table *t)
+{
+    if (is_out_of_date(t, false))
+        renew(t);
+}
+
+void table_look_at_once(struct table *t)
+{
+    if (is_out_of_date(t, true))
+        renew(t);
 }
 
 bool table_has_changed(struct table *t)

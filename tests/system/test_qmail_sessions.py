@@ -502,13 +502,13 @@ def test_F10_rules_change_without_restart(system):
         os.rename(path + ".new", path)
     assert greeting().startswith("220")
     replace(before + "127.77.202.1:deny\n")
-    wait_until(lambda: greeting() == "", what="the new rule")
+    assert greeting() == ""  # the next connection
     replace(before + "127.77.202.1:permit\n")
     wait_until(lambda: greeting() == "" and re.search(r"error: .*tcp.smtp, line \d+: cannot parse.*stay in force", system.logs()),
                what="the error in the log")
     assert greeting() == ""  # nothing opens by mistake
     replace(before)
-    wait_until(lambda: greeting().startswith("220"), what="the old rules")
+    assert greeting().startswith("220")
 
 
 def test_all_rows_are_tested():
