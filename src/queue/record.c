@@ -223,21 +223,22 @@ static enum rc unpack(struct record_reader *r, struct str payload, struct why *w
     return unpacker_open(r->unpacker, payload, why);
 }
 
-/* The next record, out of packed ones when the reader wants that. */
-static enum rc read_unpacked(struct record_reader *r, int *type, struct str *payload,
-                             struct why *why)
+static enum rc read_next(struct record_reader *r, int *type, struct str *payload, struct why *why)
 {
-    for (;;) {
-        if (is_within_packed(r))
-            return unpacker_next(r->unpacker, type, payload, why);
-        TRY(read_one(r, type, payload, why));
-        if (!r->unpacks)
-            return RC_OK;
-        if (*type == REC_PACKED)
-            TRY(unpack(r, *payload, why));
-        else
-            return r->unpacker && *type == REC_EXTRACTED ? unpacker_end(r->unpacker, why) : RC_OK;
+    return is_within_packed(r) ? unpacker_next(r->unpacker, type, payload, why)
+                               : read_one(r, type, payload, why);
+}
+
+/* After read_next(): a packed record gives way to the first one in it. */
+static enum rc look_into(struct record_reader *r, int *type, struct str *payload, struct why *why)
+{
+    if (!r->unpacks)
+        return RC_OK;
+    while (*type == REC_PACKED) {
+        TRY(unpack(r, *payload, why));
+        TRY(read_next(r, type, payload, why));
     }
+    return r->unpacker && *type == REC_EXTRACTED ? unpacker_end(r->unpacker, why) : RC_OK;
 }
 
 enum rc record_read(struct record_reader *r, bool follow, int *type, struct str *payload,
@@ -246,7 +247,10 @@ enum rc record_read(struct record_reader *r, bool follow, int *type, struct str 
     if (!follow)
         return read_one(r, type, payload, why);
     for (;;) {
-        TRY(read_unpacked(r, type, payload, why));
+        TRY(read_next(r, type, payload, why));
+        if (*type == REC_NORM)
+            return RC_OK;
+        TRY(look_into(r, type, payload, why));
         if (*type == REC_POINTER)
             TRY(follow_pointer(r, *payload, why));
         else if (*type != REC_PAD)
@@ -258,7 +262,8 @@ enum rc record_read_shown(struct record_reader *r, int *type, struct str *payloa
 {
     long offset;
 
-    TRY(read_unpacked(r, type, payload, why));
+    TRY(read_next(r, type, payload, why));
+    TRY(look_into(r, type, payload, why));
     if (*type != REC_POINTER)
         return RC_OK;
     offset = r->offset;
