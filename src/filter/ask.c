@@ -140,33 +140,36 @@ bool filters_refuse(const struct verdict_of_filters *v)
     return v->decision == DECIDE_REJECT || v->decision == DECIDE_DISCONNECT;
 }
 
-/* What one filter says; DECIDE_PROCEED when it is not concerned. */
+static bool is_concerned(const struct filters *fl, size_t i, enum filter_phase phase)
+{
+    const struct filter *f = fl->set->list[i];
+
+    return f->is_program ? fl->links[i].interest.phases[phase] : f->phase == phase;
+}
+
+/* What one filter says that is concerned. */
 static enum rc ask_one(struct filters *fl, size_t i, enum filter_phase phase, struct str first,
                        struct str parameter, const struct filter_facts *known,
                        struct filter_line *answer, struct why *why)
 {
     const struct filter *f = fl->set->list[i];
+    struct filter_facts facts = *known;
 
     *answer = (struct filter_line){.decision = DECIDE_PROCEED};
-    if (f->is_program && !fl->links[i].interest.phases[phase])
-        return RC_OK;
     if (f->is_program) {
         fl->answers++;
         return link_ask(&fl->links[i], fl, phase, first, parameter, answer, why);
     }
-    if (f->phase == phase) {
-        struct filter_facts facts = *known;
-        switch (phase) {
-        case FILTER_HELO:
-        case FILTER_EHLO: facts.helo = parameter; break;
-        case FILTER_MAIL_FROM: facts.mail_from = parameter; break;
-        case FILTER_RCPT_TO: facts.rcpt_to = parameter; break;
-        default: break;
-        }
-        if (filter_matches(f, &facts)) {
-            answer->decision = f->decision;
-            answer->parameter = f->text;
-        }
+    switch (phase) {
+    case FILTER_HELO:
+    case FILTER_EHLO: facts.helo = parameter; break;
+    case FILTER_MAIL_FROM: facts.mail_from = parameter; break;
+    case FILTER_RCPT_TO: facts.rcpt_to = parameter; break;
+    default: break;
+    }
+    if (filter_matches(f, &facts)) {
+        answer->decision = f->decision;
+        answer->parameter = f->text;
     }
     return RC_OK;
 }
@@ -195,7 +198,13 @@ static enum rc ask_in_turn(struct filters *fl, enum filter_phase phase, struct s
 {
     for (size_t i = 0; i < fl->n; i++) {
         struct filter_line answer;
+        if (!is_concerned(fl, i, phase))
+            continue;
         TRY(ask_one(fl, i, phase, first, v->text, facts, &answer, why));
+        log_trace(log, LOG_TRACE_FILTERS,
+                  "filters: " STR_FMT " at %s from " STR_FMT ": %s " STR_FMT,
+                  STR_ARG(fl->set->list[i]->name), filter_phase_name(phase), STR_ARG(label),
+                  filter_decision_name(answer.decision), STR_ARG(answer.parameter));
         switch (answer.decision) {
         case DECIDE_PROCEED: break;
         case DECIDE_REPORT: tell_report(fl, fl->set->list[i], answer.parameter); break;

@@ -168,6 +168,7 @@ static void ended(struct child *c, int status)
         link = &(*link)->next;
     *link = c->next;
     path_of(c, path);
+    log_trace(log, LOG_TRACE_MPROC, "mproc: ended %s pid %d status %d", path, (int)c->pid, status);
     if (!c->master->stopping && !told && status != 0) {
         if (WIFSIGNALED(status))
             log_warning(log, "process %s pid %d killed by signal %d", path, (int)c->pid,
@@ -373,5 +374,6 @@ void child_start(struct master_service *s)
     s->children = c;
     account_begin(&s->account, &c->account, sessions);
     loop_watch(m->loop, c->status, LOOP_READ, child_speaks, c);
-    log_debug(&m->log, "started %s pid %d for %s", path, (int)c->pid, s->key.p);
+    log_trace(&m->log, LOG_TRACE_MPROC, "mproc: started %s pid %d for %s", path, (int)c->pid,
+              s->key.p);
 }

@@ -33,9 +33,9 @@ static const struct {
 } traces[] = {
     {"verbose", TRACE_VERBOSE, NULL},
     {"imsg", TRACE_IMSG, NULL},
-    {"io", TRACE_IO, "smtpd smtp lmtp"},
+    {"io", TRACE_IO, NULL},
     {"smtp", TRACE_SMTP, "smtpd"},
-    {"filters", TRACE_FILTERS, "smtpd filterd"},
+    {"filters", TRACE_FILTERS, NULL},
     {"mta", TRACE_MTA, "smtp lmtp"},
     {"transfer", TRACE_MTA, "smtp lmtp"},
     {"bounce", TRACE_BOUNCE, NULL},
@@ -44,7 +44,7 @@ static const struct {
     {"lookup", TRACE_LOOKUP, NULL},
     {"stat", TRACE_STAT, NULL},
     {"rules", TRACE_RULES, NULL},
-    {"mproc", TRACE_MPROC, "master"},
+    {"mproc", TRACE_MPROC, NULL},
     {"all", TRACE_ALL, NULL},
 };
 

@@ -28,9 +28,9 @@ enum paused { PAUSED_MDA = 1, PAUSED_MTA = 2, PAUSED_SMTP = 4 };
 enum trace { /* bits of what is traced; see log_watch() */
              TRACE_VERBOSE = 1 << 0,
              TRACE_IMSG = LOG_TRACE_IMSG,
-             TRACE_IO = 1 << 2,
+             TRACE_IO = LOG_TRACE_IO,
              TRACE_SMTP = 1 << 3,
-             TRACE_FILTERS = 1 << 4,
+             TRACE_FILTERS = LOG_TRACE_FILTERS,
              TRACE_MTA = 1 << 5,
              TRACE_BOUNCE = LOG_TRACE_BOUNCE,
              TRACE_SCHEDULER = LOG_TRACE_SCHEDULER,
@@ -38,7 +38,7 @@ enum trace { /* bits of what is traced; see log_watch() */
              TRACE_LOOKUP = LOG_TRACE_LOOKUP,
              TRACE_STAT = LOG_TRACE_STAT,
              TRACE_RULES = LOG_TRACE_RULES,
-             TRACE_MPROC = 1 << 12,
+             TRACE_MPROC = LOG_TRACE_MPROC,
              TRACE_ALL = 0xffff & ~TRACE_VERBOSE, /* not the LOG_PROFILE bits */
 };
 

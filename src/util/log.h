@@ -32,12 +32,15 @@ enum log_hush { /* what is left out of a session's lines; fatal errors never are
 
 enum log_trace {                          /* of the bits of log_watch() */
                  LOG_TRACE_IMSG = 1 << 1, /* messages between services */
+                 LOG_TRACE_IO = 1 << 2,   /* lines of SMTP */
+                 LOG_TRACE_FILTERS = 1 << 4,
                  LOG_TRACE_BOUNCE = 1 << 6,
                  LOG_TRACE_SCHEDULER = 1 << 7,
                  LOG_TRACE_EXPAND = 1 << 8,
                  LOG_TRACE_LOOKUP = 1 << 9,
                  LOG_TRACE_STAT = 1 << 10,
                  LOG_TRACE_RULES = 1 << 11,
+                 LOG_TRACE_MPROC = 1 << 12,  /* processes that start and end */
                  LOG_PROFILE_IMSG = 1 << 16, /* how long the answer to one takes */
                  LOG_PROFILE_QUEUE = 1 << 17,
 };

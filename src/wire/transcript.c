@@ -48,7 +48,8 @@ static void add(struct transcript *t, const char *who, char arrow, struct str te
         return;
     do {
         struct str line = str_head(str_rtrim(str_cut(&text, '\n')), 500);
-        log_debug(t->log, "%c " STR_FMT ": " STR_FMT, arrow, STR_ARG(t->peer), STR_ARG(line));
+        log_trace(t->log, LOG_TRACE_IO, "%c " STR_FMT ": " STR_FMT, arrow, STR_ARG(t->peer),
+                  STR_ARG(line));
         if (t->watch)
             t->watch(t->context, arrow == '<', line);
         if (t->keep)

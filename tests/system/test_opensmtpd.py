@@ -332,10 +332,10 @@ def test_F14_F15_S089_S090_trace(site, verbose):
     assert bool(lines) == bool(verbose), s.logs()[-3000:]
 
 
-TRACES = {"imsg": r"imsg: \S+ -> \S+: ", "io": r"smtpd\[\d+\]: < .*ehlo", "smtp": r"smtpd\[\d+\]: < .*ehlo", "filters": None,
+TRACES = {"imsg": r"imsg: \S+ -> \S+: ", "io": r"smtpd\[\d+\]: < .*ehlo", "smtp": r"smtpd\[\d+\]: < .*ehlo", "filters": r"filters: f at rcpt-to from .*127.0.0.1.*: bypass",
           "mta": r"smtp\[\d+\]: .*EHLO", "transfer": r"smtp\[\d+\]: .*EHLO", "bounce": r"bounce: \S+: bounce: nosuch@back.test",
           "scheduler": r"scheduler: \S+: 1 recipients to action_l", "expand": r"expand: root -> ann", "lookup": r"lookup: texthash:.*: root: found",
-          "stat": r"stat: request \S+", "rules": r"rules: \S+:\d+: from=<a@x.test> to=<root@localhost> action l", "mproc": None,
+          "stat": r"stat: request \S+", "rules": r"rules: \S+:\d+: from=<a@x.test> to=<root@localhost> action l", "mproc": r"mproc: started \S+/smtpd pid \d+ for ",
           "all": r"rules: .*action l"}
 
 
@@ -343,7 +343,7 @@ TRACES = {"imsg": r"imsg: \S+ -> \S+: ", "io": r"smtpd\[\d+\]: < .*ehlo", "smtp"
 def test_S2_F14_each_trace(site, name):
     """-T NAME and smtpctl trace NAME are taken without a warning, and show what that part of the system does."""
     server = Server(rcpt=lambda line: "550 5.1.1 nobody" if "nosuch" in line else "250 2.1.5 Ok")
-    s = site('listen on 127.0.0.1 port {port}\ntable al {{ root = ann }}\n'
+    s = site('filter f phase rcpt-to match src 127.0.0.1 bypass\nlisten on 127.0.0.1 port {port} filter f\ntable al {{ root = ann }}\n'
              f'action "l" maildir "{{mail}}/%{{{{dest.user}}}}" alias <al> user {USER}\n'
              f'action "r" relay host smtp+notls://127.0.0.1:{server.port}\nmatch for local action "l"\nmatch for any action "r"\n',
              start=False)
@@ -356,8 +356,10 @@ def test_S2_F14_each_trace(site, name):
     send(s, "nosuch@back.test", sender="who@localhost")
     s.run("smtpctl", "log", "brief", check=True)
     s.wait_log("to=<nosuch@back.test>.*status=bounced")
-    if TRACES[name]:
-        s.wait_log(TRACES[name])
+    s.wait_log(TRACES[name])
+    others = {"imsg": "imsg: ", "io": r"\[\d+\]: [<>] ", "filters": "filters: ", "rules": " rules: ", "mproc": "mproc: "}
+    for other in set(others) - {name} if name not in ("all", "smtp", "mta", "transfer") else ():
+        assert not re.search(others[other], s.logs()), (other, s.logs()[-3000:])
 
 
 def test_second_start_says_so(site):
