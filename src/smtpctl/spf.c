@@ -37,20 +37,26 @@ static bool look_up(struct walk *w, struct str name, int type, struct dns_answer
            dns_lookup(w->resolver, name, type, w->arena, answer, &why) == DNS_FOUND;
 }
 
-static void print_addresses(struct walk *w, struct str host, struct str prefix)
+static void print_records(struct walk *w, struct str host, int type, struct str prefix)
 {
-    static const int types[] = {DNS_A, DNS_AAAA};
     struct dns_answer answer;
 
-    for (size_t t = 0; t < 2; t++) {
-        if (!look_up(w, host, types[t], &answer))
-            continue;
-        for (size_t i = 0; i < answer.n; i++) {
-            char text[ADDR_TEXT_SIZE];
-            addr_format(&answer.records[i].address, text);
-            print_once(w, arena_printf(w->arena, "%s" STR_FMT, text, STR_ARG(prefix)));
-        }
+    if (!look_up(w, host, type, &answer))
+        return;
+    for (size_t i = 0; i < answer.n; i++) {
+        char text[ADDR_TEXT_SIZE];
+        addr_format(&answer.records[i].address, text);
+        print_once(w, arena_printf(w->arena, "%s" STR_FMT, text, STR_ARG(prefix)));
     }
+}
+
+/* "/24//64": the first is for IPv4, the second for IPv6 (RFC 7208 5.6). */
+static void print_addresses(struct walk *w, struct str host, struct str prefix)
+{
+    ssize_t both = str_find(prefix, STR("//"));
+
+    print_records(w, host, DNS_A, both >= 0 ? str_head(prefix, (size_t)both) : prefix);
+    print_records(w, host, DNS_AAAA, both >= 0 ? str_from(prefix, (size_t)both + 1) : STR_NONE);
 }
 
 static void print_mx(struct walk *w, struct str domain, struct str prefix)
@@ -81,6 +87,10 @@ static void take_term(struct walk *w, struct str domain, struct str term)
         term = str_from(term, 1);
     if (term.n == 0 || strchr("-~?", term.p[0])) /* who is not meant to send */
         return;
+    if (str_index(term, '%') >= 0) {
+        fprintf(stderr, "smtpctl: " STR_FMT ": depends on the message, left out\n", STR_ARG(term));
+        return;
+    }
     argument = argument_of(term, domain, &prefix);
     if (str_has_prefix_nocase(term, STR("ip4:")) || str_has_prefix_nocase(term, STR("ip6:")))
         print_once(w, str_from(term, 4));
@@ -100,8 +110,8 @@ static void walk(struct walk *w, struct str domain)
     struct dns_answer answer;
     struct str name = arena_lower(w->arena, domain);
 
-    if (name.n == 0 || map_get(&w->seen, name) || str_index(name, '%') >= 0)
-        return; /* macros depend on a message */
+    if (name.n == 0 || map_get(&w->seen, name))
+        return;
     map_put(&w->seen, name, w);
     if (!look_up(w, name, DNS_TXT, &answer))
         return;

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import SLOW, alive, free_port, wait_until
+from dns_server import name_server
 from test_opensmtpd import site  # noqa: F401
 from test_queue import sink  # noqa: F401
 
@@ -724,3 +725,23 @@ def test_profile(system):
     system.wait_log(r"qmgr\[\d+\]: profile-queue: message_load \d+\.\d{6}$")
     system.wait_log(r"qmgr\[\d+\]: \w+: profile-queue: message_defer \d+\.\d{6}$")
     ctl(system, "unprofile", "queue", check=True)
+
+
+SPF = {
+    "a.test": {"TXT": ["v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 a mx/24//64 include:b.test -ip4:203.0.113.1 ~all"],
+               "A": ["192.0.2.80"], "AAAA": ["2001:db8::80"], "MX": [(10, "mx.a.test")]},
+    "mx.a.test": {"A": ["192.0.2.25"], "AAAA": ["2001:db8::25"]},
+    "b.test": {"TXT": ["other", "V=SPF1 +IP4:198.51.100.0/24 a:h.test/28 include:a.test redirect=c.test"]},
+    "h.test": {"A": ["198.51.100.9"], "AAAA": ["2001:db8::9"]},
+    "c.test": {"TXT": ["v=spf1 exists:%{i}.x.test ip4:10.0.0.1 all"]},
+    "d.test": {"TXT": ["v=spf10 ip4:192.0.2.9"]},
+}
+spf_dns = name_server(SPF)
+
+
+def test_S4_spf_walk(postern, spf_dns):
+    p = postern({"dns_resolver_file": spf_dns.file}, start=False)
+    r = ctl(p, "spf", "walk", input="a.test\nb.test\nnone.test\nd.test\n", check=True)
+    assert r.stdout.split() == ["192.0.2.0/24", "2001:db8::/32", "192.0.2.80", "2001:db8::80", "192.0.2.25/24", "2001:db8::25/64",
+                                "198.51.100.0/24", "198.51.100.9/28", "2001:db8::9", "10.0.0.1"]
+    assert "exists:%{i}.x.test" in r.stderr
