@@ -94,8 +94,10 @@ static void handle(struct child *c, const struct status_report *r)
     else if (r->word == STATUS_ROOM && !is_draining)
         account_change(&s->account, &c->account, CHILD_ROOM, sessions);
     s->at_limit = false;
-    if (r->word == STATUS_DRAINING && !is_draining)
+    if (r->word == STATUS_DRAINING && !c->accepts_no_more) {
+        c->accepts_no_more = true;
         children_ask(s, STATUS_LOOK);
+    }
     /* a busy process that retires: its successor need not wait for somebody to ask */
     if (r->word == STATUS_DRAINING && !is_draining && r->value > 0 && s->entry && !s->throttled &&
         !service_is_paused(s) && s->account.with_room == 0 && account_next(&s->account) > 0)
@@ -181,7 +183,7 @@ static void ended(struct child *c, int status)
             wakeup_after_crash(s);
         }
     }
-    if (c->account.state != CHILD_DRAINING)
+    if (!c->accepts_no_more)
         children_ask(s, STATUS_LOOK);
     free(c->command);
     free(c);

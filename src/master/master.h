@@ -51,8 +51,9 @@ struct child {
     int status; /* our end of the status channel; -1 when the child has closed its end */
     char *command;
     unsigned generation;
-    bool served;    /* had a session */
-    bool dismissed; /* told to end: its exit status tells nothing */
+    bool served;          /* had a session */
+    bool dismissed;       /* told to end: its exit status tells nothing */
+    bool accepts_no_more; /* it has said so; until then it may be woken for a connection */
     struct account_child account;
 };
 

@@ -62,8 +62,10 @@ static void own(const struct log_rotation *r)
 static void renew_writers(struct master *m, const struct config *c, const struct master_entry *e)
 {
     for (struct master_service *s = m->services; s; s = s->next)
-        if (s->entry && (e ? s->entry == e : str_eq(s->entry->name, c->postlog_service_name)))
+        if (s->entry && (e ? s->entry == e : str_eq(s->entry->name, c->postlog_service_name))) {
             children_dismiss(s, 0);
+            service_review(s);
+        }
 }
 
 static void rotate(struct master *m, const struct config *c, const struct master_entry *e)

@@ -990,8 +990,8 @@ def test_sub_addr_delim(site):
 
 def test_warn_interval_and_ttl(site):
     dead = free_port()
-    s = site(f'listen on 127.0.0.1 port {{port}}\nbounce warn-interval 1s, 12s\naction "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\n'
-             f'action "r" relay host smtp+notls://127.0.0.1:{dead} ttl 30s\n'
+    s = site(f'listen on 127.0.0.1 port {{port}}\nbounce warn-interval 1s, 6s\naction "l" maildir "{{mail}}/%{{{{dest.user}}}}" user {USER}\n'
+             f'action "r" relay host smtp+notls://127.0.0.1:{dead} ttl 18s\n'
              'match for local action "l"\nmatch for any action "r"\n')
     send(s, "bob@far.test", sender="joe@localhost")
     texts = [open(p).read() for p in box(s, "joe", 3)]
