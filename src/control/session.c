@@ -77,7 +77,7 @@ static enum rc set_paused(struct request *r, bool on, struct why *why)
     return RC_OK;
 }
 
-static enum rc set_trace(struct request *r, unsigned bits, bool on, struct why *why)
+static enum rc set_bits(struct request *r, unsigned bits, bool on, struct why *why)
 {
     const atomic_uint *place = &r->env->board.switches->trace;
     unsigned now = atomic_load(place);
@@ -87,54 +87,30 @@ static enum rc set_trace(struct request *r, unsigned bits, bool on, struct why *
     return wish(r->env, WISH_TRACE, place, on ? now | bits : now & ~bits, why);
 }
 
-static enum rc do_pause(struct request *r, struct why *why)
+static enum rc set_verbose(struct request *r, bool on, struct why *why)
 {
-    return set_paused(r, true, why);
+    return set_bits(r, TRACE_VERBOSE, on, why);
 }
 
-static enum rc do_resume(struct request *r, struct why *why)
+static enum rc set_traced(struct request *r, bool on, struct why *why)
 {
-    return set_paused(r, false, why);
+    return set_bits(r, board_trace_bit(r->words.argument), on, why);
 }
 
-static enum rc do_brief(struct request *r, struct why *why)
+static enum rc set_profiled(struct request *r, bool on, struct why *why)
 {
-    return set_trace(r, TRACE_VERBOSE, false, why);
-}
-
-static enum rc do_verbose(struct request *r, struct why *why)
-{
-    return set_trace(r, TRACE_VERBOSE, true, why);
-}
-
-static enum rc do_trace(struct request *r, struct why *why)
-{
-    return set_trace(r, board_trace_bit(r->words.argument), true, why);
-}
-
-static enum rc do_untrace(struct request *r, struct why *why)
-{
-    return set_trace(r, board_trace_bit(r->words.argument), false, why);
-}
-
-static enum rc do_profile(struct request *r, struct why *why)
-{
-    return set_trace(r, board_profile_bit(r->words.argument), true, why);
-}
-
-static enum rc do_unprofile(struct request *r, struct why *why)
-{
-    return set_trace(r, board_profile_bit(r->words.argument), false, why);
+    return set_bits(r, board_profile_bit(r->words.argument), on, why);
 }
 
 static const struct {
     struct str word;
-    enum rc (*run)(struct request *r, struct why *why);
+    enum rc (*set)(struct request *r, bool on, struct why *why);
+    bool on;
 } requests[] = {
-    {STR_INIT("pause"), do_pause},     {STR_INIT("resume"), do_resume},
-    {STR_INIT("brief"), do_brief},     {STR_INIT("verbose"), do_verbose},
-    {STR_INIT("trace"), do_trace},     {STR_INIT("untrace"), do_untrace},
-    {STR_INIT("profile"), do_profile}, {STR_INIT("unprofile"), do_unprofile},
+    {STR_INIT("pause"), set_paused, true},     {STR_INIT("resume"), set_paused, false},
+    {STR_INIT("verbose"), set_verbose, true},  {STR_INIT("brief"), set_verbose, false},
+    {STR_INIT("trace"), set_traced, true},     {STR_INIT("untrace"), set_traced, false},
+    {STR_INIT("profile"), set_profiled, true}, {STR_INIT("unprofile"), set_profiled, false},
 };
 
 static enum rc run(struct request *r, struct why *why)
@@ -144,7 +120,7 @@ static enum rc run(struct request *r, struct why *why)
     log_trace(&r->env->log, LOG_TRACE_STAT, "stat: request " STR_FMT, STR_ARG(r->words.word));
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
         if (str_eq(requests[i].word, r->words.word))
-            return requests[i].run(r, why);
+            return requests[i].set(r, requests[i].on, why);
     return FAIL(why, RC_PERM, "unknown request " STR_FMT, STR_ARG(r->words.word));
 }
 

@@ -19,95 +19,42 @@
 
 enum { ENVIRONMENT_MAX = 1024 * 1024, STOP_TRIES = 200, STOP_STEP_US = 50 * 1000 };
 
-static int ask_and_say(struct smtpctl *s, const char *word, const char *argument)
+/* What the row says, about what it says or what stands on the command line. */
+static int do_ask(struct smtpctl *s)
 {
+    const char *argument = s->verb->argument ? s->verb->argument : s->words[0];
     struct str text;
-    bool ok = ask(s, word, argument, &text);
+    bool ok = ask(s, s->verb->word, argument ? argument : "", &text);
 
     return say_result(ok, text);
 }
 
-static int log_level(struct smtpctl *s, const char *word)
+static int do_log(struct smtpctl *s)
 {
     struct str text;
-    bool ok = ask(s, word, "", &text);
 
-    if (ok && s->set == SET_2011) {
-        puts("logging request sent.");
-        return STATUS_DONE;
-    }
-    return say_result(ok, text);
+    if (s->set != SET_2011)
+        return do_ask(s);
+    if (!ask(s, s->verb->word, "", &text))
+        return say_result(false, text);
+    puts("logging request sent.");
+    return STATUS_DONE;
 }
 
-static int log_brief(struct smtpctl *s)
+static int invalid_keyword(const struct smtpctl *s, const char *kind)
 {
-    return log_level(s, "brief");
-}
-
-static int log_verbose(struct smtpctl *s)
-{
-    return log_level(s, "verbose");
-}
-
-static int pause_mda(struct smtpctl *s)
-{
-    return ask_and_say(s, "pause", "mda");
-}
-
-static int pause_mta(struct smtpctl *s)
-{
-    return ask_and_say(s, "pause", "mta");
-}
-
-static int pause_smtp(struct smtpctl *s)
-{
-    return ask_and_say(s, "pause", "smtp");
-}
-
-static int resume_mda(struct smtpctl *s)
-{
-    return ask_and_say(s, "resume", "mda");
-}
-
-static int resume_mta(struct smtpctl *s)
-{
-    return ask_and_say(s, "resume", "mta");
-}
-
-static int resume_smtp(struct smtpctl *s)
-{
-    return ask_and_say(s, "resume", "smtp");
-}
-
-static int change_tracing(struct smtpctl *s, const char *word, const char *kind)
-{
-    bool is_profile = strcmp(kind, "profile") == 0;
-
-    if ((is_profile ? board_profile_bit : board_trace_bit)(str_of(s->words[0])) == 0) {
-        fprintf(stderr, "smtpctl: invalid %s keyword: %s\n", kind, s->words[0]);
-        return STATUS_FAILED;
-    }
-    return ask_and_say(s, word, s->words[0]);
+    fprintf(stderr, "smtpctl: invalid %s keyword: %s\n", kind, s->words[0]);
+    return STATUS_FAILED;
 }
 
 static int do_trace(struct smtpctl *s)
 {
-    return change_tracing(s, "trace", "trace");
-}
-
-static int do_untrace(struct smtpctl *s)
-{
-    return change_tracing(s, "untrace", "trace");
+    return board_trace_bit(str_of(s->words[0])) ? do_ask(s) : invalid_keyword(s, "trace");
 }
 
 static int do_profile(struct smtpctl *s)
 {
-    return change_tracing(s, "profile", "profile");
-}
-
-static int do_unprofile(struct smtpctl *s)
-{
-    return change_tracing(s, "unprofile", "profile");
+    return board_profile_bit(str_of(s->words[0])) ? do_ask(s) : invalid_keyword(s, "profile");
 }
 
 static int run_postfix(struct smtpctl *s, const char *word)
@@ -155,47 +102,47 @@ static int do_stop(struct smtpctl *s)
 }
 
 static const struct verb verbs[] = {
-    {"discover <id>", SET_CURRENT, false, do_discover},
-    {"pause mta from <addr> for <domain>", SET_CURRENT, false, do_block},
-    {"resume mta from <addr> for <domain>", SET_CURRENT, false, do_unblock},
-    {"pause mta", SET_BOTH, false, pause_mta},
-    {"resume mta", SET_BOTH, false, resume_mta},
-    {"pause mda", SET_BOTH, false, pause_mda},
-    {"resume mda", SET_BOTH, false, resume_mda},
-    {"pause smtp", SET_BOTH, false, pause_smtp},
-    {"resume smtp", SET_BOTH, false, resume_smtp},
-    {"pause envelope <id>", SET_CURRENT, false, do_pause_envelope},
-    {"resume envelope <id>", SET_CURRENT, false, do_resume_envelope},
-    {"resume route <id>", SET_CURRENT, false, do_resume_route},
-    {"show envelope <id>", SET_CURRENT, false, show_envelope},
-    {"show message <id>", SET_CURRENT, false, show_message},
-    {"show hosts", SET_CURRENT, false, show_hosts},
-    {"show hoststats", SET_CURRENT, false, show_hoststats},
-    {"show mta paused", SET_CURRENT, false, show_mta_paused},
-    {"show queue [id]", SET_BOTH, false, show_queue},
-    {"show runqueue", SET_2011, false, show_runqueue},
-    {"show relays", SET_CURRENT, false, show_relays},
-    {"show routes", SET_CURRENT, false, show_routes},
-    {"show sizes", SET_2011, false, show_sizes},
-    {"show stats", SET_BOTH, false, show_stats},
-    {"show status", SET_CURRENT, false, show_status},
-    {"log brief", SET_BOTH, false, log_brief},
-    {"log verbose", SET_BOTH, false, log_verbose},
-    {"monitor", SET_BOTH, false, do_monitor},
-    {"profile <subsystem>", SET_CURRENT, false, do_profile},
-    {"unprofile <subsystem>", SET_CURRENT, false, do_unprofile},
-    {"trace <subsystem>", SET_CURRENT, false, do_trace},
-    {"untrace <subsystem>", SET_CURRENT, false, do_untrace},
-    {"remove <id>", SET_BOTH, false, do_remove},
-    {"schedule <id>", SET_CURRENT, false, do_schedule},
-    {"schedule-all", SET_2011, false, do_schedule_all},
-    {"schedule-id <id>", SET_2011, false, do_schedule},
-    {"uncorrupt <id>", SET_CURRENT, false, do_uncorrupt},
-    {"update table <name>", SET_CURRENT, false, do_update_table},
-    {"encrypt [string]", SET_CURRENT, true, do_encrypt},
-    {"spf walk", SET_CURRENT, true, do_spf_walk},
-    {"stop", SET_2011, false, do_stop},
-    {"reload", SET_BOTH, false, do_reload},
+    {"discover <id>", SET_CURRENT, false, do_discover, NULL, NULL},
+    {"pause mta from <addr> for <domain>", SET_CURRENT, false, do_block, NULL, NULL},
+    {"resume mta from <addr> for <domain>", SET_CURRENT, false, do_unblock, NULL, NULL},
+    {"pause mta", SET_BOTH, false, do_ask, "pause", "mta"},
+    {"resume mta", SET_BOTH, false, do_ask, "resume", "mta"},
+    {"pause mda", SET_BOTH, false, do_ask, "pause", "mda"},
+    {"resume mda", SET_BOTH, false, do_ask, "resume", "mda"},
+    {"pause smtp", SET_BOTH, false, do_ask, "pause", "smtp"},
+    {"resume smtp", SET_BOTH, false, do_ask, "resume", "smtp"},
+    {"pause envelope <id>", SET_CURRENT, false, do_pause_envelope, NULL, NULL},
+    {"resume envelope <id>", SET_CURRENT, false, do_resume_envelope, NULL, NULL},
+    {"resume route <id>", SET_CURRENT, false, do_resume_route, NULL, NULL},
+    {"show envelope <id>", SET_CURRENT, false, show_envelope, NULL, NULL},
+    {"show message <id>", SET_CURRENT, false, show_message, NULL, NULL},
+    {"show hosts", SET_CURRENT, false, show_hosts, NULL, NULL},
+    {"show hoststats", SET_CURRENT, false, show_hoststats, NULL, NULL},
+    {"show mta paused", SET_CURRENT, false, show_mta_paused, NULL, NULL},
+    {"show queue [id]", SET_BOTH, false, show_queue, NULL, NULL},
+    {"show runqueue", SET_2011, false, show_runqueue, NULL, NULL},
+    {"show relays", SET_CURRENT, false, show_relays, NULL, NULL},
+    {"show routes", SET_CURRENT, false, show_routes, NULL, NULL},
+    {"show sizes", SET_2011, false, show_sizes, NULL, NULL},
+    {"show stats", SET_BOTH, false, show_stats, NULL, NULL},
+    {"show status", SET_CURRENT, false, show_status, NULL, NULL},
+    {"log brief", SET_BOTH, false, do_log, "brief", NULL},
+    {"log verbose", SET_BOTH, false, do_log, "verbose", NULL},
+    {"monitor", SET_BOTH, false, do_monitor, NULL, NULL},
+    {"profile <subsystem>", SET_CURRENT, false, do_profile, "profile", NULL},
+    {"unprofile <subsystem>", SET_CURRENT, false, do_profile, "unprofile", NULL},
+    {"trace <subsystem>", SET_CURRENT, false, do_trace, "trace", NULL},
+    {"untrace <subsystem>", SET_CURRENT, false, do_trace, "untrace", NULL},
+    {"remove <id>", SET_BOTH, false, do_remove, NULL, NULL},
+    {"schedule <id>", SET_CURRENT, false, do_schedule, NULL, NULL},
+    {"schedule-all", SET_2011, false, do_schedule_all, NULL, NULL},
+    {"schedule-id <id>", SET_2011, false, do_schedule, NULL, NULL},
+    {"uncorrupt <id>", SET_CURRENT, false, do_uncorrupt, NULL, NULL},
+    {"update table <name>", SET_CURRENT, false, do_update_table, NULL, NULL},
+    {"encrypt [string]", SET_CURRENT, true, do_encrypt, NULL, NULL},
+    {"spf walk", SET_CURRENT, true, do_spf_walk, NULL, NULL},
+    {"stop", SET_2011, false, do_stop, NULL, NULL},
+    {"reload", SET_BOTH, false, do_reload, NULL, NULL},
 };
 
 /* ---- start ---- */
@@ -295,7 +242,6 @@ static bool may_control(const struct command *c)
 int main(int argc, char **argv)
 {
     struct smtpctl s = {.arena = arena_new(16 * 1024), .control = {.fd = -1}};
-    const struct verb *verb;
     const char *dir = NULL;
     int status;
 
@@ -305,12 +251,12 @@ int main(int argc, char **argv)
         dir = read_options(&argc, &argv);
     configure(&s, dir);
     act_by_name(&s, argc, argv);
-    verb = words_find(&s, verbs, sizeof verbs / sizeof *verbs, argc - 1, argv + 1);
-    if (!verb->for_anyone && !may_control(&s.command)) {
+    s.verb = words_find(&s, verbs, sizeof verbs / sizeof *verbs, argc - 1, argv + 1);
+    if (!s.verb->for_anyone && !may_control(&s.command)) {
         fputs("smtpctl: permission denied: need root privileges\n", stderr);
         return STATUS_FAILED;
     }
-    status = verb->run(&s);
+    status = s.verb->run(&s);
     if (s.control.fd >= 0)
         ipc_done(&s.control);
     arena_free(s.arena);

@@ -15,10 +15,11 @@ enum word_set { SET_BOTH, SET_2011, SET_CURRENT };
 struct smtpctl {
     struct command command;
     struct arena *arena;
-    enum word_set set;    /* whose words and output shapes */
-    bool is_front;        /* the system was started by opensmtpd(8) from smtpd.conf */
-    bool running;         /* a master holds the lock */
-    struct queue queue;   /* after queue_begin() */
+    enum word_set set;  /* whose words and output shapes */
+    bool is_front;      /* the system was started by opensmtpd(8) from smtpd.conf */
+    bool running;       /* a master holds the lock */
+    struct queue queue; /* after queue_begin() */
+    const struct verb *verb;
     const char *words[8]; /* parameters of the command */
     struct ipc control;   /* fd -1: not connected */
 };
@@ -28,6 +29,7 @@ struct verb {
     enum word_set set;
     bool for_anyone;
     int (*run)(struct smtpctl *s);
+    const char *word, *argument; /* of the request to control(8), when that is all */
 };
 
 /* words.c: which command? Ends the program when it is none. */
