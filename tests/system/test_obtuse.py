@@ -19,7 +19,7 @@ import time
 
 import pytest
 from conftest import BUILD, SLOW, TOP, Instance, Logging, Raw, alive, descendants, free_port, wait_until
-from dns_server import name_server
+from dns_server import NameServer, name_server
 from test_durability import USER, Load
 
 ROOT = os.getuid() == 0
@@ -113,6 +113,22 @@ def test_vectors_explained(explain, row):
     assert (said["delay_seconds"] > 0) == (delay == "delay")
     if said["reply"]:
         assert said["reply"] == with_enhanced_code(row["reply_or_error"])
+
+
+def test_servers_that_do_not_answer_are_not_all_asked(explain):
+    """A domain names many servers; it can neither make us wait for each of them nor get in by that. Names need no answer."""
+    servers = [f"ns{i}.lost.test" for i in range(40)]
+    dns = NameServer({"many.test": {"NS": servers}}, {s: "servfail" for s in servers})
+    try:
+        rules = "noto:ALL:NS={}:ALL:550 bad\nallow:ALL:ALL:ALL\n"
+        said = explain(rules.format("192.0.2.0/24"), "10.0.0.1", "a@many.test", "c@d.test", dns_resolver_file=dns.file)
+        assert (said["verdict"], said["reply"][:9]) == ("defer", "451 4.3.0")
+        assert 1 <= len({name for name, _, _ in dns.asked if name in servers}) <= 3
+        dns.asked.clear()
+        said = explain(rules.format("*.lost.test"), "10.0.0.1", "a@many.test", "c@d.test", dns_resolver_file=dns.file)
+        assert said["reply"] == "550 5.7.1 bad" and not {name for name, _, _ in dns.asked if name in servers}
+    finally:
+        dns.close()
 
 
 # ---- sessions ----
