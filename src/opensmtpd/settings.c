@@ -59,7 +59,7 @@ void generate_base(struct generator *g)
                             "alias_maps =\nalias_database =\nlocal_recipient_maps =\n"
                             "virtual_alias_maps =\nrelay_domains =\n"
                             "smtpd_reject_unlisted_recipient = no\nallow_percent_hack = no\n"
-                            "swap_bangpath = no\nbiff = no\nmailbox_size_limit = 0\n"
+                            "swap_bangpath = no\nbiff = no\nmailbox_size_limit = 0\nvirtual_mailbox_limit = 0\n"
                             "append_dot_mydomain = no\nstrict_mailbox_ownership = no\n"));
 }
 

@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 from conftest import BUILD, SLOW, TOP
+from test_opensmtpd import site  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -252,20 +253,42 @@ def cases():
     yield "others", OTHERS
 
 
+def prelude(where):
+    os.makedirs(where)
+    for file, text in (("map", "a b\nc d\n"), ("list", "a\nb\n"), ("mixed", "a\nb c\n")):
+        with open(f"{where}/{file}", "w") as f:
+            f.write(text)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{where}/key", "-out", f"{where}/cert", "-subj",
+                    "/CN=x", "-days", "9"], check=True, capture_output=True)
+    return PRELUDE.format(dir=where)
+
+
 @pytest.mark.parametrize("name,lines", [pytest.param(n, x, id=n) for n, x in cases()])
 def test_options(oracle, tmp_path, name, lines):
     where = tmp_path / "tables"
-    where.mkdir()
-    for file, text in (("map", "a b\nc d\n"), ("list", "a\nb\n"), ("mixed", "a\nb c\n")):
-        (where / file).write_text(text)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", where / "key", "-out", where / "cert", "-subj",
-                    "/CN=x", "-days", "9"], check=True, capture_output=True)
-    wrong = []
+    head, wrong = prelude(where), []
     for line in lines:
         line = line.format(dir=where) if name == "others" else line
         try:
-            compare(oracle, tmp_path, PRELUDE.format(dir=where) + line.replace("\\n", "\n") + "\nmatch for local reject\n")
+            compare(oracle, tmp_path, head + line.replace("\\n", "\n") + "\nmatch for local reject\n")
         except AssertionError as e:
             if not any(re.search(x, line) or re.search(x, str(e)) for x in MEANT):
                 wrong.append(f"{line}\n{e}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_right_passes_the_check(site):
+    """What -n accepts becomes a configuration that postfix check has nothing to say about."""
+    s = site("", start=False)
+    where = f"{s.dir}/tables"
+    head, checked = prelude(where), 0
+    etc = f"{s.data}/smtpd.d"
+    for line in [line for name, lines in cases() if name != "others" for line in lines][::14]:
+        s.write(head + line + "\n" + ("match from any for any action a\n" if line.startswith("action a ") else "match for local reject\n"))
+        if s.smtpd("-n").returncode:
+            continue
+        assert s.smtpd("-o", "write").returncode == 0
+        r = subprocess.run([f"{s.prefix}/sbin/postfix", "-c", etc, "check"], env={**os.environ, "MAIL_CONFIG": etc}, capture_output=True, text=True)
+        assert (r.returncode, r.stdout + r.stderr) == (0, ""), line
+        checked += 1
+    assert checked > 10
