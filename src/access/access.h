@@ -19,6 +19,7 @@
 struct config;
 struct access;
 struct program;
+struct filter_facts;
 struct step;
 struct tls_session;
 
@@ -162,6 +163,9 @@ struct access *access_unrestricted(const struct config *config, const struct log
 
 /* Was a table replaced? *name tells which, or which parameter has it. */
 bool access_has_changed(const struct access *access, struct str *name);
+
+/* What filters may know of it. */
+struct filter_facts access_filter_facts(const struct access_context *c);
 
 /* The configuration that counts for this session. */
 const struct config *access_config(const struct access_context *c);

@@ -147,7 +147,7 @@ enum rc explain(struct command *command, const struct question *q, struct explan
         if (q->rules_file)
             TRY(explain_rules(q, config, e, why));
         else
-            explain_session(q, config, e);
+            TRY(explain_session(q, config, e, why));
     }
     return finish_reply(config, e, why);
 }

@@ -4,6 +4,7 @@
 #include "access/instructions.h"
 #include "access/program.h"
 #include "access/reply_style.h"
+#include "filter/filter.h"
 #include "service/command.h"
 
 struct question { /* from the command line; NULL: not given */
@@ -35,9 +36,12 @@ struct explanation {
     struct instruction instruction;
     VEC(struct trace_step) steps;
     struct access_context *context;
-    bool is_error;     /* of the client: no rule was asked */
-    bool is_greeting;  /* sent as it is */
-    ssize_t deferring; /* the step that said "not if it is permitted"; -1: none */
+    bool is_error;    /* of the client, or what a filter refuses: no rule was asked */
+    bool hangs_up;    /* a filter */
+    bool is_greeting; /* sent as it is */
+    struct filter_set filter_set;
+    struct filters *filters; /* NULL: none */
+    ssize_t deferring;       /* the step that said "not if it is permitted"; -1: none */
 };
 
 /* options.c: exits when they are wrong. */
@@ -48,10 +52,16 @@ enum rc explain(struct command *c, const struct question *q, struct explanation 
                 struct why *why) MUST_USE;
 
 /* session.c: verdict, reply and who has decided. */
-void explain_session(const struct question *q, const struct config *config, struct explanation *e);
+enum rc explain_session(const struct question *q, const struct config *config,
+                        struct explanation *e, struct why *why) MUST_USE;
 void conclude(const struct config *config, enum verdict v, struct explanation *e);
 void note_step(void *tracer, const struct program *program, const struct step *s,
                enum verdict verdict);
+/* filters.c: false: refused. first: before the parameter, see filters_ask(). */
+enum rc explain_filters_open(const struct config *config, struct explanation *e,
+                             struct why *why) MUST_USE;
+bool explain_filters(struct explanation *e, enum filter_phase phase, struct str first,
+                     struct str *parameter);
 /* Where a parameter is set, when it is. */
 void place_of_setting(const struct config *config, struct str parameter, struct explanation *e);
 

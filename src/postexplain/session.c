@@ -58,14 +58,16 @@ static enum verdict refuse(struct walk *w, const char *setting, const char *repl
 }
 
 /* An address as it stands between < and >. */
-static enum verdict take_address(struct walk *w, const char *verb, const char *bad,
-                                 const char *given, struct str *address)
+static enum verdict take_address(struct walk *w, enum filter_phase phase, const char *verb,
+                                 const char *bad, const char *given, struct str *address)
 {
-    struct arena *a = w->e->arena;
-    struct str path = arena_printf(a, "<%s>", given), rest;
+    struct str text = str_of(given), path, rest;
     struct why why;
 
     w->c->stage = verb;
+    if (!explain_filters(w->e, phase, STR_NONE, &text))
+        return REJECT;
+    path = arena_printf(w->e->arena, "<" STR_FMT ">", STR_ARG(text));
     if (access_path_parse(w->c, path, verb, address, &rest, &why) != RC_OK)
         return refuse(w, NULL, bad);
     if (w->config->strict_smtputf8 && !str_is_ascii(*address))
@@ -77,14 +79,22 @@ static enum verdict take_address(struct walk *w, const char *verb, const char *b
 
 static enum verdict connect_and_greet(struct walk *w)
 {
-    enum verdict v = at_stage(w, "CONNECT", access_at_connect);
+    struct str address = w->c->client.address_text, rdns = w->c->client.reverse_name;
+    struct str name = str_of(w->q->helo);
+    enum verdict v;
 
+    if (!explain_filters(w->e, FILTER_CONNECT, str_eq(rdns, STR("unknown")) ? STR("") : rdns,
+                         &address))
+        return REJECT;
+    v = at_stage(w, "CONNECT", access_at_connect);
     if (is_no(v))
         return v;
     w->e->delay_seconds += w->config->smtpd_greet_delay;
     if (w->q->helo == NULL)
         return v;
-    w->c->helo = access_helo_name(w->e->arena, str_of(w->q->helo));
+    if (!explain_filters(w->e, FILTER_EHLO, STR_NONE, &name))
+        return REJECT;
+    w->c->helo = access_helo_name(w->e->arena, name);
     w->c->protocol = STR("ESMTP");
     w->c->esmtp = true;
     return at_stage(w, "EHLO", access_at_helo);
@@ -96,7 +106,7 @@ static enum verdict mail(struct walk *w)
     enum verdict v;
 
     access_begin_message(w->c);
-    v = take_address(w, "MAIL", REPLY_BAD_SENDER, w->q->sender, &sender);
+    v = take_address(w, FILTER_MAIL_FROM, "MAIL", REPLY_BAD_SENDER, w->q->sender, &sender);
     if (is_no(v))
         return v;
     w->c->sender = sender;
@@ -107,7 +117,8 @@ static enum verdict rcpt(struct walk *w)
 {
     const struct config *config = w->config;
     struct str recipient = STR_NONE;
-    enum verdict v = take_address(w, "RCPT", REPLY_BAD_RECIPIENT, w->q->recipient, &recipient);
+    enum verdict v =
+        take_address(w, FILTER_RCPT_TO, "RCPT", REPLY_BAD_RECIPIENT, w->q->recipient, &recipient);
 
     if (is_no(v))
         return v;
@@ -120,6 +131,7 @@ static enum verdict rcpt(struct walk *w)
 
 static enum verdict run(struct walk *w)
 {
+    struct str nothing = STR_NONE;
     enum verdict v = connect_and_greet(w);
 
     if (is_no(v) || w->q->sender == NULL)
@@ -134,7 +146,12 @@ static enum verdict run(struct walk *w)
         return v;
     w->c->recipient_count = 1;
     v = at_stage(w, "DATA", access_at_data);
-    return is_no(v) ? v : at_stage(w, "END-OF-MESSAGE", access_at_end_of_data);
+    if (is_no(v))
+        return v;
+    if (!explain_filters(w->e, FILTER_DATA, STR_NONE, &nothing) ||
+        !explain_filters(w->e, FILTER_COMMIT, STR_NONE, &nothing))
+        return REJECT;
+    return at_stage(w, "END-OF-MESSAGE", access_at_end_of_data);
 }
 
 /* ---- who has decided ---- */
@@ -183,7 +200,7 @@ void conclude(const struct config *config, enum verdict v, struct explanation *e
 
     if (v == REJECT)
         e->reply = c->reply;
-    e->closes = v == HANGUP ||
+    e->closes = v == HANGUP || e->hangs_up ||
                 (v == REJECT && !e->is_error && (c->closes || config->smtpd_disconnect_on_reject));
     e->verdict = is_no(v)             ? "reject"
                  : c->actions.discard ? "discard"
@@ -193,9 +210,12 @@ void conclude(const struct config *config, enum verdict v, struct explanation *e
     note_decider(config, s, e);
 }
 
-void explain_session(const struct question *q, const struct config *config, struct explanation *e)
+enum rc explain_session(const struct question *q, const struct config *config,
+                        struct explanation *e, struct why *why)
 {
     struct walk w = {q, config, e->context, e};
 
+    TRY(explain_filters_open(config, e, why));
     conclude(config, run(&w), e);
+    return RC_OK;
 }

@@ -19,21 +19,6 @@ enum rc filters_load(struct smtpd *smtpd, struct why *why)
 
 /* ---- asking ---- */
 
-static struct filter_facts facts_of(const struct session *s)
-{
-    const struct access_context *c = &s->access;
-
-    return (struct filter_facts){
-        .fcrdns = c->client.name_status == PEER_OK && !str_eq(c->client.name, STR("unknown")),
-        .rdns = str_eq(c->client.reverse_name, STR("unknown")) ? STR_NONE : c->client.reverse_name,
-        .address = c->client.address.bytes ? &c->client.address : NULL,
-        .helo = c->helo,
-        .user = c->sasl_username,
-        .mail_from = c->sender,
-        .rcpt_to = c->recipient,
-    };
-}
-
 /* The session cannot go on without an answer. */
 static void give_up(struct session *s, struct verdict_of_filters *v)
 {
@@ -56,7 +41,7 @@ static struct verdict_of_filters ask_all(struct session *s, enum filter_phase ph
                                          struct str first, struct str parameter)
 {
     struct filters *fl = s->filters;
-    struct filter_facts facts = facts_of(s);
+    struct filter_facts facts = access_filter_facts(&s->access);
     struct verdict_of_filters v;
     unsigned long before = fl->answers;
 
@@ -119,7 +104,7 @@ bool filters_connect(struct session *s)
         give_up(s, &v);
         return obey(s, &v);
     }
-    facts = facts_of(s);
+    facts = access_filter_facts(&s->access);
     filters_tell_connect(
         s->filters, &facts,
         filters_endpoint(s->filters, s->access.client.address_text, s->access.client.port),

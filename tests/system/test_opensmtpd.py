@@ -3,6 +3,7 @@ vectors (S001 ...)."""
 import base64
 import contextlib
 import glob
+import json
 import os
 import pwd
 import re
@@ -1209,3 +1210,36 @@ def test_S045_S110_database_of_makemap(site, grammar):
     send(s, "list@localhost")
     box(s, "ann", 2)
     box(s, "bea")
+
+
+EXPLAINED = """
+filter "h" phase helo match helo {{{{ "bad.test" }}}} disconnect "550 bad helo"
+filter "f" phase rcpt-to match rcpt-to {{{{ "z@x.test" }}}} reject "550 filtered"
+filter "r" phase mail-from match mail-from {{{{ "old@x.test" }}}} rewrite "new@x.test"
+filter c chain {{{{ h, f, r }}}}
+listen on 127.0.0.1 port {{port}} tag T filter c
+action "l" maildir user {user}
+match tag T from any mail-from "new@x.test" for domain "ex.test" reject
+match tag T from any for domain "ex.test" action "l"
+match from any mail-from "evil@x.test" for any reject
+match for domain "x.test" action "l"
+""".format(user=USER)
+
+
+def test_generated_configuration_is_explained(site):
+    """postexplain -c DIR --service: match rules and filters that are conditions."""
+    s = site(EXPLAINED)
+    for helo, sender, to in (("c.test", "a@x.test", "u@ex.test"), ("c.test", "evil@x.test", "u@x.test"), ("c.test", "a@b.test", "u@other.test"),
+                             ("c.test", "a@b.test", "u@x.test"), ("c.test", "a@x.test", "z@x.test"), ("c.test", "old@x.test", "u@ex.test"), ("bad.test", "a@b.test", "u@ex.test")):
+        with s.raw() as c:
+            for command in (f"EHLO {helo}", f"MAIL FROM:<{sender}>", f"RCPT TO:<{to}>"):
+                reply = c.cmd(command)
+                if reply[:1] != "2":
+                    break
+            closed = reply[:1] != "2" and c.cmd("NOOP") == ""
+        r = s.run("postexplain", "--json", "-c", s.etc, "--service", f"127.0.0.1:{s.port}", "--client", "127.0.0.1,localhost", "--helo", helo, "--sender", sender,
+                  "--recipient", to, check=True)
+        o = json.loads(r.stdout)
+        assert (o["reply"], o["close"]) == (None if reply[:1] == "2" else reply, closed), (helo, sender, to, reply, o)
+        if o["verdict"] == "permit":
+            assert (o["file"], o["restriction"]) == (f"{s.etc}/match_rules", f"match_rules {s.etc}/match_rules") and o["line"] > 0, o
