@@ -50,6 +50,8 @@ void queue_begin(struct smtpctl *s)
 
     if (queue_open(s->command.config, &s->queue, &why) != RC_OK)
         log_fatal(&s->command.log, STATUS_FAILED, "%s", why.text);
+    s->queue.compresses = false; /* what is copied stays as it is, record for record */
+    s->queue.keys = NULL;
 }
 
 static struct str reason_of(const struct recipient *r, const struct bounce_log_entry *log, size_t n)

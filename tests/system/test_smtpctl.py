@@ -323,6 +323,38 @@ def test_S4_resume_one_envelope_of_a_paused_message(system, sink):
     assert len(queue(system)) == 1
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_S4_split_packed_content(system, encrypted, late):
+    """What stands compressed or encrypted in the queue file, or was queued before that was wanted, is copied as it is."""
+    text = "Subject: packed\r\n\r\n" + "many words of the same kind\r\n" * 2000
+    if late:
+        system.send(["ann@far.test", "bob@far.test"], text=text)
+    key = f"{system.dir}/key"
+    with open(key, "w") as f:
+        f.write("0123456789abcdef" * 4 + "\n")
+    os.chmod(key, 0o600)
+    system.main.update(queue_compression="yes", queue_encryption_key=key if encrypted else "")
+    system.write_config()
+    system.reload()
+    if not late:
+        system.send(["ann@far.test", "bob@far.test"], text=text)
+    wait_until(lambda: len(queue(system)) == 2 and system.queue_files("deferred") and not system.queue_files("incoming"))
+    ident = {r[5]: r[0] for r in queue(system)}["bob@far.test"]
+    before = os.path.getsize(system.queue_files("deferred")[0])
+    ctl(system, "pause", "envelope", ident, check=True)
+    (held,) = system.queue_files("hold")
+    assert abs(os.path.getsize(held) - before) < 100 < before and (before < len(text) / 4) == (not late)
+    assert ctl(system, "show", "message", ident, check=True).stdout.count("many words of the same kind\n") == 2000
+    system.main.update(relayhost="", transport_maps="inline:{ far.test=virtual: }", virtual_mailbox_maps="static:all/")
+    system.write_config()
+    system.reload()
+    ctl(system, "resume", "envelope", ident, check=True)
+    ctl(system, "schedule", "all", check=True)
+    for path in system.wait_mail("all", 2):
+        assert open(path).read().count("many words of the same kind\n") == 2000
+
+
 def test_S4_schedule_one_envelope_of_several(system, sink):
     """Only that recipient is tried; the others wait as before, and how often each was tried is kept."""
     defer(system, "ann@far.test", "bob@far.test", "joe@far.test")
