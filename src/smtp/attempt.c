@@ -6,6 +6,7 @@
 #include "global/address.h"
 #include "smtp/generic.h"
 #include "smtp/protect.h"
+#include "smtp/reports.h"
 #include "smtp/session.h"
 #include "util/clock.h"
 
@@ -211,6 +212,8 @@ void attempt_lost(struct attempt *at, struct session *s, enum rc rc, const char 
     struct dsn dsn;
 
     s->broken = true;
+    if (rc == RC_TIMEOUT)
+        reports_timeout(s);
     if (rc == RC_TIMEOUT)
         dsn = dsn_local(at, "4.4.2", "conversation with %s timed out while %s", s->where, doing);
     else

@@ -1,6 +1,7 @@
 #include "smtp/auth.h"
 
 #include "sasl/client.h"
+#include "smtp/reports.h"
 
 enum {
     COMMAND_MAX = 512, /* RFC 4954 4: a longer initial response waits for an empty challenge */
@@ -156,6 +157,7 @@ static bool judge(struct exchange *e, const struct wire_client_reply *reply)
     struct attempt *at = e->at;
     struct dsn dsn;
 
+    reports_auth(e->s, e->who.username, reply->code / 100 == 2);
     if (reply->code / 100 == 2) {
         if (e->status == LOGIN_OK || !(security_of(e->s) & LOGIN_MUTUAL_AUTH))
             return true;

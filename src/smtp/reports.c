@@ -85,6 +85,19 @@ void reports_identify(struct session *s, const char *verb, struct str name)
         filters_tell(s->filters, EVENT_LINK_IDENTIFY, str_of(verb), STR_NONE, name);
 }
 
+void reports_auth(struct session *s, struct str user, bool accepted)
+{
+    if (s->filters)
+        filters_tell(s->filters, EVENT_LINK_AUTH, accepted ? STR("pass") : STR("fail"), STR_NONE,
+                     user);
+}
+
+void reports_timeout(struct session *s)
+{
+    if (s->filters)
+        filters_tell(s->filters, EVENT_TIMEOUT, STR_NONE, STR_NONE, STR_NONE);
+}
+
 /* ---- the transaction ---- */
 
 static struct str result_of(int code)

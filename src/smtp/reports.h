@@ -11,6 +11,9 @@
 void reports_begin(struct session *s, struct str server_name);
 void reports_tls(struct session *s);
 void reports_greeting(struct session *s, struct str reply);
+/* The server has accepted or refused the password. */
+void reports_auth(struct session *s, struct str user, bool accepted);
+void reports_timeout(struct session *s);
 void reports_identify(struct session *s, const char *verb, struct str name);
 /* result of a reply code: 2xx and 3xx ok, 5xx permfail, else tempfail */
 void reports_mail(struct session *s, struct str sender, int code);

@@ -385,9 +385,9 @@ def test_S3_3_filter_of_the_socket_in_trouble(filtered):
 
 # ---- mail that leaves ----
 
-def outgoing(filtered, server_port, **settings):
-    return filtered("f proc f\n", "", {"f": {"register": ["out|*"], **settings}},
-                    main={"smtp_filters": "f", "relayhost": f"[127.0.0.1]:{server_port}", "smtp_connection_cache_on_demand": "no"})
+def outgoing(filtered, server_port, **main):
+    return filtered("f proc f\n", "", {"f": {"register": ["out|*"]}},
+                    main={"smtp_filters": "f", "relayhost": f"[127.0.0.1]:{server_port}", "smtp_connection_cache_on_demand": "no", **main})
 
 
 def test_S3_3_filter_of_a_relay(filtered):
@@ -411,6 +411,26 @@ def test_S3_3_filter_of_a_relay(filtered):
     assert ["tx-rcpt", message, "ok", "x@far.test"] in told and ["tx-rcpt", message, "permfail", "nosuch@far.test"] in told
     assert ["protocol-client", "RCPT TO:<x@far.test>"] in [e[:2] for e in told]
     assert any(e[0] == "protocol-server" and e[1].startswith("220 server.test") for e in told)
+
+
+def test_S3_3_filter_of_a_relay_with_password_and_timeout(filtered, tmp_path):
+    """link-auth when the server has judged the password, timeout when it says nothing."""
+    from test_opensmtpd import Server
+    cert, over = (f"{tmp_path}/cert", f"{tmp_path}/key"), threading.Event()
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", cert[1], "-out", cert[0], "-subj", "/CN=x"],
+                   check=True, capture_output=True)
+    server = Server(tls=cert, wrapped=True, rcpt=lambda line: "250 late" if over.wait(60 * SLOW) else "")
+    p = outgoing(filtered, server.port, relayhost=f"smtps://me@[127.0.0.1]:{server.port}", smtp_tls_security_level="encrypt",
+                 smtp_sasl_auth_enable="yes", smtp_sasl_password_maps="inline:{{me = user:pass}}", smtp_sasl_tls_security_options="noanonymous",
+                 smtp_rcpt_timeout="1s")
+    p.run("sendmail", "-f", "ann@a.test", "x@far.test", input="Subject: x\n\nhello\n", check=True)
+    p.wait_log("to=<x@far.test>.*status=deferred .conversation with 127.0.0.1.* timed out")
+    over.set()
+    wait_until(lambda: any(f[4:5] == ["link-disconnect"] for f in heard(p)), what=p.logs())
+    session = next(f[5] for f in heard(p) if f[4:5] == ["link-connect"])
+    told = [e for e in events(p, session) if not e[0].startswith(("protocol-", "tx-"))]
+    assert [e[0] for e in told][-3:] == ["link-auth", "timeout", "link-disconnect"], told
+    assert ["link-auth", "pass", "user"] in told
 
 
 def test_S3_3_filter_of_a_relay_in_trouble(filtered):
