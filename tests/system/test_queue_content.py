@@ -42,7 +42,7 @@ def instance(postern, server=None, **main):
     hop = server.hop if server else "[127.0.0.1]:1"
     master = re.sub(r"(?m)^((?:pickup|cleanup|qmgr|bounce|defer|smtp|showq) unix \S+ \S+) n", r"\1 y", DEFAULT_MASTER) if os.getuid() == 0 else None
     return postern({"transport_maps": f"inline:{{ {{far.test = smtp:{hop}}}, {{gone.test = error:5.1.2 no such place}}, {{later.test = retry:4.4.1 no}} }}",
-                    "smtpd_reject_unlisted_recipient": "no", "bounce_size_limit": "1000000", "smtp_line_length_limit": "0", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", **main}, start=False,
+                    "smtpd_reject_unlisted_recipient": "no", "bounce_size_limit": "1000000", "smtp_line_length_limit": "0", "minimal_backoff_time": "1h", **main}, start=False,
                    master=master)
 
 
