@@ -8,13 +8,14 @@
 static const char usage[] =
     "usage: postexplain [-c config_dir] [-o name=value] [--service name] [--check-rules file | "
     "--instructions type:file] --client address[,name] [--helo name] [--sender address] "
-    "[--recipient address] [--sasl-user name] [--ident user] [--json]";
+    "[--recipient address] [--etrn domain] [--sasl-user name] [--ident user] [--json]";
 
 enum {
     OPT_CLIENT = 256,
     OPT_HELO,
     OPT_SENDER,
     OPT_RECIPIENT,
+    OPT_ETRN,
     OPT_SASL_USER,
     OPT_IDENT,
     OPT_JSON,
@@ -28,6 +29,7 @@ static const struct option options[] = {
     {"helo", required_argument, NULL, OPT_HELO},
     {"sender", required_argument, NULL, OPT_SENDER},
     {"recipient", required_argument, NULL, OPT_RECIPIENT},
+    {"etrn", required_argument, NULL, OPT_ETRN},
     {"sasl-user", required_argument, NULL, OPT_SASL_USER},
     {"ident", required_argument, NULL, OPT_IDENT},
     {"json", no_argument, NULL, OPT_JSON},
@@ -78,6 +80,7 @@ void question_read(struct command *c, struct arena *a, int argc, char **argv, st
         case OPT_HELO: q->helo = optarg; break;
         case OPT_SENDER: q->sender = address_of(a, optarg); break;
         case OPT_RECIPIENT: q->recipient = address_of(a, optarg); break;
+        case OPT_ETRN: q->etrn = optarg; break;
         case OPT_SASL_USER: q->sasl_user = optarg; break;
         case OPT_IDENT: q->ident = optarg; break;
         case OPT_JSON: q->json = true; break;

@@ -11,7 +11,7 @@ struct question { /* from the command line; NULL: not given */
     const char *config_directory, *service;
     const char *rules_file;   /* --check-rules: this file alone */
     const char *instructions; /* --instructions: this table alone */
-    const char *client, *client_name, *helo, *sender, *recipient, *sasl_user, *ident;
+    const char *client, *client_name, *helo, *sender, *recipient, *etrn, *sasl_user, *ident;
     bool json;
     VEC(struct config_setting) overrides;
 };

@@ -134,10 +134,14 @@ static enum verdict run(struct walk *w)
     struct str nothing = STR_NONE;
     enum verdict v = connect_and_greet(w);
 
-    if (is_no(v) || w->q->sender == NULL)
+    if (is_no(v) || (w->q->sender == NULL && w->q->etrn == NULL))
         return v;
     if (w->config->smtpd_helo_required && w->c->helo.p == NULL)
         return refuse(w, "smtpd_helo_required", REPLY_SEND_HELO);
+    if (w->q->etrn) {
+        w->c->etrn_domain = str_of(w->q->etrn);
+        return at_stage(w, "ETRN", access_at_etrn);
+    }
     v = mail(w);
     if (is_no(v) || w->q->recipient == NULL)
         return v;

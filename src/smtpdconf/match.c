@@ -19,7 +19,7 @@ static const struct option for_options[] = {{"any", FACT_ANY, NO_LIST, NULL},
                                             {"local", FACT_LOCAL_DOMAIN, NO_LIST, NULL},
                                             {"domain", FACT_DOMAIN, MUST_LIST, "'for'"},
                                             {"rcpt-to", FACT_RECIPIENT, MUST_LIST, "for"},
-                                            {NULL}};
+                                            {0}};
 static const struct option from_options[] = {{"any", FACT_ANY, NO_LIST, NULL},
                                              {"local", FACT_LOCAL_CLIENT, NO_LIST, NULL},
                                              {"socket", FACT_SOCKET, NO_LIST, NULL},
@@ -27,14 +27,14 @@ static const struct option from_options[] = {{"any", FACT_ANY, NO_LIST, NULL},
                                              {"mail-from", FACT_SENDER, MUST_LIST, "from"},
                                              {"rdns", FACT_CLIENT_NAME, MAY_LIST, "rdns"},
                                              {"src", FACT_CLIENT, MUST_LIST, "from"},
-                                             {NULL}};
+                                             {0}};
 static const struct option options[] = {{"auth", FACT_AUTH, MAY_LIST, "auth"},
                                         {"helo", FACT_HELO, MUST_LIST, "helo"},
                                         {"mail-from", FACT_SENDER, MUST_LIST, "mail-from"},
                                         {"rcpt-to", FACT_RECIPIENT, MUST_LIST, "rcpt-to"},
                                         {"tag", FACT_TAG, MUST_LIST, "tag"},
                                         {"tls", FACT_TLS, NO_LIST, NULL},
-                                        {NULL}};
+                                        {0}};
 
 static const struct option *find(struct parser *p, const struct option *o)
 {

@@ -273,3 +273,37 @@ def test_replies_are_those_of_sessions(system):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         wrong = [w for w in pool.map(lambda r: compare(system, r), ROWS) if w]
     assert not wrong, f"{len(wrong)} of {len(ROWS)}:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("settings, site", [
+    ({"smtpd_etrn_restrictions": "check_etrn_access inline:{ x.test=reject }"}, "x.test"), ({"smtpd_etrn_restrictions": "check_etrn_access inline:{ x.test=reject }"}, "y.test"),
+    ({"smtpd_etrn_restrictions": "defer"}, "x.test"), ({"smtpd_client_restrictions": "reject"}, "x.test"), ({"smtpd_helo_restrictions": "reject"}, "x.test")])
+def test_etrn(postern, settings, site):
+    p = postern({**settings, "relay_domains": "x.test, y.test"})
+    with p.raw() as c:
+        c.cmd("EHLO c.test")
+        reply = c.cmd(f"ETRN {site}")
+    o = json.loads(p.run("postexplain", "--json", "--client", "127.0.0.1,localhost", "--helo", "c.test", "--etrn", site).stdout)
+    assert o["reply"] == (None if reply[0] == "2" else reply), reply
+
+
+def test_other_stages_and_options(system):
+    def ask(*args, status=0):
+        r = system.run("postexplain", "--json", *args)
+        assert r.returncode == status, r
+        return json.loads(r.stdout)
+    keys = ["verdict", "reply", "close", "delay_seconds", "restriction", "file", "line", "instructions", "settings", "steps"]
+    o = ask("--client", "192.0.2.66")
+    assert list(o) == keys and (o["verdict"], o["reply"], o["close"], o["instructions"]["decision"]) == ("reject", None, True, "deny")
+    assert o["file"] == f"{system.top}/instructions" and o["line"] == len(ROWS) + 1 and o["settings"] == {}
+    o = ask("--client", "192.0.2.99", "-o", "smtpd_client_restrictions=reject", "-o", "smtpd_delay_reject=no")
+    assert o["reply"] == "554 5.7.1 <unknown[192.0.2.99]>: Client host rejected: Access denied" and len(o["steps"]) == 1
+    o = ask("--client", "192.0.2.99", "-o", "smtpd_client_restrictions=reject")
+    assert (o["verdict"], o["steps"]) == ("none", [])  # put off until RCPT
+    o = ask("--client", "192.0.2.99", "--sender", "a@b.test", "-o", "smtpd_sender_restrictions=check_sender_access fail:x", "-o", "smtpd_delay_reject=no")
+    assert (o["verdict"], o["reply"][:9], o["file"]) == ("defer", "451 4.3.5", None)
+    for setting, verdict in (("HOLD", "hold"), ("DISCARD", "discard"), ("BCC x@y.test", "none"), ("REDIRECT x@y.test", "none"), ("FILTER x:y", "none"), ("OK", "permit")):
+        o = ask("--client", "192.0.2.99", "--sender", "a@b.test", "--recipient", LOCAL, "-o", "smtpd_recipient_restrictions=check_sender_access inline:{{a@b.test = %s}}" % setting)
+        assert (o["verdict"], o["reply"]) == (verdict, None), o
+    o = ask("--client", "192.0.2.99", "-o", "smtpd_recipient_restrictions=nonsense", status=1)
+    assert o["verdict"] == "error" and "nonsense" in o["text"] and list(o) == keys + ["text"]
