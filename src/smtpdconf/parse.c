@@ -165,13 +165,10 @@ static bool macro(struct parser *p, struct str name)
 
     buf_init(&value, 8095);
     parse_advance(p);
-    while (p->token.kind == TOKEN_STRING || p->token.kind == TOKEN_NUMBER ||
-           p->token.kind == TOKEN_KEYWORD) {
-        part = p->token.text;
+    while (parse_take_string(p, &part)) {
         if (value.n)
             buf_addc(&value, ' ');
         buf_add(&value, part);
-        parse_advance(p);
         if (p->conf->grammar == GRAMMAR_2011)
             break;
     }

@@ -222,6 +222,9 @@ match for domain a(b) reject
 foo bar
 foo=bar
 "foo bar" = x
+x = any
+x = 5
+x = "any" 5
 match = x
 5 = x
 = x
