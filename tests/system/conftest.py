@@ -111,7 +111,7 @@ def descendants(pid):
         with contextlib.suppress(OSError):
             fields = open(p).read().rsplit(")", 1)[1].split()
             kids.setdefault(int(fields[1]), []).append(int(p.split("/")[2]))
-    todo = [pid]
+    todo = [pid] if pid else []  # everything descends from 0
     while todo:
         for k in kids.get(todo.pop(), []):
             out.append(k)
