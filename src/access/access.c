@@ -1,6 +1,8 @@
 /* Making struct access from the configuration. */
 #include "access/access.h"
 
+#include <stddef.h>
+
 #include "access/restrictions.h"
 #include "auth/srs.h"
 #include "config/config.h"
@@ -59,20 +61,12 @@ static enum rc compile_classes(struct access *access, struct why *why)
     return RC_OK;
 }
 
-static struct str list_text(const struct config *config, enum access_list list)
+static struct str text_of(const struct config *config, const char *parameter)
 {
-    switch (list) {
-    case ACCESS_CLIENT: return config->smtpd_client_restrictions;
-    case ACCESS_HELO: return config->smtpd_helo_restrictions;
-    case ACCESS_SENDER: return config->smtpd_sender_restrictions;
-    case ACCESS_RELAY: return config->smtpd_relay_restrictions;
-    case ACCESS_RECIPIENT: return config->smtpd_recipient_restrictions;
-    case ACCESS_DATA: return config->smtpd_data_restrictions;
-    case ACCESS_END_OF_DATA: return config->smtpd_end_of_data_restrictions;
-    case ACCESS_SENDER_FIRST: return config->smtpd_sender_first_restrictions;
-    case ACCESS_RECIPIENT_FIRST: return config->smtpd_recipient_first_restrictions;
-    default: return config->smtpd_etrn_restrictions;
-    }
+    struct str text = STR_NONE;
+
+    (void)(config_get(config, str_of(parameter), &text) == RC_OK);
+    return text;
 }
 
 static bool stops_relaying(const struct access *access, const struct program *p, int depth)
@@ -108,9 +102,9 @@ static bool shares_classes(const struct access *access)
 static enum rc compile_list(struct access *access, enum access_list list, const char *parameter,
                             struct why *why)
 {
-    struct str text = list_text(access->config, list);
+    struct str text = text_of(access->config, parameter);
 
-    if (shares_classes(access) && str_eq(text, list_text(access->base->config, list))) {
+    if (shares_classes(access) && str_eq(text, text_of(access->base->config, parameter))) {
         access->lists[list] = access->base->lists[list];
         return RC_OK;
     }
@@ -139,50 +133,40 @@ static enum rc compile_lists(struct access *access, struct why *why)
     return RC_OK;
 }
 
-/* at: place of the maps in struct access, which tells those of the base. */
-static enum rc open_maps(struct access *access, const char *parameter, struct str spec,
-                         struct maps **out, struct why *why)
-{
-    unsigned flags = access->config->smtputf8_enable ? TABLE_UTF8 : 0;
-    size_t at = (size_t)((char *)out - (char *)access);
-    struct str same;
-
-    if (access->base && config_get(access->base->config, str_of(parameter), &same) == RC_OK &&
-        str_eq(same, spec)) {
-        memcpy(out, (const char *)access->base + at, sizeof *out);
-        return RC_OK;
-    }
-    TRY(maps_open(parameter, spec, flags, &access->env, out, why));
-    vec_add(access->arena, &access->maps, *out);
-    return RC_OK;
-}
+static const struct {
+    const char *parameter;
+    size_t at;
+} all_maps[] = {
+    {"recipient_canonical_maps", offsetof(struct access, recipient_canonical)},
+    {"sender_canonical_maps", offsetof(struct access, sender_canonical)},
+    {"canonical_maps", offsetof(struct access, canonical)},
+    {"virtual_alias_maps", offsetof(struct access, virtual_alias)},
+    {"virtual_mailbox_maps", offsetof(struct access, virtual_mailbox)},
+    {"local_recipient_maps", offsetof(struct access, local_recipients)},
+    {"relay_recipient_maps", offsetof(struct access, relay_recipients)},
+    {"smtpd_sender_login_maps", offsetof(struct access, sender_logins)},
+    {"smtpd_login_sender_maps", offsetof(struct access, login_senders)},
+    {"relay_clientcerts", offsetof(struct access, relay_clientcerts)},
+    {"smtpd_pop_before_smtp_maps", offsetof(struct access, pop_clients)},
+    {"rbl_reply_maps", offsetof(struct access, rbl_replies)},
+};
 
 static enum rc open_tables(struct access *access, struct why *why)
 {
-    const struct config *config = access->config;
+    unsigned flags = access->config->smtputf8_enable ? TABLE_UTF8 : 0;
 
-    TRY(open_maps(access, "recipient_canonical_maps", config->recipient_canonical_maps,
-                  &access->recipient_canonical, why));
-    TRY(open_maps(access, "sender_canonical_maps", config->sender_canonical_maps,
-                  &access->sender_canonical, why));
-    TRY(open_maps(access, "canonical_maps", config->canonical_maps, &access->canonical, why));
-    TRY(open_maps(access, "virtual_alias_maps", config->virtual_alias_maps, &access->virtual_alias,
-                  why));
-    TRY(open_maps(access, "virtual_mailbox_maps", config->virtual_mailbox_maps,
-                  &access->virtual_mailbox, why));
-    TRY(open_maps(access, "local_recipient_maps", config->local_recipient_maps,
-                  &access->local_recipients, why));
-    TRY(open_maps(access, "relay_recipient_maps", config->relay_recipient_maps,
-                  &access->relay_recipients, why));
-    TRY(open_maps(access, "smtpd_sender_login_maps", config->smtpd_sender_login_maps,
-                  &access->sender_logins, why));
-    TRY(open_maps(access, "smtpd_login_sender_maps", config->smtpd_login_sender_maps,
-                  &access->login_senders, why));
-    TRY(open_maps(access, "relay_clientcerts", config->relay_clientcerts,
-                  &access->relay_clientcerts, why));
-    TRY(open_maps(access, "smtpd_pop_before_smtp_maps", config->smtpd_pop_before_smtp_maps,
-                  &access->pop_clients, why));
-    return open_maps(access, "rbl_reply_maps", config->rbl_reply_maps, &access->rbl_replies, why);
+    for (size_t i = 0; i < sizeof all_maps / sizeof *all_maps; i++) {
+        const char *parameter = all_maps[i].parameter;
+        struct str spec = text_of(access->config, parameter);
+        struct maps **maps = (struct maps **)((char *)access + all_maps[i].at);
+        if (access->base && str_eq(spec, text_of(access->base->config, parameter))) {
+            memcpy(maps, (const char *)access->base + all_maps[i].at, sizeof *maps);
+            continue;
+        }
+        TRY(maps_open(parameter, spec, flags, &access->env, maps, why));
+        vec_add(access->arena, &access->maps, *maps);
+    }
+    return RC_OK;
 }
 
 static enum rc open_networks(struct access *access, struct why *why)

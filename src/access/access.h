@@ -44,6 +44,11 @@ enum verdict {
     HANGUP, /* no answer, end of the session */
 };
 
+static inline bool is_no(enum verdict v)
+{
+    return v == REJECT || v == HANGUP;
+}
+
 enum peer_status { PEER_OK, PEER_TEMP, PEER_PERM, PEER_FORGED };
 
 struct access_client {

@@ -38,11 +38,6 @@ static enum verdict run_list(struct access_context *c, enum access_list list)
     return access_run(c->access->lists[list], c);
 }
 
-static bool is_no(enum verdict v)
-{
-    return v == REJECT || v == HANGUP;
-}
-
 /* What a parameter wants, beside the lists. */
 static enum verdict by_setting(struct access_context *c, const char *parameter, enum verdict v)
 {

@@ -11,11 +11,6 @@ struct walk {
     struct explanation *e;
 };
 
-static bool is_no(enum verdict v)
-{
-    return v == REJECT || v == HANGUP;
-}
-
 void note_step(void *tracer, const struct program *program, const struct step *s,
                enum verdict verdict)
 {
