@@ -170,7 +170,7 @@ bool record_is_encrypted(struct str payload)
 
 enum rc unpacker_open(struct unpacker *u, struct str payload, struct why *why)
 {
-    char kind = payload.n ? payload.p[0] : 0;
+    char kind = payload.n ? payload.p[0] : '\0';
     struct str body = str_from(payload, 1);
     bool sealed = kind & PACK_SEALED;
     size_t n = body.n;

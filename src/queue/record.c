@@ -76,7 +76,8 @@ enum rc record_take(struct str *bytes, int *type, struct str *payload, struct wh
 
 void record_reader_init(struct record_reader *r, int fd, struct arena *a, long offset)
 {
-    *r = (struct record_reader){.fd = fd, .arena = a, .file_offset = offset, .offset = offset};
+    *r = (struct record_reader){
+        .fd = fd, .arena = a, .buffer = (char *)"", .file_offset = offset, .offset = offset};
 }
 
 void record_reader_unpack(struct record_reader *r, const struct queue_keys *keys)
@@ -152,7 +153,7 @@ static enum rc read_one(struct record_reader *r, int *type, struct str *payload,
     enum rc rc;
 
     for (;;) {
-        struct str bytes = {r->buffer ? r->buffer + r->start : "", r->end - r->start};
+        struct str bytes = {r->buffer + r->start, r->end - r->start};
         int got = 0;
         size_t want = bytes.n + 1;
         r->offset = record_tell(r);
