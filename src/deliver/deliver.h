@@ -2,9 +2,9 @@
  * One delivery request, seen by a delivery agent: recipients, outcomes, bounce/defer/trace, log.
  *
  * deliver_serve() is the session function of every agent: it reads requests from qmgr on a kept
- * connection and calls deliver() for each; the agent reports each recipient with exactly one of
- * deliver_sent(), deliver_bounced(), deliver_deferred(); those log the line, mark the recipient
- * done in the queue file, and tell bounce, defer or trace. What an agent forgets is deferred.
+ * connection and calls deliver() for each; the agent reports each recipient once, with
+ * deliver_report(), which logs the line, marks the recipient done in the queue file, and tells
+ * bounce, defer or trace. What an agent forgets is deferred.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 #include "service/service.h"
 #include "util/log.h"
 
-enum deliver_flags { /* of a request, as in queue.md 8 */
+enum deliver_flags { /* of a request; Postfix's bits */
                      DELIVER_SUCCESS = 1,
                      DELIVER_BOUNCE = 2,
                      DELIVER_MTA_VERIFY = 256,
@@ -64,9 +64,8 @@ void deliver_serve(struct service_env *env, struct deliver_shared *shared, int f
                    void (*deliver)(void *context, struct delivery *d),
                    void (*idle)(void *context, bool end), void *context);
 
-/* Outcomes; index: of the recipient in the request. dsn->status and dsn->reason must be set. */
-void deliver_deferred(struct delivery *d, size_t index, const struct dsn *dsn);
-/* By the class of dsn->status: 2 sent, 4 deferred, 5 bounced. */
+/* The outcome by the class of dsn->status: 2 sent, 4 deferred, 5 bounced. index: of the recipient
+ * in the request. dsn->status and dsn->reason must be set. */
 void deliver_report(struct delivery *d, size_t index, const struct dsn *dsn);
 void deliver_report_all(struct delivery *d, const struct dsn *dsn); /* those not reported yet */
 

@@ -292,14 +292,6 @@ void deliver_report(struct delivery *d, size_t i, const struct dsn *dsn)
         deliver_done(d, i, deliver_report_as(d, &d->request.recipients[i], dsn));
 }
 
-void deliver_deferred(struct delivery *d, size_t i, const struct dsn *dsn)
-{
-    struct dsn out = *dsn;
-
-    out.status = arena_printf(d->arena, "4" STR_FMT, STR_ARG(str_from(dsn->status, 1)));
-    deliver_report(d, i, &out);
-}
-
 void deliver_report_all(struct delivery *d, const struct dsn *dsn)
 {
     for (size_t i = 0; i < d->request.n_recipients; i++)

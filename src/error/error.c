@@ -15,12 +15,9 @@ static void report_text(void *context, struct delivery *d)
     struct dsn dsn = {0};
 
     dsn_split(d->request.nexthop, retry ? "4.0.0" : "5.0.0", &dsn.status, &dsn.reason);
-    for (size_t i = 0; i < d->request.n_recipients; i++) {
-        if (retry)
-            deliver_deferred(d, i, &dsn);
-        else
-            deliver_report(d, i, &dsn);
-    }
+    if (retry) /* whatever class the text names */
+        dsn.status = arena_printf(d->arena, "4" STR_FMT, STR_ARG(str_from(dsn.status, 1)));
+    deliver_report_all(d, &dsn);
 }
 
 static void session(struct service_env *env, void *state, int fd)

@@ -118,7 +118,7 @@ enum rc xtext_decode(struct arena *a, struct str text, struct str *out, struct w
     return RC_OK;
 }
 
-/* sysexits(3) as services.md and pipe(8) tell them */
+/* sysexits(3) as pipe(8) tells them */
 static const struct exit_status exits[] = {
     {64, "5.3.0", "command line usage error"},  {65, "5.6.0", "data format error"},
     {66, "5.3.0", "cannot open input"},         {67, "5.1.1", "user unknown"},

@@ -16,7 +16,7 @@ bool dsn_ret_parse(struct str value, long *ret);
 struct str xtext_encode(struct arena *a, struct str text); /* RFC 3461 4 */
 enum rc xtext_decode(struct arena *a, struct str text, struct str *out, struct why *why) MUST_USE;
 
-/* sysexits code of a command to DSN and text (services.md). NULL when unknown. */
+/* sysexits code of a command to DSN and text (pipe(8)). NULL when unknown. */
 struct exit_status {
     int code;
     const char *dsn;

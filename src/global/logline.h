@@ -1,5 +1,4 @@
-/* Log lines that Postfix writes and scripts parse; one function per shape (logs.md of the reference
- * tells them all). */
+/* Log lines that Postfix writes and scripts parse; one function per shape. */
 #pragma once
 
 #include "ipc/ipc.h"

@@ -13,7 +13,7 @@ struct rewriter;
 
 enum rewrite_context { REWRITE_LOCAL, REWRITE_REMOTE };
 
-enum resolve_flags { /* as in queue.md 8 */
+enum resolve_flags { /* Postfix's bits */
                      RESOLVE_FINAL = 1,
                      RESOLVE_ROUTED = 2,
                      RESOLVE_BAD_ADDRESS = 4,

@@ -82,7 +82,7 @@ static bool site_is_valid(struct str site)
     return dns_name_is_valid(site);
 }
 
-/* Ask the flush service; its status (queue.md: -1 fail, 0 ok, 3 bad, 4 denied). */
+/* Ask the flush service; its status (-1 fail, 0 ok, 3 bad, 4 denied). */
 static long flush_site(struct session *s, struct str site)
 {
     struct flush_request request = {.operation = 's', .site = site};

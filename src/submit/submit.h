@@ -12,7 +12,7 @@
 
 struct submit_library; /* one per process: configuration, tables, connection to qmgr */
 
-enum submit_flags { /* as in queue.md 8 */
+enum submit_flags { /* Postfix's bits */
                     SUBMIT_BOUNCE = 1,
                     SUBMIT_FILTER = 2,
                     SUBMIT_HOLD = 4,
@@ -45,7 +45,7 @@ enum submit_source {
 };
 unsigned submit_flags_for(const struct config *config, enum submit_source source);
 
-enum submit_status { /* bits, as in queue.md 8; 0: queued */
+enum submit_status { /* Postfix's bits; 0: queued */
                      SUBMIT_BAD = 1,
                      SUBMIT_WRITE = 2,
                      SUBMIT_SIZE = 4,

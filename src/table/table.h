@@ -116,7 +116,7 @@ enum rc maps_get_from(struct maps *m, struct str key, struct arena *a, struct st
 enum rc maps_get_fixed(struct maps *m, struct str key, struct arena *a, struct str *value,
                        struct why *why) MUST_USE;
 
-/* Address keys in the order of tables.md 6: user+ext@domain, user@domain, user+ext, user (local
+/* Address keys in this order: user+ext@domain, user@domain, user+ext, user (local
  * domains only), @domain. */
 struct address_keys {
     struct str delimiters; /* recipient_delimiter */
