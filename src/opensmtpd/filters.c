@@ -19,20 +19,18 @@ static const char *const fact_words[] = {
 
 static void condition(struct generator *g, const struct conf_condition *c)
 {
+    struct entry_vec values;
+
     buf_addf(g->filters, " %s%s", c->negated ? "!" : "", fact_words[c->fact]);
     if (c->regex)
         buf_add(g->filters, STR(" regex"));
     if (c->table == NULL)
         return;
-    if (c->table->kind == TABLE_IS_BACKEND) {
-        complain(g, &c->table->place, "table " STR_FMT ": filters need a list or file",
-                 STR_ARG(c->table->name));
-        return;
-    }
+    values = table_entries(g, c->table);
     buf_add(g->filters, STR(" {"));
-    for (size_t i = 0; i < c->table->entries.n; i++) {
-        put_word(g->filters, c->table->entries.v[i].key);
-        if (i + 1 < c->table->entries.n)
+    for (size_t i = 0; i < values.n; i++) {
+        put_word(g->filters, values.v[i].key);
+        if (i + 1 < values.n)
             buf_addc(g->filters, ',');
     }
     buf_add(g->filters, STR(" }"));

@@ -706,9 +706,11 @@ def test_S3_3_databases_wherever_tables_stand(site, certificate):
     makemap(s, "secrets", "label user:pass\n")
     makemap(s, "users", f"ann {digest}\n")
     makemap(s, "own", "ann ann@x.test, *@y.test\n")
-    tables = "".join(f'table {n} db:{s.dir}/{n}.db\n' for n in ("domains", "sources", "secrets", "users", "own"))
+    makemap(s, "bad", "bad@y.test x\n")
+    tables = "".join(f'table {n} db:{s.dir}/{n}.db\n' for n in ("domains", "sources", "secrets", "users", "own", "bad"))
+    tables += 'filter bad phase mail-from match mail-from <bad> reject "550 5.7.1 bad"\n'
     s.write(f'{tables}ca own cert "{certificate[0]}"\npki mx.test cert "{certificate[0]}"\npki mx.test key "{certificate[1]}"\n'
-            f'listen on 127.0.0.1 port {s.port} tls-require pki mx.test auth <users> senders <own>\n'
+            f'listen on 127.0.0.1 port {s.port} tls-require pki mx.test auth <users> senders <own> filter bad\n'
             'action "d" relay domain <domains>\n'
             'action "r" relay host "smtp+tls://label@127.0.0.1:%d" src <sources> auth <secrets> tls no-verify ca own\n' % server.port +
             'match auth from any for domain "by.test" action "d"\nmatch auth from any for any action "r"\n')
@@ -716,7 +718,7 @@ def test_S3_3_databases_wherever_tables_stand(site, certificate):
     with smtplib.SMTP("localhost", s.port, local_hostname="client.test", timeout=60 * SLOW) as c:
         c.starttls(context=ssl.create_default_context(cafile=certificate[0]))
         c.login("ann", "secret")
-        for sender, ok in (("ann@x.test", True), ("bob@x.test", False), ("any@Y.test", True), ("", False)):
+        for sender, ok in (("ann@x.test", True), ("bob@x.test", False), ("any@Y.test", True), ("bad@y.test", False), ("", False)):
             code = c.docmd(f"MAIL FROM:<{sender}>")[0], c.docmd("RCPT TO:<who@far.test>")[0]
             assert (code[1] == 250) == ok, (sender, code)
             c.rset()
