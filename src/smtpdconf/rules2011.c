@@ -2,6 +2,8 @@
  * The grammar of 2011: settings, map, and rules that say at once who, whither and how. Each rule
  * gets an action of its own, named for its line.
  */
+#include <pwd.h>
+
 #include "smtpdconf/parse.h"
 
 const char *const keywords_2011[] = {
@@ -347,7 +349,12 @@ static bool deliver(struct parser *p, struct conf_action *a)
         if (!parse_want_word(p, "mda") || !parse_want_string(p, &a->path))
             return false;
     }
-    return !parse_take_word(p, "as") || parse_want_string(p, &a->user);
+    if (!parse_take_word(p, "as"))
+        return true;
+    if (!parse_want_string(p, &a->user))
+        return false;
+    return p->request->offline || getpwnam(a->user.p) ||
+           parse_error(p, "user '" STR_FMT "' does not exist.", STR_ARG(a->user));
 }
 
 static bool relay_as(struct parser *p, struct conf_action *a)

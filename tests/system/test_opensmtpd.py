@@ -1019,6 +1019,7 @@ def test_paused_from_the_start(site):
     ('ca x cert "/none"\nmatch for any reject\n', "smtpd.conf:1: cannot load CA file: /none: No such file"),
     ('table h { "smtp://a", "lmtp://b:24" }\naction a relay host <h>\nmatch for any action a\n', "LMTP cannot stand beside SMTP"),
     ("queue encryption secret\nmatch for any reject\n", "it has 6 characters, not 32"),
+    ("accept for local deliver to mbox as nosuchuser99\n", "smtpd.conf:1: user 'nosuchuser99' does not exist."),
     ("accept for all relay\ntable a { b }\n", "grammar of 2013 to 2018"),
     ("accept for all relay\nmatch for any reject\n", "two grammars in one file"),
 ])
