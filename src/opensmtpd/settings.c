@@ -55,12 +55,13 @@ void generate_base(struct generator *g)
     }
     if (!config_is_set(g->base, STR("smtp_host_lookup"))) /* /etc/hosts counts */
         buf_add(g->main_cf, STR("smtp_host_lookup = dns, native\n"));
-    buf_add(g->main_cf, STR("\n# addresses are left as they are\n"
-                            "alias_maps =\nalias_database =\nlocal_recipient_maps =\n"
-                            "virtual_alias_maps =\nrelay_domains =\n"
-                            "smtpd_reject_unlisted_recipient = no\nallow_percent_hack = no\n"
-                            "swap_bangpath = no\nbiff = no\nmailbox_size_limit = 0\nvirtual_mailbox_limit = 0\n"
-                            "append_dot_mydomain = no\nstrict_mailbox_ownership = no\n"));
+    buf_add(g->main_cf,
+            STR("\n# addresses are left as they are\n"
+                "alias_maps =\nalias_database =\nlocal_recipient_maps =\n"
+                "virtual_alias_maps =\nrelay_domains =\n"
+                "smtpd_reject_unlisted_recipient = no\nallow_percent_hack = no\n"
+                "swap_bangpath = no\nbiff = no\nmailbox_size_limit = 0\nvirtual_mailbox_limit = 0\n"
+                "append_dot_mydomain = no\nstrict_mailbox_ownership = no\n"));
 }
 
 static void names(struct generator *g)
