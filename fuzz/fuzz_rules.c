@@ -22,7 +22,7 @@ static void evaluate(const struct rules *r, struct arena *a)
     if (rules_find(r, &c, &hit, &why) != RC_OK || hit.message.n == 0)
         return;
     FUZZ_CHECK(rules_message_check(hit.message, &why) == RC_OK);
-    FUZZ_CHECK(rules_expand(&c, hit.message).n <= 510);
+    FUZZ_CHECK(access_reply(&c, 550, "5.7.1", rules_expand(&c, hit.message)).n <= 510);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
