@@ -119,6 +119,7 @@ ROWS += [row({"smtpd_reject_footer_maps": "regexp:{ {/Relay/ by table $client_na
          row({"smtpd_reject_filter_maps": "regexp:{ {/^554 5.7.1 (.*)/ 451 4.7.1 changed $1} }"}, recipient=OTHER, **RELAY),
          row({"smtpd_reject_filter_maps": "regexp:{ {/^554/ 521 5.7.1 bye} }"}, recipient=OTHER, **RELAY),
          row(smtpd_disconnect_on_reject="yes", recipient=OTHER, **RELAY), row(smtpd_disconnect_on_reject="yes", smtpd_data_restrictions="reject"),
+         row(smtpd_disconnect_on_reject="yes", smtpd_delay_reject="no", smtpd_client_restrictions="reject"),
          row(smtpd_disconnect_on_reject="yes", smtpd_end_of_data_restrictions="reject"), row(smtpd_disconnect_on_reject="yes", smtpd_sasl_auth_required="yes"),
          row(smtpd_reject_greeting="never"), row(smtpd_defer_greeting="later"), row(smtpd_reject_greeting="never", smtpd_disconnect_on_reject="yes"),
          row(soft_bounce="yes", recipient=OTHER, **RELAY), row(soft_bounce="yes", smtpd_recipient_restrictions="reject"),
