@@ -81,7 +81,7 @@ static void read_portions(int fd, struct arena *a, const struct message_ready *w
     struct why why;
     size_t n;
 
-    FUZZ_CHECK(queue_file_read_envelope_part(fd, STR("A"), 2, a, &m, &rest, &why) == RC_OK);
+    FUZZ_CHECK(queue_file_read_envelope(fd, STR("A"), 2, a, &m, &rest, &why) == RC_OK);
     FUZZ_CHECK(str_eq(m.sender, whole->sender) && m.n_recipients <= 2);
     FUZZ_CHECK(m.n_recipients + rest.unread == whole->n_recipients);
     n = m.n_recipients;
@@ -127,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_ARENA a = arena_new(4096);
     struct message_ready m = {0};
+    struct envelope_rest rest;
     struct why why;
     int fd = memfd_create("queue", MFD_CLOEXEC);
 
@@ -136,7 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         read_records(fd, a, size, way);
     read_unpacked(fd, a, size);
     take_and_put((struct str){(const char *)data, size});
-    if (queue_file_read_envelope(fd, STR("A"), a, &m, &why) == RC_OK) {
+    if (queue_file_read_envelope(fd, STR("A"), SIZE_MAX, a, &m, &rest, &why) == RC_OK) {
         FUZZ_CHECK(m.complete);
         check_recipients(m.recipients, m.n_recipients, data, size);
         read_portions(fd, a, &m, data, size);

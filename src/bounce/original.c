@@ -41,7 +41,7 @@ void original_open(struct notice *n)
     *o = (struct original){.fd = open_somewhere(n)};
     if (o->fd < 0)
         return;
-    if (queue_file_read_envelope_part(o->fd, n->request->queue_id, 1, n->arena, &m, &rest, &why) !=
+    if (queue_file_read_envelope(o->fd, n->request->queue_id, 1, n->arena, &m, &rest, &why) !=
         RC_OK) {
         log_warning(&n->log, "message of a notification: %s", why.text);
         fd_cleanup(&o->fd);

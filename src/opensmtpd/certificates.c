@@ -1,53 +1,42 @@
 /* pki of several names: which certificate a client gets that asks for a server's name. */
 #include <errno.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "opensmtpd/generate.h"
+#include "tls/tls.h"
 
-static void add_name(struct generator *g, struct buf *b, const struct conf_pki *k, struct str name)
+struct names { /* of one pki, on their way into the table */
+    struct generator *g;
+    struct buf *b;
+    const struct conf_pki *pki;
+};
+
+static void add_name(const struct names *n, struct str name)
 {
     if (str_has_prefix(name, STR("*.")))
         name = str_from(name, 1);
     if (name.n && str_index_any(name, "*/: \t") < 0)
-        buf_addf(b, STR_FMT " " STR_FMT " " STR_FMT "\n", STR_ARG(arena_lower(g->arena, name)),
-                 STR_ARG(k->key), STR_ARG(k->cert));
+        buf_addf(n->b, STR_FMT " " STR_FMT " " STR_FMT "\n",
+                 STR_ARG(arena_lower(n->g->arena, name)), STR_ARG(n->pki->key),
+                 STR_ARG(n->pki->cert));
 }
 
-/* What cannot be read now gives an error when TLS starts, not here. */
-static X509 *load(const struct conf_pki *k)
+static void add_other_name(void *context, struct str name)
 {
-    FILE *f = fopen(k->cert.p, "re");
-    X509 *certificate = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    const struct names *n = context;
 
-    if (f)
-        (void)fclose(f);
-    return certificate;
+    if (!str_eq_nocase(name, n->pki->name))
+        add_name(n, name);
 }
 
 /* The pki's own name, and those in its certificate. */
 static void add_names(struct generator *g, struct buf *b, const struct conf_pki *k)
 {
-    X509 *certificate = load(k);
-    GENERAL_NAMES *names =
-        certificate ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL) : NULL;
+    struct names n = {g, b, k};
 
     buf_addf(b, "# " STR_FMT "\n", STR_ARG(generate_place(g, &k->place)));
-    add_name(g, b, k, k->name);
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
-        struct str name;
-        if (n->type != GEN_DNS)
-            continue;
-        name = (struct str){(const char *)ASN1_STRING_get0_data(n->d.dNSName),
-                            (size_t)ASN1_STRING_length(n->d.dNSName)};
-        if (!str_eq_nocase(name, k->name))
-            add_name(g, b, k, name);
-    }
-    GENERAL_NAMES_free(names);
-    X509_free(certificate);
+    add_name(&n, k->name);
+    tls_file_names(k->cert.p, add_other_name, &n);
 }
 
 /* What is there but may not be read by who only checks, is taken as good. */

@@ -97,7 +97,7 @@ static void read_message(struct load *l, int fd, const struct stat *st)
                             .hurried = l->hurried,
                             .has_bounces = true, /* an earlier attempt may have left logs */
                             .has_trace = true};
-    rc = queue_file_read_envelope_part(fd, l->id, l->most, a, &msg->m, &msg->rest, &why);
+    rc = queue_file_read_envelope(fd, l->id, l->most, a, &msg->m, &msg->rest, &why);
     if (rc != RC_OK) {
         if (rc == RC_PERM)
             put_away(l, fd, &why);

@@ -201,9 +201,9 @@ static enum rc skip_content(struct record_reader *r, long data_end, struct why *
     return RC_OK;
 }
 
-enum rc queue_file_read_envelope_part(int fd, struct str id, size_t max, struct arena *a,
-                                      struct message_ready *out, struct envelope_rest *more,
-                                      struct why *why)
+enum rc queue_file_read_envelope(int fd, struct str id, size_t max, struct arena *a,
+                                 struct message_ready *out, struct envelope_rest *more,
+                                 struct why *why)
 {
     struct message_ready m = {.queue_id = arena_copy(a, id)};
     struct envelope e = {.arena = a, .out = &m, .max = max};
@@ -233,14 +233,6 @@ enum rc queue_file_read_envelope_part(int fd, struct str id, size_t max, struct 
     *out = m;
     *more = e.rest;
     return RC_OK;
-}
-
-enum rc queue_file_read_envelope(int fd, struct str id, struct arena *a, struct message_ready *out,
-                                 struct why *why)
-{
-    struct envelope_rest rest;
-
-    return queue_file_read_envelope_part(fd, id, (size_t)-1, a, out, &rest, why);
 }
 
 enum rc queue_file_read_recipients(int fd, struct envelope_rest *more, size_t max, struct arena *a,

@@ -179,15 +179,9 @@ void record_seek(struct record_reader *r, long offset);
 long record_tell(const struct record_reader *r); /* where the next record stands */
 
 /*
- * Envelope of a queue file, as qmgr needs it. Recipients already done are left out. out->complete:
- * whether all other recipients are in the list. RC_PERM: damaged.
- */
-enum rc queue_file_read_envelope(int fd, struct str id, struct arena *a, struct message_ready *out,
-                                 struct why *why) MUST_USE;
-
-/*
- * The same in portions, for messages with very many recipients: at most max in out->recipients;
- * where to go on stands in *more. queue_file_read_recipients() reads the next portion.
+ * Envelope of a queue file, as qmgr needs it, in portions: at most max recipients, those already
+ * done are left out; where to go on stands in *more, and queue_file_read_recipients() reads the
+ * next portion. out->complete: no others are left. RC_PERM: damaged.
  */
 struct envelope_rest {
     long offset;        /* where to go on; 0: nothing is left */
@@ -195,9 +189,9 @@ struct envelope_rest {
     long data_end;      /* where the part after the content begins */
     bool after_content; /* offset is in that part */
 };
-enum rc queue_file_read_envelope_part(int fd, struct str id, size_t max, struct arena *a,
-                                      struct message_ready *out, struct envelope_rest *more,
-                                      struct why *why) MUST_USE;
+enum rc queue_file_read_envelope(int fd, struct str id, size_t max, struct arena *a,
+                                 struct message_ready *out, struct envelope_rest *more,
+                                 struct why *why) MUST_USE;
 enum rc queue_file_read_recipients(int fd, struct envelope_rest *more, size_t max, struct arena *a,
                                    struct recipient **recipients, size_t *n,
                                    struct why *why) MUST_USE;

@@ -97,8 +97,7 @@ static bool look(void *context, struct str id, const char *path)
     if (fd < 0 || !queue_id_is_valid(id) || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         !(st.st_mode & QUEUE_MODE_IS_READY))
         return true;
-    if (queue_file_read_envelope_part(fd, id, RECIPIENTS_MAX, w->arena, &m.m, &rest, &why) ==
-        RC_OK) {
+    if (queue_file_read_envelope(fd, id, RECIPIENTS_MAX, w->arena, &m.m, &rest, &why) == RC_OK) {
         queue_file_read_notes(fd, &m.notes);
         m.id = message_number(m.notes.split_from[0] ? str_of(m.notes.split_from) : id);
         m.active = map_get(&w->active, id) != NULL;

@@ -1,5 +1,6 @@
 /* What a session is: the words of log lines and of Received: headers. */
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "tls/private.h"
@@ -194,4 +195,23 @@ void tls_log_summary(const struct tls_session *t, bool reused)
              t->label, t->name_served ? " to " : "",
              STR_ARG(t->name_served ? t->server_name : STR("")), STR_ARG(tls_describe(t, a)),
              details.n ? " " : "", STR_ARG(details));
+}
+
+void tls_file_names(const char *path, void (*each)(void *, struct str), void *context)
+{
+    FILE *f = fopen(path, "re");
+    X509 *certificate = f ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    GENERAL_NAMES *names =
+        certificate ? X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL) : NULL;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+        if (n->type == GEN_DNS)
+            each(context, (struct str){(const char *)ASN1_STRING_get0_data(n->d.dNSName),
+                                       (size_t)ASN1_STRING_length(n->d.dNSName)});
+    }
+    GENERAL_NAMES_free(names);
+    X509_free(certificate);
+    if (f)
+        (void)fclose(f);
 }

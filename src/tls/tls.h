@@ -200,6 +200,9 @@ enum rc tls_protocols_parse(struct str text, struct tls_protocols *out, struct w
 enum rc tls_cipher_list(const struct config *config, struct str grade, struct str excluded,
                         struct arena *a, const char **out, struct why *why) MUST_USE;
 
+/* Each DNS name that the first certificate of a PEM file is for; none when it cannot be read. */
+void tls_file_names(const char *path, void (*each)(void *, struct str), void *context);
+
 /* "AA:BB:..." of the certificate, of its public key, of any bytes. digest: "sha256" ...; RC_CONFIG:
  * this OpenSSL has no such digest. */
 enum rc tls_digest_check(struct str digest, struct why *why) MUST_USE;

@@ -102,9 +102,10 @@ static size_t wanted(long n)
 static void check_envelope(struct fixture *f, int fd, struct str id, long n)
 {
     struct message_ready m = {0};
+    struct envelope_rest rest;
     struct why why = {0};
 
-    if (queue_file_read_envelope(fd, id, f->a, &m, &why) != RC_OK)
+    if (queue_file_read_envelope(fd, id, SIZE_MAX, f->a, &m, &rest, &why) != RC_OK)
         fail_msg("%s", why.text);
     assert_str(m.sender, "s@x.test");
     assert_str(m.filter, "smtp:[127.0.0.1]:10025");
@@ -138,7 +139,7 @@ static void check_portions(struct fixture *f, int fd, struct str id, long n, siz
     struct recipient *r;
     size_t count, got;
 
-    assert_int_equal(queue_file_read_envelope_part(fd, id, max, f->a, &m, &rest, &why), RC_OK);
+    assert_int_equal(queue_file_read_envelope(fd, id, max, f->a, &m, &rest, &why), RC_OK);
     count = m.n_recipients;
     assert_int_equal(count + rest.unread, wanted(n));
     while (rest.unread) {
@@ -213,6 +214,7 @@ static void test_move_and_mark(void **state)
     struct queue_file *file = write_message(f, 2, 10);
     struct str id = arena_copy(f->a, str_of(queue_file_id(file)));
     struct message_ready m = {0};
+    struct envelope_rest rest;
     struct why why = {0};
     char path[QUEUE_PATH_SIZE];
     int fd = -1, n = 0;
@@ -226,13 +228,13 @@ static void test_move_and_mark(void **state)
     assert_int_equal(queue_scan(&f->q, STR("deferred"), count_file, &n, &why), RC_OK);
     assert_int_equal(n, 1);
 
-    assert_int_equal(queue_file_read_envelope(fd, id, f->a, &m, &why), RC_OK);
+    assert_int_equal(queue_file_read_envelope(fd, id, SIZE_MAX, f->a, &m, &rest, &why), RC_OK);
     assert_int_equal(m.n_recipients, 2);
     assert_int_equal(queue_file_mark_done(fd, m.recipients[0].offset, &why), RC_OK);
     assert_int_equal(queue_file_mark_done(fd, m.recipients[0].offset, &why), RC_OK);
     assert_int_equal(queue_file_mark_done(fd, m.recipients[0].offset + 1, &why), RC_PERM);
     assert_int_equal(queue_file_set_warn_time(fd, m.warn_offset, -1, &why), RC_OK);
-    assert_int_equal(queue_file_read_envelope(fd, id, f->a, &m, &why), RC_OK);
+    assert_int_equal(queue_file_read_envelope(fd, id, SIZE_MAX, f->a, &m, &rest, &why), RC_OK);
     assert_int_equal(m.n_recipients, 1);
     assert_int_equal(m.warn_time, -1);
     close(fd);
