@@ -15,7 +15,7 @@ COMMON = {"mail_name": "Postfix", "transport_maps": "static:{retry:4.3.0 later}"
 
 
 def records(path):
-    """[(type, payload)] of a queue file."""
+    """[(type, payload)] of a queue file, without the notes of qmgr behind its end."""
     data, at, out = open(path, "rb").read(), 0, []
     while at < len(data):
         kind, at, n, shift = chr(data[at]), at + 1, 0, 0
@@ -27,6 +27,8 @@ def records(path):
                 break
         out.append((kind, data[at:at + n].decode("latin-1")))
         at += n
+        if kind == "E":
+            break
     return out
 
 
