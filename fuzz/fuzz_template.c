@@ -32,12 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fill(&t);
     fill(&again);
     buf_init(&warnings, 16 * 1024 * 1024);
+    buf_init(&printed, 16 * 1024 * 1024);
     if (templates_parse(arena_join(a, text, STR("\n")), "file", &t, &warnings, &why) != RC_OK) {
         FUZZ_CHECK(why.text[0] != '\0');
         return 0;
     }
     buf_reset(&warnings);
-    buf_init(&printed, 16 * 1024 * 1024);
     templates_print(&printed, &t);
     if (!holds_marker(&t)) {
         FUZZ_CHECK(templates_parse(buf_str(&printed), "printed", &again, &warnings, &why) == RC_OK);
