@@ -124,14 +124,10 @@ static void move_to_deferred(struct message *msg)
 
 static void count_attempt(struct message *msg)
 {
-    struct queue_notes notes;
+    bool was_tried = str_eq(msg->queue_name, STR("deferred"));
     struct why why = {0};
 
-    queue_file_read_notes(msg->fd, &notes);
-    if (notes.attempts == 0 && str_eq(msg->queue_name, STR("deferred")))
-        notes.attempts = 1; /* by a queue manager that does not count */
-    notes.attempts++;
-    if (queue_file_write_notes(msg->fd, &notes, &why) == RC_TEMP)
+    if (queue_file_add_attempt(msg->fd, was_tried, &why) == RC_TEMP)
         log_warning(&msg->log, "count the attempt: %s", why.text);
 }
 

@@ -31,30 +31,33 @@ static ssize_t find_notes(struct str tail)
     return -1;
 }
 
-/* The last bytes, and where in the file they begin. */
-static off_t read_tail(int fd, char text[NOTES_MAX], struct str *tail)
+/* The end of a file. */
+struct place {
+    char text[NOTES_MAX];
+    struct str notes; /* what stands behind the end record */
+    off_t offset;     /* where that begins; -1: nobody may write there */
+};
+
+static void find_place(int fd, struct place *p)
 {
     struct stat st = {0};
     off_t start = fstat(fd, &st) == 0 && st.st_size > NOTES_MAX ? st.st_size - NOTES_MAX : 0;
-    ssize_t n = pread(fd, text, NOTES_MAX, start);
+    ssize_t n = pread(fd, p->text, NOTES_MAX, start), at;
 
-    *tail = (struct str){text, n > 0 ? (size_t)n : 0};
-    return start;
+    p->notes = (struct str){p->text, n > 0 ? (size_t)n : 0};
+    at = find_notes(p->notes);
+    p->offset = at < 0 ? -1 : start + at;
+    p->notes = str_from(p->notes, at < 0 ? p->notes.n : (size_t)at);
 }
 
-void queue_file_read_notes(int fd, struct queue_notes *out)
+static void take_notes(struct str rest, struct queue_notes *out)
 {
-    char text[NOTES_MAX];
-    struct str tail, payload;
+    struct str payload;
     struct why why;
-    ssize_t at;
     int type;
 
     *out = (struct queue_notes){0};
-    (void)read_tail(fd, text, &tail);
-    at = find_notes(tail);
-    tail = str_from(tail, at < 0 ? tail.n : (size_t)at);
-    while (tail.n && record_take(&tail, &type, &payload, &why) == RC_OK) {
+    while (rest.n && record_take(&rest, &type, &payload, &why) == RC_OK) {
         struct str value = payload, name = str_cut(&value, '=');
         if (str_eq(name, STR("split_from")) && queue_id_is_valid(value))
             snprintf(out->split_from, sizeof out->split_from, STR_FMT, STR_ARG(value));
@@ -64,16 +67,14 @@ void queue_file_read_notes(int fd, struct queue_notes *out)
 }
 
 /* In one piece, and as a rule as long as before: the number has a fixed width. */
-enum rc queue_file_write_notes(int fd, const struct queue_notes *notes, struct why *why)
+static enum rc put_notes(int fd, const struct place *p, const struct queue_notes *notes,
+                         struct why *why)
 {
-    char text[NOTES_MAX], number[32];
-    struct str tail;
-    off_t start = read_tail(fd, text, &tail);
-    ssize_t at = find_notes(tail);
+    char number[32];
     AUTO_BUF records;
 
     buf_init(&records, NOTES_MAX);
-    if (at < 0)
+    if (p->offset < 0)
         return FAIL(why, RC_PERM, "the file does not end with an end record");
     if (notes->split_from[0]) {
         char origin[QUEUE_ID_SIZE + 16];
@@ -82,9 +83,38 @@ enum rc queue_file_write_notes(int fd, const struct queue_notes *notes, struct w
     }
     snprintf(number, sizeof number, "attempts=%010ld", notes->attempts);
     record_put(&records, REC_ATTR, str_of(number));
-    if (pwrite(fd, records.p, records.n, start + at) != (ssize_t)records.n)
+    if (pwrite(fd, records.p, records.n, p->offset) != (ssize_t)records.n)
         return FAIL(why, RC_TEMP, "write notes: %m");
-    if (tail.n - (size_t)at > records.n && ftruncate(fd, start + at + (off_t)records.n) < 0)
+    if (p->notes.n > records.n && ftruncate(fd, p->offset + (off_t)records.n) < 0)
         return FAIL(why, RC_TEMP, "write notes: %m");
     return RC_OK;
+}
+
+void queue_file_read_notes(int fd, struct queue_notes *out)
+{
+    struct place p;
+
+    find_place(fd, &p);
+    take_notes(p.notes, out);
+}
+
+enum rc queue_file_write_notes(int fd, const struct queue_notes *notes, struct why *why)
+{
+    struct place p;
+
+    find_place(fd, &p);
+    return put_notes(fd, &p, notes, why);
+}
+
+enum rc queue_file_add_attempt(int fd, bool was_tried, struct why *why)
+{
+    struct queue_notes notes;
+    struct place p;
+
+    find_place(fd, &p);
+    take_notes(p.notes, &notes);
+    if (notes.attempts == 0 && was_tried)
+        notes.attempts = 1;
+    notes.attempts++;
+    return put_notes(fd, &p, &notes, why);
 }

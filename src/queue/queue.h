@@ -218,6 +218,9 @@ struct queue_notes {
 void queue_file_read_notes(int fd, struct queue_notes *out);
 /* RC_PERM: another program has put something behind the end record; there is no place then. */
 enum rc queue_file_write_notes(int fd, const struct queue_notes *notes, struct why *why) MUST_USE;
+/* The same, for one attempt more. was_tried: so it was, maybe by a queue manager that does not
+ * count. */
+enum rc queue_file_add_attempt(int fd, bool was_tried, struct why *why) MUST_USE;
 
 /* Record encoding for other users (postdrop, pickup socket, postcat). */
 void record_put(struct buf *b, int type, struct str payload);
